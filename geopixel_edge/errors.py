@@ -1,0 +1,97 @@
+"""Every error a user can meet: one base, one sentence each, and the exit code the command line gives it."""
+
+from __future__ import annotations
+
+
+class GeoPixelError(Exception):
+    """Base of every error this package raises on purpose; catch it to catch them all."""
+
+    exit_code = 1
+
+
+class ImageError(GeoPixelError):
+    """The image cannot be used; give a readable RGB-convertible raster within the size limits."""
+
+    exit_code = 3
+
+
+class QueryError(GeoPixelError):
+    """The question or history cannot be put to the model; reword it as the message says."""
+
+    exit_code = 3
+
+
+class PromptTooLongError(QueryError):
+    """Image and text together exceed the model's prompt limit; shorten the text or lower hd_num."""
+
+
+class OptionError(GeoPixelError):
+    """An option has a value outside its range; the message gives the range."""
+
+    exit_code = 3
+
+
+class SessionClosedError(GeoPixelError):
+    """The opened image was closed; open it again before asking."""
+
+    exit_code = 3
+
+
+class EngineError(GeoPixelError):
+    """The engine directory cannot be used; export it again or copy it whole."""
+
+    exit_code = 4
+
+
+class EngineNotFoundError(EngineError):
+    """There is no engine directory here; export a checkpoint with `python -m export` or correct the path."""
+
+
+class EngineSchemaError(EngineError):
+    """The manifest is not one this version reads; export again with this version, or upgrade the package."""
+
+
+class EngineCorruptError(EngineError):
+    """A file is missing, short or altered; copy the engine directory again from its source."""
+
+
+class EnginePathError(EngineError):
+    """A file of the engine lies outside its directory; do not use this engine."""
+
+
+class EngineMismatchError(EngineError):
+    """A block's file is not the block the manifest describes, or it gives other numbers; export again."""
+
+
+class RuntimeUnavailableError(GeoPixelError):
+    """The runtime or device asked for is not on this machine; install it or choose another device."""
+
+    exit_code = 5
+
+
+class NativeMissingError(RuntimeUnavailableError):
+    """The C++ extension is not built; install a wheel or run `pip install .` with a C++17 compiler."""
+
+
+class InferenceError(GeoPixelError):
+    """A block failed or gave numbers that are not finite; run `geopixel-edge verify` on the engine."""
+
+    exit_code = 5
+
+
+class OutputError(GeoPixelError):
+    """The result cannot be written; choose a writable place with enough room."""
+
+    exit_code = 6
+
+
+class CheckpointError(GeoPixelError):
+    """The checkpoint is incomplete, damaged or not a GeoPixel model; the message names the key or file."""
+
+    exit_code = 4
+
+
+class ExportError(GeoPixelError):
+    """The export stopped and published nothing; the message names the step and the remedy."""
+
+    exit_code = 6

@@ -1,0 +1,40 @@
+"""Every bound of the package in one place, each with its reason."""
+
+from __future__ import annotations
+
+# --- Images -----------------------------------------------------------------------------------------------
+# Pillow's own error bound (twice its warning bound); decoded RGB of this size is 537 MB.
+MAX_IMAGE_PIXELS = 178_956_970
+# A side beyond this overflows the 16-bit tile arithmetic of common formats (JPEG stops at 65,535).
+MAX_IMAGE_SIDE_PX = 65_535
+# Several images share one prompt; ten of the smallest (841 tokens) still leave half of it for text.
+MAX_IMAGES = 10
+
+# --- Divider ----------------------------------------------------------------------------------------------
+# 41 views of 400 tokens alone exceed the prompt limit, so a larger request cannot be honoured.
+MAX_HD_NUM = 40
+# The original divides each of several images into at most this many tiles, whatever was asked.
+HD_NUM_SEVERAL_IMAGES = 6
+
+# --- Prompt and generation --------------------------------------------------------------------------------
+# The original's prompt builder cuts at this length (argument default; it overrides the config's).
+MAX_PROMPT_TOKENS = 16_384
+# More characters than the prompt limit can hold even at four characters a token.
+MAX_QUERY_CHARS = 65_536
+MAX_HISTORY_TURNS = 64
+# Prompt limit plus this stays within the 24,576 positions up to which plain RoPE is exact.
+MAX_NEW_TOKENS = 8_192
+
+# --- Memory -----------------------------------------------------------------------------------------------
+# Attention scores of one layer take heads x chunk x cache x 4 bytes: 1.1 GB at 32 heads and a full cache.
+PREFILL_CHUNK_TOKENS = 512
+# A cache length of this granularity reuses buffers between requests; its waste is at most 255 positions.
+KV_GRANULE_TOKENS = 256
+# CLIP activations of one 560-pixel view take about 60 MB at ViT-L widths in float32.
+VIEWS_PER_RUN = 4
+# The pixel decoder repeats the image features per [SEG]: 16 MB each at SAM 2 sizes in float32.
+MASKS_PER_RUN = 8
+
+# --- Engine directory -------------------------------------------------------------------------------------
+# A 7B manifest is under 100 kB; anything near this is not one.
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
