@@ -7,6 +7,8 @@ from __future__ import annotations
 MAX_IMAGE_PIXELS = 178_956_970
 # A side beyond this overflows the 16-bit tile arithmetic of common formats (JPEG stops at 65,535).
 MAX_IMAGE_SIDE_PX = 65_535
+# An uncompressed file of the most pixels at eight bytes each is 1.4 GB; WebP is read whole before its header is known.
+MAX_IMAGE_FILE_BYTES = 2 * 1024 * 1024 * 1024
 # Several images share one prompt; ten of the smallest (841 tokens) still leave half of it for text.
 MAX_IMAGES = 10
 
