@@ -1,0 +1,108 @@
+"""One torch module to one ONNX file: quiet, without traces of the machine that wrote it, weights beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geopixel_edge.errors import ExportError
+
+OPSET = 20  # keeps Gelu and LayerNormalization whole, and is the newest that TensorRT 10.3 parses
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+_LOGGERS = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
+
+
+class FloatBorder(nn.Module):
+    """`module` at float16 inside, float32 at every input and output of its graph."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.half()
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Float32 in, float32 out; a single output stays a 1-tuple."""
+        outputs = self.module(*(tensor.half() for tensor in inputs))
+        return tuple(tensor.float() for tensor in ((outputs,) if isinstance(outputs, Tensor) else outputs))
+
+
+def at_precision(module: nn.Module, precision: str) -> nn.Module:
+    """A copy of `module` for export, in evaluation mode, at "fp32" or "fp16"; ExportError for another precision."""
+    if precision not in PRECISIONS:
+        raise ExportError(f"precision={precision!r} is not one of {sorted(PRECISIONS)} for this block")
+    inner = copy.deepcopy(module).eval().float().requires_grad_(False)
+    fold = getattr(inner, "fold", None)
+    if fold is not None:
+        fold()
+    return FloatBorder(inner) if precision == "fp16" else inner
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporter chatter off for the block, on again afterwards; its errors still raise."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _anonymise(model: Any) -> None:
+    """Drop stack traces and module paths: they name files of this machine and change from run to run."""
+    model.metadata_props.clear()
+    model.doc_string = None
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        graph.doc_string = None
+        graph.metadata_props.clear()
+        for node in graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+        for value in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
+            value.metadata_props.clear()
+            value.doc_string = None
+
+
+def save_module(
+    module: nn.Module,
+    args: tuple[Tensor, ...],
+    path: Path,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: Mapping[str, Mapping[int, str]] | None = None,
+    opset: int = OPSET,
+) -> None:
+    """Export `module(*args)` to `path`, its weights to `<path's name>.data` in the same directory.
+
+    `dynamic_shapes` maps an input's name to {axis: symbol}; every other axis keeps the size it has in `args`.
+    ExportError names the file and the exporter's own reason.
+    """
+    dynamic = dynamic_shapes or {}
+    specs = tuple({axis: torch.export.Dim(symbol, min=1) for axis, symbol in dynamic.get(name, {}).items()}
+                  for name in input_names)  # fmt: skip
+    # FloatBorder takes *inputs, which the exporter sees as one argument holding a tuple.
+    shapes: tuple[Any, ...] = (specs,) if isinstance(module, FloatBorder) else specs
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module, args, dynamo=True, opset_version=opset, input_names=list(input_names),
+                output_names=list(output_names), dynamic_shapes=shapes if dynamic else None, verbose=False,
+            )  # fmt: skip
+            if program is None:
+                raise ExportError(f"{path.name} was not exported; see torch.onnx.export's own log")
+            _anonymise(program.model)
+            program.save(str(path), external_data=True)
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        raise ExportError(f"{path.name} was not written: {error}") from error
