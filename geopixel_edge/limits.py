@@ -12,6 +12,10 @@ MAX_IMAGE_FILE_BYTES = 2 * 1024 * 1024 * 1024
 # Several images share one prompt; ten of the smallest (841 tokens) still leave half of it for text.
 MAX_IMAGES = 10
 
+# --- Kernels -----------------------------------------------------------------------------------------------
+# More threads than any machine here has cores only cost stacks.
+MAX_THREADS = 1_024
+
 # --- Divider ----------------------------------------------------------------------------------------------
 # 41 views of 400 tokens alone exceed the prompt limit, so a larger request cannot be honoured.
 MAX_HD_NUM = 40

@@ -1,0 +1,172 @@
+"""Masks as the pixel decoder (paper block 5) hands them out: crop-RLE, never dense until asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import limits
+from .divider import check_integer, check_size
+from .errors import InferenceError, OptionError
+from .native import native
+
+Bits = NDArray[np.bool_]
+Ring = NDArray[np.int32]
+Box = tuple[int, int, int, int]
+Counts = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A binary mask of a `height_px` x `width_px` image.
+
+    `x_px, y_px, w_px, h_px` is its tight box; `counts` are uint32 run lengths of the box's pixels in column-major
+    order, zeros first, as COCO has them for a whole image. An empty mask has an empty box at 0, 0 and no counts.
+    """
+
+    height_px: int
+    width_px: int
+    x_px: int
+    y_px: int
+    w_px: int
+    h_px: int
+    counts: NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        inside = (
+            min(self.x_px, self.y_px, self.w_px, self.h_px) >= 0
+            and self.x_px + self.w_px <= self.width_px
+            and self.y_px + self.h_px <= self.height_px
+        )
+        if not inside or int(self.counts.sum(dtype=np.uint64)) != self.w_px * self.h_px:
+            raise OptionError(
+                f"counts of a mask with box {self.bbox} in {self.width_px} x {self.height_px} px do not fill the box "
+                "or the box leaves the image; build masks with from_logits, from_array or from_coco"
+            )
+        self.counts.setflags(write=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        same = (self.height_px, self.width_px, self.bbox) == (other.height_px, other.width_px, other.bbox)
+        return same and np.array_equal(self.counts, other.counts)
+
+    def __hash__(self) -> int:
+        return hash((self.height_px, self.width_px, self.bbox, self.counts.tobytes()))
+
+    @classmethod
+    def from_logits(cls, logits: NDArray[np.float32], height_px: int, width_px: int, threads: int = 0) -> Mask:
+        """float32 (h, w) logits -> the mask at full size: bilinear, strictly above 0 (reference behaviour 25).
+
+        InferenceError for logits that are not finite, OptionError for another dtype or shape, ImageError for sizes.
+        """
+        return cls.many_from_logits(logits[None], height_px, width_px, threads)[0]
+
+    @classmethod
+    def many_from_logits(
+        cls, logits: NDArray[np.float32], height_px: int, width_px: int, threads: int = 0
+    ) -> list[Mask]:
+        """float32 (n, h, w) -> n masks, as `from_logits`, shared out over `threads` (0: every core)."""
+        check_size(width_px, height_px)
+        threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
+        if logits.dtype != np.float32 or logits.ndim != 3 or 0 in logits.shape[1:]:
+            raise OptionError(f"logits are {logits.dtype} {logits.shape}; give float32 of shape (height, width)")
+        if max(logits.shape[1:]) > limits.MAX_IMAGE_SIDE_PX:
+            raise OptionError(f"logits of shape {logits.shape} are too large; give the pixel decoder's own masks")
+        if not np.isfinite(logits).all():
+            raise InferenceError("mask logits are not finite; run `geopixel-edge verify` on the engine")
+        found = native.masks_from_logits(np.ascontiguousarray(logits), height_px, width_px, threads)
+        return [cls(height_px, width_px, *rle) for rle in found]
+
+    @classmethod
+    def from_array(cls, mask: Bits) -> Mask:
+        """bool (H, W) -> mask; OptionError for another dtype or shape."""
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.ndim != 2:
+            raise OptionError("mask is not a bool array of shape (height, width); compare it first, as in `array > 0`")
+        check_size(mask.shape[1], mask.shape[0])
+        return cls(mask.shape[0], mask.shape[1], *native.mask_from_array(np.ascontiguousarray(mask)))
+
+    @classmethod
+    def from_coco(cls, rle: Mapping[str, Any]) -> Mask:
+        """COCO RLE, {"size": [h, w], "counts": string, bytes or list} -> mask; OptionError when it is damaged."""
+        try:
+            height, width = (check_integer("size", int(side), 1, limits.MAX_IMAGE_SIDE_PX) for side in rle["size"])
+            counts = rle["counts"]
+            check_size(width, height)
+            if isinstance(counts, bytes):
+                counts = counts.decode("ascii")
+            runs = native.rle_parse(counts) if isinstance(counts, str) else np.asarray(counts, np.uint32)
+            return cls(height, width, *native.rle_crop(height, width, runs))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise OptionError(f"rle is not a COCO run-length mask ({error}); give its size [h, w] and counts") from None
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int]:
+        """x, y, width, height in pixels; all 0 for an empty mask."""
+        return self.x_px, self.y_px, self.w_px, self.h_px
+
+    @property
+    def area_px(self) -> int:
+        """Number of pixels in the mask."""
+        return int(self.counts[1::2].sum(dtype=np.uint64))
+
+    def to_array(self) -> Bits:
+        """bool (height_px, width_px)."""
+        return self.window(0, 0, self.width_px, self.height_px)
+
+    def window(self, x_px: int, y_px: int, w_px: int, h_px: int) -> Bits:
+        """bool (h_px, w_px): only this part of the image is decoded; OptionError when it leaves the image."""
+        x_px = check_integer("x_px", x_px, 0, self.width_px - 1)
+        y_px = check_integer("y_px", y_px, 0, self.height_px - 1)
+        w_px = check_integer("w_px", w_px, 1, self.width_px - x_px)
+        h_px = check_integer("h_px", h_px, 1, self.height_px - y_px)
+        return native.rle_window(self.bbox, self.counts, (x_px, y_px, w_px, h_px))
+
+    def to_coco(self) -> dict[str, Any]:
+        """{"size": [height, width], "counts": str}, the string pycocotools writes."""
+        full = native.rle_full(self.height_px, self.width_px, self.bbox, self.counts)
+        return {"size": [self.height_px, self.width_px], "counts": native.rle_string(full)}
+
+    def polygons(self) -> list[list[Ring]]:
+        """Outlines on exact pixel edges: per 4-connected part one polygon, its outline first, then its holes.
+
+        A ring is int32 (n + 1, 2) of x, y pixel-edge coordinates, closed; pixel (0, 0) spans 0..1. Every polygon is
+        valid: rings touch themselves nowhere, pixels that meet only by a corner belong to two polygons.
+        Orientation is RFC 7946's for the numbers as they stand: outlines run counter-clockwise (positive shoelace
+        area), holes clockwise, if y is drawn upwards. Image y points down, so on screen it looks reversed, and a
+        transform to coordinates with y upwards (negative determinant) must reverse every ring to keep the rule.
+        """
+        return native.rle_polygons(self.bbox, self.counts)
+
+    def _pair(self, other: Mask) -> tuple[Box, Counts, Box, Counts]:
+        if (self.height_px, self.width_px) != (other.height_px, other.width_px):
+            raise OptionError(
+                f"other is a mask of {other.width_px} x {other.height_px} px, this one of {self.width_px} x "
+                f"{self.height_px}; compare masks of one image"
+            )
+        return self.bbox, self.counts, other.bbox, other.counts
+
+    def iou(self, other: Mask) -> float:
+        """Intersection over union, 0..1; two empty masks are equal, so 1. OptionError for another image size."""
+        common = native.rle_overlap(*self._pair(other))
+        union = self.area_px + other.area_px - common
+        return common / union if union else 1.0
+
+    def _combine(self, other: Mask, kind: str) -> Mask:
+        return Mask(self.height_px, self.width_px, *native.rle_combine(*self._pair(other), kind=kind))
+
+    def __or__(self, other: Mask) -> Mask:
+        """Pixels of either mask."""
+        return self._combine(other, "union")
+
+    def __and__(self, other: Mask) -> Mask:
+        """Pixels of both masks."""
+        return self._combine(other, "intersection")
+
+    def __sub__(self, other: Mask) -> Mask:
+        """Pixels of this mask that the other one lacks."""
+        return self._combine(other, "difference")
