@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from geopixel_edge.errors import CheckpointError
 
 from .hiera import Hiera
-from .onnx_file import OPSET, at_precision, save_module
+from .onnx_file import OPSET, BorderCast, save_module
 from .sam2_layers import only, section
 
 # SAM 2 hiera-large, which GeoPixel-7B uses without saying so in its config.json.
@@ -159,4 +159,4 @@ def export_onnx(module: GroundingEncoder, path: Path, precision: str, opset: int
     `precision` "fp16" keeps weights and activations in float16; ExportError when the file cannot be made.
     """
     image = torch.zeros(1, 3, module.image_px, module.image_px)
-    save_module(at_precision(module, precision), (image,), path, ("image",), OUTPUTS, opset=opset)
+    save_module(BorderCast(module, precision), (image,), path, ("image",), OUTPUTS, opset=opset)

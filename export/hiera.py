@@ -84,8 +84,7 @@ class Block(nn.Module):
         self.attn = Attention(width, width_out, heads, stride)
         self.norm2 = nn.LayerNorm(width_out, eps=1e-6)
         self.mlp = Mlp(width_out, int(width_out * mlp_ratio), width_out, 2, nn.GELU())
-        if width != width_out:
-            self.proj = nn.Linear(width, width_out)
+        self.proj = nn.Linear(width, width_out) if width != width_out else None
 
     def _attend(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         if not self.window:
@@ -98,9 +97,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, h, w, width) -> (b, h / stride, w / stride, width_out)."""
         normed = self.norm1(x)
-        if hasattr(self, "proj"):
+        if self.proj is not None:
             x = self.proj(normed)
-            x = x if self.stride is None else pool(x, self.stride)
+        if self.stride is not None:
+            x = pool(x, self.stride)
         x = x + self._attend(normed, (x.shape[1], x.shape[2]))
         mixed: Tensor = x + self.mlp(self.norm2(x))
         return mixed

@@ -20,28 +20,27 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 _LOGGERS = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
 
 
-class FloatBorder(nn.Module):
-    """`module` at float16 inside, float32 at every input and output of its graph."""
+class BorderCast(nn.Module):
+    """A copy of `module` for export: in evaluation mode, at `precision` inside, float32 at its inputs and outputs.
 
-    def __init__(self, module: nn.Module) -> None:
+    A module with a `fold` method is folded first. ExportError for a precision other than "fp32" and "fp16".
+    """
+
+    def __init__(self, module: nn.Module, precision: str) -> None:
         super().__init__()
-        self.module = module.half()
+        if precision not in PRECISIONS:
+            raise ExportError(f"precision={precision!r} is not one of {sorted(PRECISIONS)} for this block")
+        self.inner = PRECISIONS[precision]
+        self.module = copy.deepcopy(module).eval().float().requires_grad_(False)
+        fold = getattr(self.module, "fold", None)
+        if fold is not None:
+            fold()
+        self.module.to(self.inner)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Float32 in, float32 out; a single output stays a 1-tuple."""
-        outputs = self.module(*(tensor.half() for tensor in inputs))
+        """Float32 in, float32 out; a single output becomes a 1-tuple."""
+        outputs = self.module(*(tensor.to(self.inner) for tensor in inputs))
         return tuple(tensor.float() for tensor in ((outputs,) if isinstance(outputs, Tensor) else outputs))
-
-
-def at_precision(module: nn.Module, precision: str) -> nn.Module:
-    """A copy of `module` for export, in evaluation mode, at "fp32" or "fp16"; ExportError for another precision."""
-    if precision not in PRECISIONS:
-        raise ExportError(f"precision={precision!r} is not one of {sorted(PRECISIONS)} for this block")
-    inner = copy.deepcopy(module).eval().float().requires_grad_(False)
-    fold = getattr(inner, "fold", None)
-    if fold is not None:
-        fold()
-    return FloatBorder(inner) if precision == "fp16" else inner
 
 
 @contextlib.contextmanager
@@ -81,24 +80,24 @@ def save_module(
     path: Path,
     input_names: Sequence[str],
     output_names: Sequence[str],
-    dynamic_shapes: Mapping[str, Mapping[int, str]] | None = None,
+    dynamic_shapes: Sequence[Mapping[int, Any]] | None = None,
     opset: int = OPSET,
 ) -> None:
     """Export `module(*args)` to `path`, its weights to `<path's name>.data` in the same directory.
 
-    `dynamic_shapes` maps an input's name to {axis: symbol}; every other axis keeps the size it has in `args`.
-    ExportError names the file and the exporter's own reason.
+    `dynamic_shapes` gives {axis: torch.export.Dim} for each input; every other axis keeps the size it has in `args`.
+    An example size of 1 on such an axis would be baked in. ExportError names the file and the exporter's own reason.
     """
-    dynamic = dynamic_shapes or {}
-    specs = tuple({axis: torch.export.Dim(symbol, min=1) for axis, symbol in dynamic.get(name, {}).items()}
-                  for name in input_names)  # fmt: skip
-    # FloatBorder takes *inputs, which the exporter sees as one argument holding a tuple.
-    shapes: tuple[Any, ...] = (specs,) if isinstance(module, FloatBorder) else specs
+    shapes: tuple[Any, ...] | None = None
+    if dynamic_shapes is not None:
+        # BorderCast takes *inputs, which the exporter sees as one argument that holds a tuple.
+        specs = tuple(dict(axes) for axes in dynamic_shapes)
+        shapes = (specs,) if isinstance(module, BorderCast) else specs
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 module, args, dynamo=True, opset_version=opset, input_names=list(input_names),
-                output_names=list(output_names), dynamic_shapes=shapes if dynamic else None, verbose=False,
+                output_names=list(output_names), dynamic_shapes=shapes, verbose=False,
             )  # fmt: skip
             if program is None:
                 raise ExportError(f"{path.name} was not exported; see torch.onnx.export's own log")

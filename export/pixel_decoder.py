@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from geopixel_edge.errors import CheckpointError
 
 from .hiera import PATCH_STRIDE
-from .onnx_file import OPSET, at_precision, save_module
+from .onnx_file import OPSET, BorderCast, save_module
 from .sam2_layers import ChannelNorm, Mlp, only, section
 from .two_way import TwoWayTransformer
 
@@ -83,7 +83,7 @@ class PixelDecoder(nn.Module):
         config = section(sam2, "mask_decoder", _KEYS)
         width = int(section(sam2, "neck", ("d_model", "scalp"))["d_model"])
         if out_dim != width:
-            raise CheckpointError(f"out_dim={out_dim} is not SAM 2's width {width}; correct the checkpoint's config.json")
+            raise CheckpointError(f"out_dim={out_dim} is not SAM 2's width {width}; correct the config.json")
         only("mask_decoder.use_high_res_features", config["use_high_res_features"], True)
         only("mask_decoder.pred_obj_scores", config["pred_obj_scores"], True)
         coarsest = len(sam2["hiera"]["stages"]) - 1 - int(sam2["neck"]["scalp"])
@@ -177,5 +177,5 @@ def export_onnx(module: PixelDecoder, path: Path, precision: str, opset: int = O
     )
     # Two examples: the exporter would bake a batch of one in.
     states = torch.zeros(2, module.hidden)
-    prepared = at_precision(module, precision)
-    save_module(prepared, (states, *pyramid), path, INPUTS, OUTPUTS, {"seg_hidden": {0: "n"}}, opset)
+    dynamic = ({0: torch.export.Dim("n", min=1)}, {}, {}, {})
+    save_module(BorderCast(module, precision), (states, *pyramid), path, INPUTS, OUTPUTS, dynamic, opset)
