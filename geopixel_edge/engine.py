@@ -1,135 +1,47 @@
-"""The engine directory: what a manifest says, how it is read, and how a directory is verified before use."""
+"""The engine directory: how its manifest is read and written, and how its files are verified before use."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from . import limits
 from .errors import EngineCorruptError, EngineError, EngineNotFoundError, EnginePathError, EngineSchemaError
+from .manifest import (
+    BLOCKS,
+    SCHEMA_VERSION,
+    BlockSpec,
+    Embeddings,
+    FileSpec,
+    Manifest,
+    Normalisation,
+    Preprocessing,
+    Provenance,
+    Sizes,
+    SpecialTokens,
+    TensorSpec,
+)
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "BLOCKS", "CHECKSUM_NAME", "MANIFEST_NAME", "SCHEMA_VERSION",
+    "BlockSpec", "Embeddings", "Engine", "FileSpec", "Manifest", "Normalisation", "Preprocessing", "Provenance",
+    "Sizes", "SpecialTokens", "TensorSpec",
+    "describe_file", "read_manifest", "resolve", "sha256_of", "write_manifest",
+]  # fmt: skip
+
 MANIFEST_NAME = "manifest.json"
-BLOCKS = ("vision_encoder", "language_model", "grounding_encoder", "pixel_decoder")
+CHECKSUM_NAME = "manifest.sha256"  # what `sha256sum manifest.json` prints
 
-
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Immutable record; a field it does not know is an error."""
-
-
-class FileSpec(Struct):
-    """One file: path relative to the engine directory (POSIX form), size in bytes, SHA-256 in hex."""
-
-    path: str
-    bytes: int
-    sha256: str
-
-
-class TensorSpec(Struct):
-    """One graph input or output: NumPy dtype name and shape; a string is a symbolic dimension."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-class BlockSpec(Struct):
-    """One exported block: `files[0]` is handed to the runtime, the rest is its external data."""
-
-    runtime: str
-    precision: str
-    files: tuple[FileSpec, ...]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-class Sizes(Struct):
-    """Sizes of the model, from the checkpoint's config; nothing in the runtime hard-codes one."""
-
-    tile_px: int  # side of a CLIP view
-    tokens_per_side: int  # image tokens along one side of a view, after the 2x2 merge
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    max_positions: int  # up to here RoPE needs no NTK rescaling
-    max_prompt_tokens: int
-    grounding_px: int  # side of SAM 2's input
-    mask_px: int  # side of the pixel decoder's masks
-
-
-class Normalisation(Struct):
-    """Per-channel mean and standard deviation of an image in [0, 1]."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-class Preprocessing(Struct):
-    """Constants of both image paths."""
-
-    vision: Normalisation
-    grounding: Normalisation
-    pad_value: int  # 0..255, what the divider pads with
-
-
-class SpecialTokens(Struct):
-    """Token ids the pipeline acts on, and the strings of the chat template."""
-
-    bos: int
-    eos: int
-    unk: int
-    seg: int
-    phrase_open: int
-    phrase_close: int
-    turn_open: str
-    turn_close: str
-
-
-class Embeddings(Struct):
-    """The token-embedding table: a NumPy file of shape (vocabulary, hidden), read by row through a memory map."""
-
-    file: FileSpec
-
-
-class Provenance(Struct):
-    """Where the engine came from."""
-
-    exporter_version: str
-    source_sha256: str  # digest over the checkpoint's files
-    source_name: str
-    created_utc: str
-    quantisation: str
-    packages: dict[str, str]
-
-
-class Manifest(Struct):
-    """`manifest.json`, whole."""
-
-    schema_version: int
-    family: str
-    precision: str
-    sizes: Sizes
-    preprocessing: Preprocessing
-    tokens: SpecialTokens
-    tokenizer: FileSpec
-    embeddings: Embeddings
-    blocks: dict[str, BlockSpec]
-    golden: tuple[FileSpec, ...]
-    provenance: Provenance
-
-    def files(self) -> list[FileSpec]:
-        """Every file the manifest vouches for."""
-        found = [self.tokenizer, self.embeddings.file, *self.golden]
-        for block in self.blocks.values():
-            found.extend(block.files)
-        return found
+_T = TypeVar("_T")
+# Parts of plain characters joined by slashes: no root, drive, backslash, "." or "..", nothing hidden.
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
 
 class _Header(msgspec.Struct):
@@ -137,50 +49,95 @@ class _Header(msgspec.Struct):
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Parse `root/manifest.json`; EngineNotFoundError, EnginePathError or EngineSchemaError say what is wrong."""
+    """Parse `root/manifest.json` and check it against itself and its checksum; the files it names are not opened.
+
+    Raises EngineNotFoundError, EnginePathError, EngineSchemaError, EngineCorruptError or, for what the system
+    refuses, EngineError.
+    """
     path = root / MANIFEST_NAME
-    if not root.is_dir():
-        raise EngineNotFoundError(f"engine_dir={str(root)!r} is not a directory; export a checkpoint with `python -m export`")
-    if path.is_symlink() or not path.is_file():
-        raise EngineNotFoundError(f"engine_dir={str(root)!r} has no {MANIFEST_NAME}; was the directory copied whole?")
-    if path.stat().st_size > limits.MAX_MANIFEST_BYTES:
-        raise EngineSchemaError(f"{path} is over {limits.MAX_MANIFEST_BYTES} bytes, so it is not a manifest")
-    data = path.read_bytes()
     try:
-        version = msgspec.json.decode(data, type=_Header).schema_version
-        if version == SCHEMA_VERSION:
-            manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EngineSchemaError(f"{path} is not a manifest of schema {SCHEMA_VERSION}: {error}") from None
-    if version != SCHEMA_VERSION:
-        raise EngineSchemaError(f"{path} has schema {version}, this package reads {SCHEMA_VERSION}; upgrade or export again")
-    missing = [name for name in BLOCKS if name not in manifest.blocks]
-    unknown = [name for name in manifest.blocks if name not in BLOCKS]
-    if missing or unknown:
-        raise EngineSchemaError(f"{path}: missing blocks {missing}, unknown blocks {unknown}")
-    for name, block in manifest.blocks.items():
-        if not block.files:
-            raise EngineSchemaError(f"{path}: block {name!r} names no file")
+        if not root.is_dir():
+            raise EngineNotFoundError(f"engine_dir={str(root)!r} is no directory; write one with `python -m export`")
+        data = _read_small(root, MANIFEST_NAME)
+        version = _decode(path, data, _Header).schema_version
+        if version != SCHEMA_VERSION:
+            raise EngineSchemaError(f"{path} has schema {version}, not {SCHEMA_VERSION}; upgrade or export again")
+        if _read_small(root, CHECKSUM_NAME) != _checksum_line(data):
+            raise EngineCorruptError(f"{path} is not what {CHECKSUM_NAME} vouches for; copy the engine again")
+    except (OSError, ValueError) as error:
+        raise EngineError(f"engine_dir={str(root)!r} cannot be read: {error}; check its permissions") from None
+    return _parse(path, data)
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` and its checksum into `root`; EngineSchemaError, and nothing written, if it has faults."""
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    _parse(root / MANIFEST_NAME, data)
+    (root / MANIFEST_NAME).write_bytes(data)
+    (root / CHECKSUM_NAME).write_bytes(_checksum_line(data))
+
+
+def _parse(path: Path, data: bytes) -> Manifest:
+    manifest = _decode(path, data, Manifest)
+    if faults := manifest.faults():
+        raise EngineSchemaError(f"{path}: {'; '.join(faults)}; export again")
     return manifest
+
+
+def _checksum_line(data: bytes) -> bytes:
+    return f"{hashlib.sha256(data).hexdigest()}  {MANIFEST_NAME}\n".encode()
+
+
+def _read_small(root: Path, name: str) -> bytes:
+    path = root / name
+    if path.is_symlink():
+        raise EnginePathError(f"{path} is a symbolic link; copy the engine with its real files (cp -L)")
+    if not path.is_file():
+        raise EngineNotFoundError(f"engine_dir={str(root)!r} has no file {name}; copy the directory whole")
+    with path.open("rb") as stream:
+        data = stream.read(limits.MAX_MANIFEST_BYTES + 1)
+    if len(data) > limits.MAX_MANIFEST_BYTES:
+        raise EngineSchemaError(f"{path} has over {limits.MAX_MANIFEST_BYTES} bytes, no manifest has; export again")
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is given twice")
+    return found
+
+
+def _decode(path: Path, data: bytes, kind: type[_T]) -> _T:
+    try:
+        json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise EngineSchemaError(f"{path} is no manifest of schema {SCHEMA_VERSION}: {error}; export again") from None
 
 
 def resolve(root: Path, spec: FileSpec) -> Path:
     """The file's path, proved to be a regular file inside `root` with no symbolic link on the way."""
-    relative = PurePosixPath(spec.path)
-    if relative.is_absolute() or ".." in relative.parts or "\\" in spec.path or not relative.parts:
-        raise EnginePathError(f"{spec.path!r} in the manifest leaves {root}; do not use this engine")
+    if not _PATH.fullmatch(spec.path):
+        raise EnginePathError(f"manifest path {spec.path[:200]!r} is not a plain one inside {root}; do not use it")
     path = root
-    for part in relative.parts:
-        path = path / part
-        if path.is_symlink():
-            raise EnginePathError(f"{path} is a symbolic link; copy the engine with its real files (cp -L)")
-    if not path.is_file():
-        raise EngineCorruptError(f"{path} is missing; copy the engine directory again from its source")
+    try:
+        for part in spec.path.split("/"):
+            path = path / part
+            if path.is_symlink():
+                raise EnginePathError(f"{path} is a symbolic link; copy the engine with its real files (cp -L)")
+        if not path.is_file():
+            raise EngineCorruptError(f"{path} is missing or no regular file; copy the engine again from its source")
+        size = path.stat().st_size
+    except OSError as error:
+        raise EngineCorruptError(f"{str(path)[:200]!r} is not readable: {error.strerror}; copy it again") from None
+    if size != spec.bytes:
+        raise EngineCorruptError(f"{path} has {size} bytes, the manifest says {spec.bytes}; copy the engine again")
     return path
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex, read in 8 MiB pieces."""
+    """SHA-256 of a file in hex, read in 8 MiB pieces; OSError where it cannot be read."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(8 << 20):
@@ -194,11 +151,7 @@ def describe_file(root: Path, relative: str) -> FileSpec:
     return FileSpec(path=relative, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
-def _check_file(root: Path, spec: FileSpec) -> None:
-    path = resolve(root, spec)
-    size = path.stat().st_size
-    if size != spec.bytes:
-        raise EngineCorruptError(f"{path} has {size} bytes, the manifest says {spec.bytes}; copy the engine again")
+def _check_hash(path: Path, spec: FileSpec) -> None:
     if sha256_of(path) != spec.sha256:
         raise EngineCorruptError(f"{path} has another SHA-256 than the manifest says; copy the engine again")
 
@@ -206,23 +159,23 @@ def _check_file(root: Path, spec: FileSpec) -> None:
 class Engine:
     """A verified engine directory.
 
-    Opening it checks every file named by the manifest (path, size, SHA-256) before any is handed to a runtime:
-    engines are executable code.
+    Opening it checks the manifest, then every file it names (path, size, SHA-256), before any is handed to a runtime:
+    engines are executable code. Attributes: `root` (absolute Path) and `manifest`. Raises EngineError subclasses.
     """
 
     def __init__(self, engine_dir: str | os.PathLike[str]) -> None:
         try:
-            self.root = Path(engine_dir)
-        except TypeError:
-            raise EngineError(f"engine_dir={engine_dir!r} is not a path; give the directory `python -m export` wrote") from None
-        try:
+            self.root = Path(engine_dir).absolute()
             self.manifest = read_manifest(self.root)
             specs = sorted(self.manifest.files(), key=lambda spec: -spec.bytes)
+            paths = [resolve(self.root, spec) for spec in specs]
             with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-                list(pool.map(lambda spec: _check_file(self.root, spec), specs))
+                list(pool.map(_check_hash, paths, specs))
+        except TypeError:
+            raise EngineError(f"engine_dir={engine_dir!r} is no path; give the directory an export wrote") from None
         except (OSError, ValueError) as error:
-            raise EngineError(f"engine_dir={str(engine_dir)!r} cannot be read: {error}") from None
+            raise EngineError(f"engine_dir={str(engine_dir)!r} cannot be read: {error}; check permissions") from None
 
     def path(self, spec: FileSpec) -> Path:
         """Absolute path of a file of this engine."""
-        return resolve(self.root, spec).resolve()
+        return resolve(self.root, spec)

@@ -44,3 +44,5 @@ MASKS_PER_RUN = 8
 # --- Engine directory -------------------------------------------------------------------------------------
 # A 7B manifest is under 100 kB; anything near this is not one.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+# Sizes and token ids fit a 32-bit signed integer, so that products of two fit the 64 bits of tensor shapes.
+MAX_ENGINE_SIZE = 2**31 - 1
