@@ -130,6 +130,7 @@ class Manifest(Struct, frozen=True):
     blocks: dict[str, BlockSpec]
     golden: tuple[FileSpec, ...]
     provenance: Provenance
+    distance: dict[str, float]  # per block: largest difference from torch float32 on the golden picture, relative
 
     def files(self) -> list[FileSpec]:
         """Every file the manifest vouches for."""

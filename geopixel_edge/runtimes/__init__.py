@@ -1,0 +1,50 @@
+"""Runtimes that execute a block. Each file here imports one of them; nothing else in the package does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine import BlockSpec, Engine
+from ..errors import RuntimeUnavailableError
+
+Array = NDArray[np.generic]
+
+
+class State(Protocol):
+    """Device buffers a block reads and writes in place (the KV cache)."""
+
+    def numpy(self, name: str) -> Array:
+        """A buffer's content on the host."""
+        ...
+
+    def grown(self, dims: Mapping[str, int], keep: int) -> State:
+        """New zeroed buffers with other symbolic dimensions, the first `keep` slots of that axis copied over."""
+        ...
+
+
+class BlockRunner(Protocol):
+    """One loaded block."""
+
+    spec: BlockSpec
+
+    def run(self, feeds: Mapping[str, Array], state: State | None = None) -> dict[str, Array]:
+        """Run once; inputs are cast to the graph's dtypes, `state` is bound to its inputs and outputs in place."""
+        ...
+
+    def new_state(self, pairs: Mapping[str, str], dims: Mapping[str, int]) -> State:
+        """Zeroed buffers for `pairs` (input name -> output name that writes it), symbolic dimensions given by `dims`."""
+        ...
+
+
+def load_block(engine: Engine, block: str, device: str, threads: int | None) -> BlockRunner:
+    """Load one block with the runtime its manifest entry names; RuntimeUnavailableError when that one is absent."""
+    spec = engine.manifest.blocks[block]
+    if spec.runtime == "onnx":
+        from .onnx import OnnxBlock
+
+        return OnnxBlock(engine.path(spec.files[0]), spec, block, device, threads)
+    raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}; this version runs 'onnx' engines")

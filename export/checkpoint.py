@@ -1,0 +1,190 @@
+"""Reading a Hugging Face checkpoint directory: safetensors or pickle shards, strict about keys and shapes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from geopixel_edge.engine import sha256_of
+from geopixel_edge.errors import CheckpointError
+
+from . import keys
+from .config import ModelConfig, read_config
+
+_READ_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
+
+
+class _SafetensorsShard:
+    def __init__(self, path: Path) -> None:
+        self.handle = safe_open(path, framework="pt")
+        self.names = set(self.handle.keys())
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        return tuple(self.handle.get_slice(key).get_shape())
+
+    def tensor(self, key: str) -> Tensor:
+        return self.handle.get_tensor(key)
+
+
+class _PickleShard:
+    """A `.bin` shard, memory-mapped; only tensors are unpickled, never code."""
+
+    def __init__(self, path: Path) -> None:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+            raise ValueError("it does not hold a dictionary of tensors")
+        self.state: dict[str, Tensor] = loaded
+        self.names = set(loaded)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        return tuple(self.state[key].shape)
+
+    def tensor(self, key: str) -> Tensor:
+        return self.state[key]
+
+
+class Checkpoint:
+    """A GeoPixel checkpoint. Opening it reads names and shapes only and checks them all.
+
+    Raises CheckpointError naming the file or key: a missing directory, config, shard or key, a key no block knows,
+    a corrupt shard. Tensors are read one at a time by `tensor`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise CheckpointError(f"checkpoint={str(root)!r} is not a directory; give a Hugging Face checkpoint")
+        self.config: ModelConfig = read_config(root / "config.json")
+        self.files, self._where = self._open_shards()
+        self.claims = keys.assign(self._where)
+        self.rank = self._rank()
+
+    def _open_shards(self) -> tuple[list[Path], dict[str, Any]]:
+        for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
+            index = self.root / f"{stem}.{suffix}.index.json"
+            single = self.root / f"{stem}.{suffix}"
+            if index.is_file():
+                return self._open_indexed(index)
+            if single.is_file():
+                shard = self._open_shard(single)
+                return [single], dict.fromkeys(shard.names, shard)
+        raise CheckpointError(f"{self.root} holds neither model.safetensors nor pytorch_model.bin, single or sharded")
+
+    def _open_indexed(self, index: Path) -> tuple[list[Path], dict[str, Any]]:
+        try:
+            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            names = sorted(set(weight_map.values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{index} is not a shard index: {error!r}") from None
+        if any(not isinstance(name, str) or Path(name).name != name for name in names):
+            raise CheckpointError(f"{index} names a shard outside {self.root}")
+        shards = {name: self._open_shard(self.root / name) for name in names}
+        where: dict[str, Any] = {}
+        for key, name in weight_map.items():
+            if key not in shards[name].names:
+                raise CheckpointError(f"key {key!r} is missing from {self.root / name}, where {index.name} puts it")
+            where[key] = shards[name]
+        for name, shard in shards.items():
+            for key in sorted(shard.names - weight_map.keys()):
+                raise CheckpointError(f"key {key!r} of {self.root / name} is not in {index.name}")
+        return [self.root / name for name in names], where
+
+    @staticmethod
+    def _open_shard(path: Path) -> _SafetensorsShard | _PickleShard:
+        if not path.is_file():
+            raise CheckpointError(f"shard {path} is missing; download the checkpoint again")
+        try:
+            return _SafetensorsShard(path) if path.suffix == ".safetensors" else _PickleShard(path)
+        except _READ_ERRORS as error:
+            raise CheckpointError(f"shard {path} is corrupt: {str(error).splitlines()[0][:200]}") from None
+
+    def _rank(self) -> int:
+        key = "model.layers.0.attention.wqkv.Plora_A.weight"
+        if key not in self._where:
+            raise CheckpointError(f"key {key!r} is missing; this is not a GeoPixel checkpoint")
+        return self.shape(key)[0]
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a tensor, without reading it."""
+        return tuple(self._where[key].shape(key))
+
+    def tensor(self, key: str) -> Tensor:
+        """One tensor as stored (CPU); CheckpointError when its bytes cannot be read or are not finite."""
+        try:
+            value: Tensor = self._where[key].tensor(key)
+        except _READ_ERRORS as error:
+            raise CheckpointError(f"key {key!r} cannot be read: {error}") from None
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"key {key!r} holds numbers that are not finite; the checkpoint is damaged")
+        return value
+
+    def check_all(self) -> None:
+        """Compare every block's expected names and shapes with the checkpoint's, without reading weights."""
+        for block in keys.CLASSES:
+            with torch.device("meta"):
+                module = keys.build(block, self.config, self.rank)
+            expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+            self._check_names(block, expected)
+        embeddings = {"weight": (self.config.vocabulary, self.config.hidden)}
+        self._check_names("token_embeddings", embeddings)
+
+    def _check_names(self, block: str, expected: Mapping[str, tuple[int, ...]]) -> None:
+        claimed = self.claims[block]
+        for name in sorted(expected.keys() - claimed.keys()):
+            raise CheckpointError(f"{block}: the checkpoint has no key for {name!r}")
+        for name in sorted(claimed.keys() - expected.keys()):
+            raise CheckpointError(f"{block}: key {claimed[name]!r} is not part of this model")
+        for name, shape in expected.items():
+            found = self.shape(claimed[name])
+            if found != shape:
+                raise CheckpointError(f"key {claimed[name]!r} has shape {found}, the config asks for {shape}")
+
+    def load(self, block: str) -> nn.Module:
+        """The block's torch module in float32 with the checkpoint's weights, in eval mode."""
+        with torch.device("meta"):
+            module = keys.build(block, self.config, self.rank)
+        state = {name: self.tensor(key).float() for name, key in self.claims[block].items()}
+        module.to_empty(device="cpu")
+        module.load_state_dict(state, strict=True)
+        _restore_buffers(module, keys.build(block, self.config, self.rank) if _has_plain_buffers(module) else None)
+        return module.eval()
+
+    def digest(self) -> str:
+        """One SHA-256 over the config and all shards, for provenance."""
+        whole = hashlib.sha256()
+        for path in [self.root / "config.json", *self.files]:
+            whole.update(f"{path.name} {sha256_of(path)}\n".encode())
+        return whole.hexdigest()
+
+
+def _has_plain_buffers(module: nn.Module) -> bool:
+    saved = module.state_dict().keys()
+    return any(name not in saved for name, _ in module.named_buffers())
+
+
+def _restore_buffers(module: nn.Module, fresh: nn.Module | None) -> None:
+    """Buffers that no checkpoint stores (position ids) were emptied with the meta device; compute them again."""
+    if fresh is None:
+        return
+    saved = module.state_dict().keys()
+    values = dict(fresh.named_buffers())
+    for name, buffer in module.named_buffers():
+        if name not in saved:
+            buffer.copy_(values[name])

@@ -1,0 +1,59 @@
+"""Golden values: a small picture, a question, and what the torch modules make of them at every block's border."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+
+from geopixel_edge.engine import SpecialTokens
+from geopixel_edge.golden import ARRAYS, GOLDEN_FILES, Golden, subsample
+from geopixel_edge.prompt import build_prompt
+from geopixel_edge.tokenizer import Tokenizer
+
+from . import reference
+from .checkpoint import Checkpoint
+from .keys import EMBEDDINGS_KEY
+
+QUERY = "Could you provide a segmentation mask for the bright roof in this image?"
+IMAGE_WH = (96, 64)
+NEW_TOKENS = 3
+
+
+def picture() -> Image.Image:
+    """A fixed small picture: ground, a road and two roofs, so that every channel and both axes vary."""
+    width, height = IMAGE_WH
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([70 + x // 2, 90 + y, 60 + (x * y) // 97 % 40], axis=-1)
+    pixels[28:34] = (120, 120, 125)
+    pixels[8:20, 12:30] = (226, 214, 196)
+    pixels[40:56, 60:84] = (150, 60, 50)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+@torch.no_grad()
+def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path) -> list[str]:
+    """Compute and write `golden/`; returns the files' paths relative to `root`."""
+    config, image = checkpoint.config, picture()
+    divided = reference.divide(image, 1, int(config.clip["image_size"]))
+    seen = reference.image_tokens(checkpoint, divided)
+    prompt = build_prompt(QUERY, (), 1, Tokenizer(tokenizer_path, tokens), tokens)
+    table = checkpoint.tensor(EMBEDDINGS_KEY)
+    before, after = (table[torch.tensor(part)].float() for part in prompt.parts)
+    embeds = torch.cat([before, seen, after])
+    rows = torch.arange(len(before), len(before) + len(seen))
+    token_ids, logits, hidden = reference.greedy(checkpoint, embeds, rows, NEW_TOKENS)
+    features = checkpoint.load("grounding_encoder")(reference.grounding_input(image, int(config.sam2["image_size"])))
+    masks, iou = checkpoint.load("pixel_decoder")(hidden[None], *features)
+    arrays = dict(zip(ARRAYS, (divided.views, seen, logits, hidden, *features, masks, iou), strict=True))
+    (root / "golden").mkdir()
+    image.save(root / GOLDEN_FILES["image"])
+    np.savez_compressed(
+        root / GOLDEN_FILES["arrays"], **{name: subsample(value.numpy()) for name, value in arrays.items()}
+    )  # fmt: skip
+    facts = Golden(query=QUERY, hd_num=1, text_parts=prompt.parts, token_ids=tuple(token_ids))
+    (root / GOLDEN_FILES["facts"]).write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
+    return list(GOLDEN_FILES.values())

@@ -1,0 +1,113 @@
+"""The main path, read top to bottom: divide, see, read, write, point. `session.py` keeps what can be reused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import __version__, limits
+from .answer import Answer
+from .divider import check_integer
+from .engine import Engine
+from .errors import EngineNotFoundError, ImageError, OptionError
+from .grounding_encoder import GroundingEncoder
+from .images import LoadedImage, load_image
+from .language_model import LanguageModel, TokenEmbeddings
+from .pixel_decoder import PixelDecoder
+from .runtimes import load_block
+from .session import OpenedImage
+from .tokenizer import Tokenizer
+from .vision_encoder import VisionEncoder
+
+ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
+MAX_THREADS = 1024
+
+
+class Pipeline:
+    """A GeoPixel engine, verified and loaded.
+
+    `engine_dir`: what `python -m export` wrote. `device`: "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads
+    per block; None takes every core. Raises an EngineError when the directory cannot be trusted or used, and
+    RuntimeUnavailableError when the device or runtime is absent.
+    """
+
+    def __init__(
+        self, engine_dir: str | os.PathLike[str] | None = None, *, device: str = "auto", threads: int | None = None
+    ) -> None:
+        if engine_dir is None:
+            raise EngineNotFoundError("this package bundles no engine; give the directory `python -m export` wrote")
+        if not isinstance(device, str):
+            raise OptionError(f"device={device!r} is not a string; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        if threads is not None:
+            threads = check_integer("threads", threads, 1, MAX_THREADS)
+        self.native_threads = threads or 0
+        self.device = device
+        self.engine = Engine(engine_dir)
+        manifest = self.engine.manifest
+        self.tokenizer = Tokenizer(self.engine.path(manifest.tokenizer), manifest.tokens)
+        embeddings = TokenEmbeddings(self.engine.path(manifest.embeddings.file), manifest.sizes)
+        self.vision_encoder = VisionEncoder(load_block(self.engine, "vision_encoder", device, threads))
+        language_model = load_block(self.engine, "language_model", device, threads)
+        self.language_model = LanguageModel(language_model, embeddings, manifest.sizes)
+        self.grounding_encoder = GroundingEncoder(load_block(self.engine, "grounding_encoder", device, threads))
+        self.pixel_decoder = PixelDecoder(load_block(self.engine, "pixel_decoder", device, threads))
+
+    def __call__(
+        self,
+        image: ImageSource | Sequence[ImageSource] | None,
+        query: str,
+        *,
+        hd_num: int = 9,
+        max_new_tokens: int = 1024,
+        history: Sequence[tuple[str, str]] = (),
+        deadline_s: float | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        compat: bool = False,
+    ) -> Answer:
+        """Answer one question about an image.
+
+        `image`: path, PIL image, uint8 array (H, W, 3), a list of them with as many `<ImageHere>` marks in `query`, or
+        None for text alone. `hd_num` steers how finely the image is divided. `history`: earlier (question, answer)
+        pairs. `deadline_s`: seconds after which the answer ends with what is known. `temperature` 0 is greedy;
+        `top_p` and `seed` shape sampling. `compat=True` keeps two habits of the original: a prompt over its limit is
+        refused, and a `[SEG]` that is the last allowed token gets no mask.
+
+        Raises ImageError, QueryError or OptionError naming the argument, its value and the remedy.
+        """
+        with self.open(image, hd_num=hd_num) as opened:
+            return opened.ask(
+                query, max_new_tokens=max_new_tokens, history=history, deadline_s=deadline_s, temperature=temperature,
+                top_p=top_p, seed=seed, compat=compat,
+            )  # fmt: skip
+
+    def open(self, image: ImageSource | Sequence[ImageSource] | None, *, hd_num: int = 9) -> OpenedImage:
+        """An image to ask several questions about; what depends on the image alone is computed once."""
+        check_integer("hd_num", hd_num, 1, limits.MAX_HD_NUM)
+        return OpenedImage(self, _load(image), hd_num)
+
+    def provenance(self, image_sha256: list[str]) -> dict[str, Any]:
+        """What an answer rests on: versions, engine and image digests."""
+        manifest = self.engine.manifest
+        return {
+            "geopixel_edge": __version__,
+            "engine_source": manifest.provenance.source_name,
+            "engine_source_sha256": manifest.provenance.source_sha256,
+            "precision": manifest.precision,
+            "device": self.device,
+            "image_sha256": image_sha256,
+        }
+
+
+def _load(image: ImageSource | Sequence[ImageSource] | None) -> list[LoadedImage]:
+    if image is None:
+        return []
+    sources = list(image) if isinstance(image, (list, tuple)) else [image]
+    if not sources or len(sources) > limits.MAX_IMAGES:
+        raise ImageError(f"image holds {len(sources)} images; give 1 to {limits.MAX_IMAGES}, or None for text alone")
+    return [load_image(source) for source in sources]  # type: ignore[arg-type]

@@ -1,0 +1,292 @@
+"""One opened image (or several, or none): what does not depend on the question is computed once and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import limits
+from .answer import Answer, AnswerAssembler, MaskFound, Region
+from .divider import Grid, divide, grounding_input, plan_grid
+from .errors import OptionError, PromptTooLongError, SessionClosedError
+from .images import LoadedImage
+from .language_model import KVCache
+from .prompt import Prompt, build_prompt, check_text
+from .runtimes import Array
+from .sampling import Sampler, Sampling
+from .turn import AnswerStream, DeadlinePassed, Event, Turn, check_options
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+F32 = NDArray[np.float32]
+SEGMENT_QUERY = "Could you provide a segmentation mask for {} in this image?"
+
+
+class OpenedImage:
+    """Made by `Pipeline.open`; a context manager. Not for two threads at once.
+
+    The tiles, the image tokens, the KV prefix (BOS and the image) and SAM 2's features are computed when first needed
+    and reused by every later question. The grid depends on the question only where image and text together would
+    exceed the prompt limit.
+    """
+
+    def __init__(self, pipeline: Pipeline, images: Sequence[LoadedImage], hd_num: int) -> None:
+        self.pipeline, self.images, self.hd_num = pipeline, tuple(images), hd_num
+        self._grids: tuple[Grid, ...] | None = None
+        self._image_tokens: list[F32] = []
+        self._cache: KVCache | None = None
+        self._prefix_length = 0
+        self._features: dict[str, Array] | None = None
+        self._turns = 0
+        self._closed = False
+
+    def __enter__(self) -> OpenedImage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free everything kept for this image; later questions raise SessionClosedError."""
+        self._closed = True
+        self._forget_tokens()
+        self._features = None
+
+    # --- Asking -------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        query: str,
+        *,
+        max_new_tokens: int = 1024,
+        history: Sequence[tuple[str, str]] = (),
+        deadline_s: float | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        compat: bool = False,
+    ) -> Answer:
+        """Answer one question; arguments as of `Pipeline.__call__`."""
+        return self.stream(
+            query, max_new_tokens=max_new_tokens, history=history, deadline_s=deadline_s, temperature=temperature,
+            top_p=top_p, seed=seed, compat=compat,
+        ).answer  # fmt: skip
+
+    def segment(
+        self, phrase: str, *, max_new_tokens: int = 1024, deadline_s: float | None = None
+    ) -> tuple[Region, ...]:
+        """The regions of what `phrase` names, without prose; empty when the model points at nothing."""
+        check_text("phrase", phrase, grounding_allowed=False)
+        answer = self.ask(SEGMENT_QUERY.format(phrase), max_new_tokens=max_new_tokens, deadline_s=deadline_s)
+        return tuple(answer.with_phrase(phrase).regions)
+
+    def stream(
+        self,
+        query: str,
+        *,
+        max_new_tokens: int = 1024,
+        history: Sequence[tuple[str, str]] = (),
+        deadline_s: float | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        compat: bool = False,
+    ) -> AnswerStream:
+        """Like `ask`, event by event: a mask comes as soon as the step that consumes its `[SEG]` has run."""
+        if self._closed:
+            raise SessionClosedError("this image was closed; open it again before asking")
+        options = check_options(max_new_tokens, deadline_s, compat, Sampling(temperature, top_p, seed))
+        engine = self.pipeline.engine
+        prompt = build_prompt(query, history, len(self.images), self.pipeline.tokenizer, engine.manifest.tokens)
+        turn = Turn(options, AnswerAssembler(self.pipeline.tokenizer))
+        turn.notes += [note for image in self.images for note in image.notes]
+        grids = self._plan(prompt, turn)
+        self._turns += 1
+        events = self._run(turn, prompt, grids, self._turns)
+        return AnswerStream(events, lambda: self._answer(turn, query))
+
+    # --- The main path ------------------------------------------------------------------------------------
+
+    def _run(self, turn: Turn, prompt: Prompt, grids: tuple[Grid, ...], number: int) -> Iterator[Event]:
+        """Divide, see, read, then write token by token and point at each `[SEG]`."""
+        try:
+            self._see(grids, turn)
+            logits, cache = self._read(prompt, turn)
+            yield from self._write(logits, cache, turn, number)
+        except DeadlinePassed:
+            turn.finish_reason = "deadline"
+            turn.notes.append(f"deadline: stopped after {len(turn.token_ids)} tokens")
+        yield from turn.assembler.finish()
+        turn.timings.new_tokens = len(turn.token_ids)
+        turn.timings.total_s = time.perf_counter() - turn.started_s
+
+    def _plan(self, prompt: Prompt, turn: Turn) -> tuple[Grid, ...]:
+        """Grids for which image and text fit the prompt limit; the largest that do (reference behaviour 11)."""
+        sizes = self.pipeline.engine.manifest.sizes
+        room = sizes.max_prompt_tokens - prompt.text_tokens
+        if prompt.text_tokens >= sizes.max_prompt_tokens:
+            raise PromptTooLongError(
+                f"query and history take {prompt.text_tokens} of {sizes.max_prompt_tokens} tokens; shorten them"
+            )
+        if prompt.text_tokens + turn.options.max_new_tokens > sizes.max_positions:
+            raise OptionError(f"max_new_tokens={turn.options.max_new_tokens} exceeds the model's positions; lower it")
+        hd_num = self.hd_num if len(self.images) == 1 else limits.HD_NUM_SEVERAL_IMAGES
+        grids = []
+        for image in self.images:
+            share = room // len(self.images)
+            size = (image.width_px, image.height_px)
+            grid, reduced = plan_grid(*size, hd_num, sizes.tile_px, share, sizes.tokens_per_side)
+            if reduced:
+                asked = plan_grid(*size, hd_num, sizes.tile_px)[0]
+                turn.notes.append(self._reduction(image, asked, grid, turn.options.compat))
+            grids.append(grid)
+        if len(self.images) > 1:
+            turn.notes.append(
+                f"{len(self.images)} images: each divided with hd_num={hd_num}, and no masks, as the original"
+            )
+        return tuple(grids)
+
+    def _reduction(self, image: LoadedImage, asked: Grid, taken: Grid, compat: bool) -> str:
+        sizes = self.pipeline.engine.manifest.sizes
+        text = (
+            f"{image.name} ({image.width_px} x {image.height_px} px): its {asked.rows} x {asked.cols} tiles take "
+            f"{asked.image_tokens(sizes.tokens_per_side)} of {sizes.max_prompt_tokens} prompt tokens"
+        )
+        if compat:
+            raise PromptTooLongError(
+                f"{text}; the original would lose the question: give a smaller image, or compat=False"
+            )
+        return f"{text}, so it was divided into {taken.rows} x {taken.cols} and the question is read whole"
+
+    def _see(self, grids: tuple[Grid, ...], turn: Turn) -> None:
+        """Image tokens of every image, unless they are known for these grids."""
+        if grids == self._grids:
+            return
+        self._forget_tokens()
+        preprocessing = self.pipeline.engine.manifest.preprocessing
+        tokens = []
+        for image, grid in zip(self.images, grids, strict=True):
+            turn.check_deadline()
+            with turn.timings.measure("divider") as cost:
+                views = divide(
+                    image.pixels, grid, preprocessing.vision, preprocessing.pad_value, self.pipeline.native_threads
+                )
+                cost.output_bytes += views.nbytes
+            with turn.timings.measure("vision_encoder") as cost:
+                tokens.append(self.pipeline.vision_encoder.encode(views, grid, turn.check_deadline))
+                cost.output_bytes += tokens[-1].nbytes
+        self._image_tokens, self._grids = tokens, grids
+
+    def _forget_tokens(self) -> None:
+        self._grids, self._image_tokens, self._cache, self._prefix_length = None, [], None, 0
+
+    def _read(self, prompt: Prompt, turn: Turn) -> tuple[F32, KVCache]:
+        """Prefill; the prefix of BOS and image is read once and kept. Returns the first token's logits."""
+        model = self.pipeline.language_model
+        embeds, is_image = self._embed(prompt)
+        positions = len(embeds) + turn.options.max_new_tokens
+        shared = 1 + len(self._image_tokens[0]) if prompt.starts_with_image and len(self.images) == 1 else 0
+        known = self._prefix_length if shared else 0
+        cache, self._cache = self._cache, None  # a run that stops half-way must not leave a half-read prefix
+        cache = model.with_room(cache, positions, known) if cache else model.new_cache(positions)
+        turn.timings.prompt_tokens, turn.timings.reused_tokens = len(embeds), known
+        with turn.timings.measure("language_model.prefill") as cost:
+            if shared and not known:
+                model.read(embeds[:shared], is_image[:shared], cache, turn.check_deadline)
+            logits, _ = model.read(embeds[shared:], is_image[shared:], cache, turn.check_deadline)
+            cost.output_bytes += logits.nbytes
+        self._prefix_length, self._cache = shared, cache
+        return logits, cache
+
+    def _embed(self, prompt: Prompt) -> tuple[F32, NDArray[np.bool_]]:
+        pieces, marks = [], []
+        for index, part in enumerate(prompt.parts):
+            pieces.append(self.pipeline.language_model.embed(part))
+            marks.append(np.zeros(len(part), bool))
+            if index < len(self._image_tokens):
+                pieces.append(self._image_tokens[index])
+                marks.append(np.ones(len(self._image_tokens[index]), bool))
+        return np.concatenate(pieces), np.concatenate(marks)
+
+    def _write(self, logits: F32, cache: KVCache, turn: Turn, number: int) -> Iterator[Event]:
+        """Token by token until EOS or the limit; each `[SEG]` is pointed at when the next step has consumed it."""
+        tokens, model = self.pipeline.engine.manifest.tokens, self.pipeline.language_model
+        sampler = Sampler(turn.options.sampling)
+        grounded = len(self.images) == 1
+        while True:
+            token = sampler.choose(logits)
+            turn.token_ids.append(token)
+            if turn.timings.first_token_s is None:
+                turn.timings.first_token_s = time.perf_counter() - turn.started_s
+            if token == tokens.eos:
+                turn.finish_reason = "eos"
+                return
+            yield from turn.assembler.push(token)
+            last = len(turn.token_ids) == turn.options.max_new_tokens
+            wants_mask = grounded and token == tokens.seg
+            if last and (not wants_mask or turn.options.compat):
+                return
+            if last:
+                turn.notes.append("the last allowed token is [SEG]: one more step was run for its mask")
+            turn.check_deadline()
+            self._check_current(number)
+            with turn.timings.measure("language_model.decode") as cost:
+                logits, hidden = model.step(token, cache)
+                cost.output_bytes += logits.nbytes + hidden.nbytes
+            if wants_mask:
+                yield self._point(hidden, turn)
+            if last:
+                return
+
+    def _check_current(self, number: int) -> None:
+        if self._closed or number != self._turns:
+            raise SessionClosedError("this stream ended because the image was closed or asked something newer")
+
+    def _point(self, hidden: F32, turn: Turn) -> MaskFound:
+        """The mask of one `[SEG]`, from the hidden state where it was the input (reference behaviour 19)."""
+        turn.check_deadline()
+        image = self.images[0]
+        features = self._ground(image, turn)
+        with turn.timings.measure("pixel_decoder") as cost:
+            decoded = self.pipeline.pixel_decoder.decode(
+                hidden[None], features, image.height_px, image.width_px, self.pipeline.native_threads
+            )
+            mask, score = next(decoded)
+            cost.output_bytes += mask.counts.nbytes
+        return turn.assembler.attach(mask, score)
+
+    def _ground(self, image: LoadedImage, turn: Turn) -> dict[str, Array]:
+        if self._features is None:
+            sizes, preprocessing = self.pipeline.engine.manifest.sizes, self.pipeline.engine.manifest.preprocessing
+            with turn.timings.measure("grounding_encoder") as cost:
+                pixels = grounding_input(
+                    image.pixels, sizes.grounding_px, preprocessing.grounding, self.pipeline.native_threads
+                )
+                self._features = self.pipeline.grounding_encoder.encode(pixels)
+                cost.output_bytes += sum(value.nbytes for value in self._features.values())
+        return self._features
+
+    def _answer(self, turn: Turn, query: str) -> Answer:
+        """The typed result of a finished turn."""
+        image = self.images[0] if len(self.images) == 1 else None
+        return Answer(
+            text=turn.assembler.text,
+            response=turn.assembler.response,
+            token_ids=list(turn.token_ids),
+            regions=turn.assembler.regions,
+            finish_reason=turn.finish_reason,
+            timings=turn.timings,
+            notes=tuple(turn.notes),
+            image_size=(image.width_px, image.height_px) if image else None,
+            provenance=self.pipeline.provenance([image.sha256 for image in self.images]),
+            query=query,
+            pixels=image.pixels if image else None,
+        )

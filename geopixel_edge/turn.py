@@ -1,0 +1,85 @@
+"""One question while it is answered: its options, its state, and the stream of its events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import limits
+from .answer import Answer, AnswerAssembler, MaskFound, Phrase, Text
+from .divider import check_integer
+from .errors import OptionError
+from .sampling import Sampling
+from .timings import Timings
+
+Event = Text | Phrase | MaskFound
+
+
+class DeadlinePassed(Exception):
+    """Internal: time is up; what is known so far becomes the answer."""
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """Checked options of one question."""
+
+    max_new_tokens: int
+    deadline_at: float | None
+    compat: bool
+    sampling: Sampling
+
+
+@dataclass
+class Turn:
+    """State of one question while it is answered."""
+
+    options: AskOptions
+    assembler: AnswerAssembler
+    timings: Timings = field(default_factory=Timings)
+    notes: list[str] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: str = "length"
+    started_s: float = field(default_factory=time.perf_counter)
+
+    def check_deadline(self) -> None:
+        """DeadlinePassed when the time of this question is up."""
+        at = self.options.deadline_at
+        if at is not None and time.perf_counter() >= at:
+            raise DeadlinePassed
+
+
+class AnswerStream:
+    """Iterates over Text, Phrase and MaskFound events in answer order; `answer` is the whole once it has ended."""
+
+    def __init__(self, events: Iterator[Event], finish: Callable[[], Answer]) -> None:
+        self._events, self._finish = events, finish
+
+    def __iter__(self) -> AnswerStream:
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    @property
+    def answer(self) -> Answer:
+        """The finished answer; reads the remaining events first."""
+        for _ in self._events:
+            pass
+        return self._finish()
+
+
+def check_options(max_new_tokens: int, deadline_s: float | None, compat: bool, sampling: Sampling) -> AskOptions:
+    """Validate the options of one question; OptionError names the one out of range."""
+    max_new_tokens = check_integer("max_new_tokens", max_new_tokens, 1, limits.MAX_NEW_TOKENS)
+    if not isinstance(compat, bool):
+        raise OptionError(f"compat={compat!r} is not True or False")
+    deadline_at = None
+    if deadline_s is not None:
+        valid = isinstance(deadline_s, (int, float)) and not isinstance(deadline_s, bool) and np.isfinite(deadline_s)
+        if not valid or deadline_s <= 0:
+            raise OptionError(f"deadline_s={deadline_s!r} is not a time; give seconds above 0, or None")
+        deadline_at = time.perf_counter() + deadline_s
+    return AskOptions(max_new_tokens, deadline_at, compat, sampling)
