@@ -177,5 +177,5 @@ def export_onnx(module: PixelDecoder, path: Path, precision: str, opset: int = O
     )
     # Two examples: the exporter would bake a batch of one in.
     states = torch.zeros(2, module.hidden)
-    dynamic = ({0: torch.export.Dim("n", min=1)}, {}, {}, {})
+    dynamic: list[dict[int, Any]] = [{0: torch.export.Dim("n", min=1)}, {}, {}, {}]
     save_module(BorderCast(module, precision), (states, *pyramid), path, INPUTS, OUTPUTS, dynamic, opset)
