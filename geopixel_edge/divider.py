@@ -72,6 +72,19 @@ def check_image(image: object) -> U8:
     return image if packed and image.strides[0] >= 3 * image.shape[1] else np.ascontiguousarray(image)
 
 
+def _check_normalisation(normalisation: Normalisation) -> None:
+    finite = all(math.isfinite(value) for value in (*normalisation.mean, *normalisation.std))
+    if not finite or min(normalisation.std) <= 0:
+        raise OptionError(f"normalisation has mean or std out of range ({normalisation}); std must be above 0")
+
+
+def _check_grid(grid: Grid) -> None:
+    rows, cols = (grid.cols, grid.rows) if grid.transposed else (grid.rows, grid.cols)
+    fits = 1 <= grid.resized_w_px <= cols * grid.tile_px and 1 <= grid.resized_h_px <= rows * grid.tile_px
+    if not fits or grid.tile_px < 1 or max(rows, cols) * grid.tile_px > limits.MAX_IMAGE_SIDE_PX:
+        raise OptionError(f"grid={grid} does not hold its resized image; take the one plan_grid gives")
+
+
 def _grid(width_px: int, height_px: int, scale: int, tile_px: int) -> Grid:
     transposed = width_px < height_px
     long_px, short_px = max(width_px, height_px), min(width_px, height_px)
@@ -127,6 +140,8 @@ def divide(image: U8, grid: Grid, normalisation: Normalisation, pad_value: int =
     `threads=0` uses every core. ImageError or OptionError for bad arguments.
     """
     image = check_image(image)
+    _check_grid(grid)
+    _check_normalisation(normalisation)
     pad_value = check_integer("pad_value", pad_value, 0, 255)
     threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
     return native.divide(
@@ -150,6 +165,7 @@ def grounding_input(image: U8, side_px: int, normalisation: Normalisation, threa
     The image is squashed, aspect not kept, by antialiased bilinear, then normalised. Errors as `divide`.
     """
     image = check_image(image)
+    _check_normalisation(normalisation)
     side_px = check_integer("side_px", side_px, 1, limits.MAX_IMAGE_SIDE_PX)
     threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
     return native.grounding_input(image, side_px, normalisation.mean, normalisation.std, threads)
