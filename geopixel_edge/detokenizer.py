@@ -105,3 +105,26 @@ class Decoder:
         out = self._chunk.flush() if self._chunk else ""
         self._chunk = None
         return out
+
+
+class MarkFilter:
+    """Removes every `mark` from a text that comes in parts, as `str.replace` does from the whole."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._held = ""
+
+    def push(self, text: str) -> str:
+        """Text that is certain now; an end that may begin a mark is held back."""
+        if not self._mark:
+            return text
+        *before, rest = (self._held + text).split(self._mark)
+        longest = min(len(self._mark) - 1, len(rest))
+        held = next((n for n in range(longest, 0, -1) if self._mark.startswith(rest[-n:])), 0)
+        self._held = rest[len(rest) - held :]
+        return "".join(before) + rest[: len(rest) - held]
+
+    def flush(self) -> str:
+        """What is held back."""
+        out, self._held = self._held, ""
+        return out

@@ -15,7 +15,7 @@ import msgspec
 import tokenizers
 from tokenizers import normalizers
 
-from .detokenizer import Decoder, Pieces
+from .detokenizer import Decoder, MarkFilter, Pieces
 from .engine import SpecialTokens
 from .errors import EngineCorruptError, EngineMismatchError, EngineNotFoundError, QueryError
 
@@ -157,24 +157,12 @@ class StreamDecoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._decoder = Decoder(tokenizer.pieces)
-        self._mark = tokenizer.tokens.turn_close
-        self._held = ""
+        self._filter = MarkFilter(tokenizer.tokens.turn_close)
 
     def push(self, token_id: int) -> str:
         """Text that no later token can change: without an unfinished character or a possible end-of-turn mark."""
-        return self._filter(self._decoder.push(token_id))
+        return self._filter.push(self._decoder.push(token_id))
 
     def finish(self) -> str:
         """The rest of the text."""
-        out = self._filter(self._decoder.flush()) + self._held
-        self._held = ""
-        return out
-
-    def _filter(self, text: str) -> str:
-        if not self._mark:
-            return text
-        *before, rest = (self._held + text).split(self._mark)
-        longest = min(len(self._mark) - 1, len(rest))
-        held = next((n for n in range(longest, 0, -1) if self._mark.startswith(rest[-n:])), 0)
-        self._held = rest[len(rest) - held :]
-        return "".join(before) + rest[: len(rest) - held]
+        return self._filter.push(self._decoder.flush()) + self._filter.flush()
