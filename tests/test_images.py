@@ -217,3 +217,10 @@ def test_a_name_that_is_not_unicode_can_still_be_written_down(tmp_path: Path) ->
         assert load_image(path).name.encode("utf-8") == b"sc?ne.png"
     with pytest.raises(ImageError, match="not there"):
         load_image(tmp_path / "sc\udcffne2.png")
+
+
+def test_the_example_scene_needs_no_conversion() -> None:
+    path = Path(__file__).parents[1] / "examples" / "scene.png"
+    loaded = load_image(path)
+    assert (loaded.width_px, loaded.height_px, loaded.notes) == (1280, 960, ())
+    assert path.stat().st_size < 2_000_000
