@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -51,9 +52,8 @@ def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, toke
     arrays = dict(zip(ARRAYS, (divided.views, seen, logits, hidden, *features, masks, iou), strict=True))
     (root / "golden").mkdir()
     image.save(root / GOLDEN_FILES["image"])
-    np.savez_compressed(
-        root / GOLDEN_FILES["arrays"], **{name: subsample(value.numpy()) for name, value in arrays.items()}
-    )  # fmt: skip
+    samples: dict[str, Any] = {name: subsample(value.numpy()) for name, value in arrays.items()}
+    np.savez_compressed(root / GOLDEN_FILES["arrays"], **samples)
     facts = Golden(query=QUERY, hd_num=1, text_parts=prompt.parts, token_ids=tuple(token_ids))
     (root / GOLDEN_FILES["facts"]).write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
     return list(GOLDEN_FILES.values())

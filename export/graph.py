@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,11 +44,11 @@ class GraphWriter:
     ) -> None:
         self._stream.close()
 
-    def op(self, kind: str, *inputs: str, name: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Append a node with one output and return the output's name."""
         return self.ops(kind, *inputs, names=(name or self._fresh(kind),), **attributes)[0]
 
-    def ops(self, kind: str, *inputs: str, names: Sequence[str], **attributes: object) -> list[str]:
+    def ops(self, kind: str, *inputs: str, names: Sequence[str], **attributes: Any) -> list[str]:
         """Append a node with the outputs `names`."""
         self.nodes.append(helper.make_node(kind, list(inputs), list(names), name=f"n_{names[0]}", **attributes))
         return list(names)

@@ -44,6 +44,14 @@ CLASSES: dict[str, type[nn.Module]] = {
     "pixel_decoder": PixelDecoder,
 }
 
+# Per block: (prefix of the checkpoint's key, prefix of the module's own name).
+PREFIXES: dict[str, tuple[tuple[str, str], ...]] = {
+    "vision_encoder": VisionEncoder.KEYS,
+    "language_model": LanguageModel.KEYS,
+    "grounding_encoder": GroundingEncoder.KEYS,
+    "pixel_decoder": PixelDecoder.KEYS,
+}
+
 
 def build(block: str, config: ModelConfig, rank: int) -> nn.Module:
     """The torch module of a block, with fresh parameters on the default device."""
@@ -87,7 +95,7 @@ def assign(keys: Iterable[str]) -> dict[str, dict[str, str]]:
 
 def local_name(block: str, key: str) -> str | None:
     """The key's name inside the block's module, or None when it is not the block's."""
-    for prefix, local in CLASSES[block].KEYS:  # type: ignore[union-attr]
+    for prefix, local in PREFIXES[block]:
         if key.startswith(prefix):
             return local + key[len(prefix) :]
     return None

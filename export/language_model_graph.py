@@ -8,12 +8,13 @@ that it costs nothing when there are none. No `If`, no contrib operator, no `Sca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from geopixel_edge.errors import ExportError
 
@@ -42,14 +43,14 @@ class LanguageModelGraph:
         self.dtype = _DTYPES[precision]
         self.graph = GraphWriter(path, OPSET)
 
-    def write(self, progress: Callable[[int], None]) -> None:
-        """Write the files; `progress(layers)` is called after each layer."""
+    def write(self, progress: tqdm[Any]) -> None:
+        """Write the files; the bar moves on after each layer."""
         c = self.config
         with self.graph as graph:
             rows = self._inputs()
             for index in range(c.layers):
                 rows = self._layer(index, rows)
-                progress(1)
+                progress.update()
             normed = self._norm(rows, "norm.weight")
             hidden = self._to_border(normed)
             graph.op("Unsqueeze", hidden, "axis_0", name="hidden")
@@ -169,7 +170,7 @@ class LanguageModelGraph:
 
 
 def unpacked_order(heads: int, kv_heads: int, head_dim: int) -> Tensor:
-    """Row order that turns [q x groups, k, v] per KV head into all q, then all k, then all v (reference behaviour 13)."""
+    """Row order from [q x groups, k, v] per KV head to all q, then all k, then all v (reference behaviour 13)."""
     groups = heads // kv_heads
     packed = torch.arange((heads + 2 * kv_heads) * head_dim).reshape(kv_heads, groups + 2, head_dim)
     return torch.cat([packed[:, :groups].reshape(-1), packed[:, groups].reshape(-1), packed[:, groups + 1].reshape(-1)])

@@ -49,8 +49,6 @@ BYTES_PER_NUMBER = {"fp32": 4, "fp16": 2}
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tokenizers")
 _EXPORTERS = {module.__name__.rpartition(".")[2]: module.export_onnx
               for module in (vision_encoder, grounding_encoder, pixel_decoder)}  # fmt: skip
-_DTYPES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.INT64: "int64",
-           onnx.TensorProto.BOOL: "bool"}  # fmt: skip
 
 
 def export_engine(source: Path, target: Path, precision: str = "fp32", overwrite: bool = False) -> list[Check]:
@@ -81,7 +79,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
             f"engine_dir={str(target)!r} exists; give a new path (or --overwrite for an engine directory)"
         )
     if not target.absolute().parent.is_dir():
-        raise ExportError(f"engine_dir={str(target)!r}: {target.absolute().parent} is not a directory; create it first")
+        raise ExportError(f"engine_dir={str(target)!r} has no parent directory; create it first")
 
 
 @contextlib.contextmanager
@@ -115,11 +113,13 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
         for block, export_onnx in _EXPORTERS.items():
             bar.set_description(block)
             log.info("exporting %s", block)
-            export_onnx(checkpoint.load(block), root / f"{block}.onnx", precision)  # type: ignore[arg-type]
+            export_onnx(checkpoint.load(block), root / f"{block}.onnx", precision)
             bar.update()
         bar.set_description("language_model")
         log.info("exporting language_model")
-        LanguageModelGraph(checkpoint, root / "language_model.onnx", precision).write(bar.update)
+        LanguageModelGraph(checkpoint, root / "language_model.onnx", precision).write(
+            lambda layers: bar.update(layers) and None
+        )
         bar.set_description("token embeddings")
         dtype = np.float16 if precision == "fp16" else np.float32
         np.save(root / "token_embeddings.npy", checkpoint.tensor(keys.EMBEDDINGS_KEY).float().numpy().astype(dtype))
@@ -184,7 +184,8 @@ def _block_spec(root: Path, block: str, precision: str) -> BlockSpec:
 def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     shape = tuple(side.dim_value if side.HasField("dim_value") else side.dim_param for side in tensor.shape.dim)
-    return TensorSpec(name=value.name, dtype=_DTYPES[tensor.elem_type], shape=shape)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return msgspec.convert({"name": value.name, "dtype": dtype, "shape": shape}, TensorSpec)
 
 
 def _check(root: Path) -> list[Check]:

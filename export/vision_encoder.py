@@ -37,6 +37,7 @@ class VisionEncoder(nn.Module):
         self.clip = CLIPVisionModel(config)
         del self.clip.post_layernorm  # the original reads the last layer before this norm
         merged = 4 * int(clip["hidden_size"])
+        self.side_px = int(clip["image_size"])
         self.grid = int(clip["image_size"]) // int(clip["patch_size"])
         self.vision_proj = nn.Sequential(nn.Linear(merged, hidden), nn.GELU(), nn.Linear(hidden, hidden))
         self.plora_sub_GN = nn.Parameter(torch.zeros(1, 1, 1, merged))
@@ -72,10 +73,9 @@ def stitch(tokens: Tensor, separators: Tensor, rows: int, cols: int) -> Tensor:
 
 def export_onnx(module: VisionEncoder, path: Path, precision: str) -> None:
     """Write `path` (opset 20, weights beside it): `views` float32 (n, 3, S, S) -> `tokens`, `separators` float32."""
-    side = module.clip.config.image_size
     save_module(
         BorderCast(module, precision),
-        (torch.zeros(2, 3, side, side),),
+        (torch.zeros(2, 3, module.side_px, module.side_px),),
         path,
         input_names=["views"],
         output_names=["tokens", "separators"],

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .divider import divide, grounding_input, plan_grid
-from .manifest import Struct
 from .errors import EngineCorruptError, EngineMismatchError
 from .images import load_image
+from .manifest import Struct
 from .prompt import Prompt, build_prompt
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import limits
 from .engine import Sizes
 from .errors import EngineCorruptError, InferenceError
-from .runtimes import BlockRunner, State
+from .runtimes import Array, BlockRunner, State
 
 F32 = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ class LanguageModel:
             before_run()
             stop = min(start + limits.PREFILL_CHUNK_TOKENS, len(embeds))
             positions = np.arange(cache.length, cache.length + stop - start)
-            feeds = {
+            feeds: dict[str, Array] = {
                 "inputs_embeds": embeds[None, start:stop],
                 "position_ids": positions[None],
                 "write_index": np.array([cache.length]),

@@ -12,7 +12,7 @@ from .errors import OptionError
 
 @dataclass(frozen=True)
 class Sampling:
-    """`temperature` 0 is greedy. `top_p` keeps the smallest set of tokens with that probability. `seed` repeats a draw."""
+    """`temperature` 0 is greedy; `top_p` keeps the fewest tokens with that probability; `seed` repeats a draw."""
 
     temperature: float = 0.0
     top_p: float = 1.0

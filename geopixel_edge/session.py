@@ -86,7 +86,7 @@ class OpenedImage:
         """The regions of what `phrase` names, without prose; empty when the model points at nothing."""
         check_text("phrase", phrase, grounding_allowed=False)
         answer = self.ask(SEGMENT_QUERY.format(phrase), max_new_tokens=max_new_tokens, deadline_s=deadline_s)
-        return tuple(answer.with_phrase(phrase).regions)
+        return answer.with_phrase(phrase).regions
 
     def stream(
         self,

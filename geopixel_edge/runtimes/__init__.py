@@ -36,7 +36,7 @@ class BlockRunner(Protocol):
         ...
 
     def new_state(self, pairs: Mapping[str, str], dims: Mapping[str, int]) -> State:
-        """Zeroed buffers for `pairs` (input name -> output name that writes it), symbolic dimensions given by `dims`."""
+        """Zeroed buffers for `pairs` (input -> output that writes it); `dims` gives the symbolic dimensions."""
         ...
 
 

@@ -12,12 +12,14 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..engine import BlockSpec, TensorSpec
 from ..errors import EngineMismatchError, InferenceError, OptionError, RuntimeUnavailableError
-from . import Array
+from . import Array, State
 
 # ONNX Runtime's errors have no common base.
-_ERRORS = tuple(
-    error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)
-) + (RuntimeError, ValueError)
+_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
+)
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
 _ONLY_ERRORS = 3
 
@@ -92,9 +94,7 @@ class OnnxBlock:
                 f"block {block!r} does not load in ONNX Runtime {ort.__version__}: {error}"
             ) from None
         if chosen[0][0] not in self.session.get_providers():
-            raise RuntimeUnavailableError(
-                f"device={device!r}: ONNX Runtime fell back to the CPU; check the CUDA libraries"
-            )
+            raise RuntimeUnavailableError(f"device={device!r}: it fell back to the CPU; check CUDA's libraries")
         on_gpu = chosen[0][0].startswith("CUDA")
         self.place = ("cuda", int(chosen[0][1]["device_id"])) if on_gpu else ("cpu", 0)
         self._inputs = {tensor.name: tensor for tensor in spec.inputs}
@@ -115,8 +115,10 @@ class OnnxBlock:
         """Zeroed buffers for the inputs in `pairs`, each written through the output it maps to."""
         return OnnxState(self._inputs, pairs, dims, self.place)
 
-    def run(self, feeds: Mapping[str, Array], state: OnnxState | None = None) -> dict[str, Array]:
-        """Run once and return the outputs that are not state, on the host."""
+    def run(self, feeds: Mapping[str, Array], state: State | None = None) -> dict[str, Array]:
+        """Run once and return the outputs that are not state, on the host; `state` must be of `new_state`."""
+        if state is not None and not isinstance(state, OnnxState):
+            raise InferenceError(f"block {self.block!r}: a {type(state).__name__} is not a state of this runtime")
         binding = self.session.io_binding()
         written = set(state.pairs.values()) if state else set()
         wanted = [tensor.name for tensor in self.spec.outputs if tensor.name not in written]
