@@ -21,6 +21,7 @@ TokenId = Dimension
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Mean = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(ge=1 / 255, le=1)]
+Distance = Annotated[float, Meta(ge=0)]
 Dtype = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
 
 
@@ -130,7 +131,7 @@ class Manifest(Struct, frozen=True):
     blocks: dict[str, BlockSpec]
     golden: tuple[FileSpec, ...]
     provenance: Provenance
-    distance: dict[str, float]  # per block: largest difference from torch float32 on the golden picture, relative
+    distance: dict[str, Distance]  # per block: largest difference from torch float32 on the golden picture, relative
 
     def files(self) -> list[FileSpec]:
         """Every file the manifest vouches for."""

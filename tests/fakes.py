@@ -79,6 +79,7 @@ def make_engine(parent: Path, seed: int = 0) -> Path:
             quantisation="none",
             packages={},
         ),
+        distance=dict.fromkeys(BLOCKS, 1e-6),
     )
     write_manifest(root, manifest)
     return root

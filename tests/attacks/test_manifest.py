@@ -143,6 +143,7 @@ FAULTY: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("token outside the vocabulary", set_at("tokens", "seg", to=16)),
     ("tokens sharing an id", set_at("tokens", "seg", to=2)),
     ("unknown dtype", lambda m: m["blocks"]["vision_encoder"]["inputs"][0].update(dtype="object")),
+    ("negative distance", set_at("distance", "pixel_decoder", to=-1e-6)),
     ("negative dimension", lambda m: m["blocks"]["vision_encoder"]["inputs"][0].update(shape=[-1])),
 ]
 
