@@ -156,7 +156,7 @@ py::list py_masks_from_logits(const py::array& logits, int height, int width, in
 py::array_t<bool> py_window(const Sides& box, const py::array& counts, const Sides& window) {
     const RleView rle = as_rle(box, counts);
     const auto [x, y, w, h] = window;
-    require(x >= 0 && y >= 0, "window starts before the image");
+    Box{x, y, w, h}.check();
     py::array_t<bool> out({side(h, "window height is not in 1..65535"), side(w, "window width is not in 1..65535")});
     uint8_t* data = reinterpret_cast<uint8_t*>(out.mutable_data());
     py::gil_scoped_release released;

@@ -14,6 +14,10 @@ namespace geopixel {
 // Mirrors limits.MAX_IMAGE_SIDE_PX; keeps every pixel index of a mask inside uint32.
 constexpr int64_t kMaxSidePx = 65535;
 
+inline void require(bool held, const char* message) {
+    if (!held) throw std::invalid_argument(message);
+}
+
 // --- Threads ---------------------------------------------------------------------------------------------
 // Calls body(begin, end) over [0, items) split in even parts; threads == 0 means every core. Rethrows.
 void parallel(int threads, int64_t items, const std::function<void(int64_t, int64_t)>& body);
@@ -61,6 +65,11 @@ void grounding_input(const Image& image, int side, const Scaling& scaling, int t
 // --- Masks -----------------------------------------------------------------------------------------------
 struct Box {
     int64_t x, y, w, h;
+
+    void check() const {
+        for (const int64_t side : {x, y, w, h}) require(side >= 0 && side <= kMaxSidePx, "box has a side outside 0..65535");
+        require(x + w <= kMaxSidePx && y + h <= kMaxSidePx, "box leaves the largest image");
+    }
 };
 
 // Pixels y0 <= y < y1 of column x. A span list is sorted by x, then y0; spans of one column never touch.
@@ -99,9 +108,5 @@ std::vector<uint32_t> coco_parse(const std::string& text);
 // A closed ring of x, y pixel-edge coordinates.
 using Ring = std::vector<std::array<int32_t, 2>>;
 std::vector<std::vector<Ring>> polygons(const Spans& spans);
-
-inline void require(bool held, const char* message) {
-    if (!held) throw std::invalid_argument(message);
-}
 
 }  // namespace geopixel

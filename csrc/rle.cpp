@@ -21,8 +21,7 @@ void append(Spans& spans, int32_t x, int32_t y0, int32_t y1) {
 }  // namespace
 
 Spans RleView::spans() const {
-    require(box.x >= 0 && box.y >= 0 && box.w >= 0 && box.h >= 0, "box has a negative side");
-    require(box.x + box.w <= kMaxSidePx && box.y + box.h <= kMaxSidePx, "box leaves the largest image");
+    box.check();
     const uint64_t pixels = static_cast<uint64_t>(box.w) * static_cast<uint64_t>(box.h);
     Spans found;
     uint64_t position = 0;

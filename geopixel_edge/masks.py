@@ -20,6 +20,17 @@ Box = tuple[int, int, int, int]
 Counts = NDArray[np.uint32]
 
 
+def _coco_counts(counts: object) -> Counts:
+    if isinstance(counts, bytes):
+        counts = counts.decode("ascii")
+    if isinstance(counts, str):
+        return native.rle_parse(counts)
+    runs = np.asarray(counts)
+    if runs.ndim != 1 or runs.dtype.kind not in "iu" or runs.min() < 0 or runs.max() >= 1 << 32:
+        raise ValueError("counts are no run lengths")
+    return runs.astype(np.uint32)
+
+
 @dataclass(frozen=True, eq=False)
 class Mask:
     """A binary mask of a `height_px` x `width_px` image.
@@ -64,15 +75,20 @@ class Mask:
 
         InferenceError for logits that are not finite, OptionError for another dtype or shape, ImageError for sizes.
         """
-        return cls.many_from_logits(logits[None], height_px, width_px, threads)[0]
+        planes = logits[None] if isinstance(logits, np.ndarray) else logits
+        return cls.many_from_logits(planes, height_px, width_px, threads)[0]
 
     @classmethod
     def many_from_logits(
         cls, logits: NDArray[np.float32], height_px: int, width_px: int, threads: int = 0
     ) -> list[Mask]:
         """float32 (n, h, w) -> n masks, as `from_logits`, shared out over `threads` (0: every core)."""
+        height_px = check_integer("height_px", height_px, 1, limits.MAX_IMAGE_SIDE_PX)
+        width_px = check_integer("width_px", width_px, 1, limits.MAX_IMAGE_SIDE_PX)
         check_size(width_px, height_px)
         threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
+        if not isinstance(logits, np.ndarray):
+            raise OptionError(f"logits are a {type(logits).__name__}; give a float32 array of shape (height, width)")
         if logits.dtype != np.float32 or logits.ndim != 3 or 0 in logits.shape[1:]:
             raise OptionError(f"logits are {logits.dtype} {logits.shape}; give float32 of shape (height, width)")
         if max(logits.shape[1:]) > limits.MAX_IMAGE_SIDE_PX:
@@ -94,14 +110,12 @@ class Mask:
     def from_coco(cls, rle: Mapping[str, Any]) -> Mask:
         """COCO RLE, {"size": [h, w], "counts": string, bytes or list} -> mask; OptionError when it is damaged."""
         try:
-            height, width = (check_integer("size", int(side), 1, limits.MAX_IMAGE_SIDE_PX) for side in rle["size"])
-            counts = rle["counts"]
+            height, width = rle["size"]
+            height = check_integer("size", height, 1, limits.MAX_IMAGE_SIDE_PX)
+            width = check_integer("size", width, 1, limits.MAX_IMAGE_SIDE_PX)
             check_size(width, height)
-            if isinstance(counts, bytes):
-                counts = counts.decode("ascii")
-            runs = native.rle_parse(counts) if isinstance(counts, str) else np.asarray(counts, np.uint32)
-            return cls(height, width, *native.rle_crop(height, width, runs))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            return cls(height, width, *native.rle_crop(height, width, _coco_counts(rle["counts"])))
+        except (KeyError, TypeError, ValueError) as error:
             raise OptionError(f"rle is not a COCO run-length mask ({error}); give its size [h, w] and counts") from None
 
     @property
