@@ -117,9 +117,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
             bar.update()
         bar.set_description("language_model")
         log.info("exporting language_model")
-        LanguageModelGraph(checkpoint, root / "language_model.onnx", precision).write(
-            lambda layers: bar.update(layers) and None
-        )
+        LanguageModelGraph(checkpoint, root / "language_model.onnx", precision).write(bar)
         bar.set_description("token embeddings")
         dtype = np.float16 if precision == "fp16" else np.float32
         np.save(root / "token_embeddings.npy", checkpoint.tensor(keys.EMBEDDINGS_KEY).float().numpy().astype(dtype))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import limits
 from .answer import Answer, AnswerAssembler, MaskFound, Region
-from .divider import Grid, divide, grounding_input, plan_grid
-from .errors import OptionError, PromptTooLongError, SessionClosedError
+from .divider import Grid, divide, grounding_input
+from .errors import SessionClosedError
 from .images import LoadedImage
 from .language_model import KVCache
+from .planning import plan_images
 from .prompt import Prompt, build_prompt, check_text
 from .runtimes import Array
 from .sampling import Sampler, Sampling
@@ -108,7 +108,9 @@ class OpenedImage:
         prompt = build_prompt(query, history, len(self.images), self.pipeline.tokenizer, engine.manifest.tokens)
         turn = Turn(options, AnswerAssembler(self.pipeline.tokenizer))
         turn.notes += [note for image in self.images for note in image.notes]
-        grids = self._plan(prompt, turn)
+        sizes = engine.manifest.sizes
+        grids, notes = plan_images(self.images, self.hd_num, prompt.text_tokens, options.max_new_tokens, sizes, compat)
+        turn.notes += notes
         self._turns += 1
         events = self._run(turn, prompt, grids, self._turns)
         return AnswerStream(events, lambda: self._answer(turn, query))
@@ -127,44 +129,6 @@ class OpenedImage:
         yield from turn.assembler.finish()
         turn.timings.new_tokens = len(turn.token_ids)
         turn.timings.total_s = time.perf_counter() - turn.started_s
-
-    def _plan(self, prompt: Prompt, turn: Turn) -> tuple[Grid, ...]:
-        """Grids for which image and text fit the prompt limit; the largest that do (reference behaviour 11)."""
-        sizes = self.pipeline.engine.manifest.sizes
-        room = sizes.max_prompt_tokens - prompt.text_tokens
-        if prompt.text_tokens >= sizes.max_prompt_tokens:
-            raise PromptTooLongError(
-                f"query and history take {prompt.text_tokens} of {sizes.max_prompt_tokens} tokens; shorten them"
-            )
-        if prompt.text_tokens + turn.options.max_new_tokens > sizes.max_positions:
-            raise OptionError(f"max_new_tokens={turn.options.max_new_tokens} exceeds the model's positions; lower it")
-        hd_num = self.hd_num if len(self.images) == 1 else limits.HD_NUM_SEVERAL_IMAGES
-        grids = []
-        for image in self.images:
-            share = room // len(self.images)
-            size = (image.width_px, image.height_px)
-            grid, reduced = plan_grid(*size, hd_num, sizes.tile_px, share, sizes.tokens_per_side)
-            if reduced:
-                asked = plan_grid(*size, hd_num, sizes.tile_px)[0]
-                turn.notes.append(self._reduction(image, asked, grid, turn.options.compat))
-            grids.append(grid)
-        if len(self.images) > 1:
-            turn.notes.append(
-                f"{len(self.images)} images: each divided with hd_num={hd_num}, and no masks, as the original"
-            )
-        return tuple(grids)
-
-    def _reduction(self, image: LoadedImage, asked: Grid, taken: Grid, compat: bool) -> str:
-        sizes = self.pipeline.engine.manifest.sizes
-        text = (
-            f"{image.name} ({image.width_px} x {image.height_px} px): its {asked.rows} x {asked.cols} tiles take "
-            f"{asked.image_tokens(sizes.tokens_per_side)} of {sizes.max_prompt_tokens} prompt tokens"
-        )
-        if compat:
-            raise PromptTooLongError(
-                f"{text}; the original would lose the question: give a smaller image, or compat=False"
-            )
-        return f"{text}, so it was divided into {taken.rows} x {taken.cols} and the question is read whole"
 
     def _see(self, grids: tuple[Grid, ...], turn: Turn) -> None:
         """Image tokens of every image, unless they are known for these grids."""
@@ -195,7 +159,8 @@ class OpenedImage:
         positions = len(embeds) + turn.options.max_new_tokens
         shared = 1 + len(self._image_tokens[0]) if prompt.starts_with_image and len(self.images) == 1 else 0
         known = self._prefix_length if shared else 0
-        cache, self._cache = self._cache, None  # a run that stops half-way must not leave a half-read prefix
+        # A run that stops half-way must not leave a half-read prefix behind.
+        cache, self._cache, self._prefix_length = self._cache, None, 0
         cache = model.with_room(cache, positions, known) if cache else model.new_cache(positions)
         turn.timings.prompt_tokens, turn.timings.reused_tokens = len(embeds), known
         with turn.timings.measure("language_model.prefill") as cost:
