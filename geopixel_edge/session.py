@@ -119,6 +119,7 @@ class OpenedImage:
 
     def _run(self, turn: Turn, prompt: Prompt, grids: tuple[Grid, ...], number: int) -> Iterator[Event]:
         """Divide, see, read, then write token by token and point at each `[SEG]`."""
+        self._check_current(number)
         try:
             self._see(grids, turn)
             logits, cache = self._read(prompt, turn)
@@ -155,25 +156,29 @@ class OpenedImage:
     def _read(self, prompt: Prompt, turn: Turn) -> tuple[F32, KVCache]:
         """Prefill; the prefix of BOS and image is read once and kept. Returns the first token's logits."""
         model = self.pipeline.language_model
-        embeds, is_image = self._embed(prompt)
-        positions = len(embeds) + turn.options.max_new_tokens
+        length = prompt.text_tokens + sum(len(tokens) for tokens in self._image_tokens)
+        positions = length + turn.options.max_new_tokens
         shared = 1 + len(self._image_tokens[0]) if prompt.starts_with_image and len(self.images) == 1 else 0
         known = self._prefix_length if shared else 0
         # A run that stops half-way must not leave a half-read prefix behind.
         cache, self._cache, self._prefix_length = self._cache, None, 0
         cache = model.with_room(cache, positions, known) if cache else model.new_cache(positions)
-        turn.timings.prompt_tokens, turn.timings.reused_tokens = len(embeds), known
+        turn.timings.prompt_tokens, turn.timings.reused_tokens = length, known
         with turn.timings.measure("language_model.prefill") as cost:
+            embeds, is_image = self._embed(prompt, 1 if known else 0)
             if shared and not known:
+                # In runs of its own, so that reading it once or again gives the same numbers to the last bit.
                 model.read(embeds[:shared], is_image[:shared], cache, turn.check_deadline)
-            logits, _ = model.read(embeds[shared:], is_image[shared:], cache, turn.check_deadline)
+                embeds, is_image = embeds[shared:], is_image[shared:]
+            logits, _ = model.read(embeds, is_image, cache, turn.check_deadline)
             cost.output_bytes += logits.nbytes
         self._prefix_length, self._cache = shared, cache
         return logits, cache
 
-    def _embed(self, prompt: Prompt) -> tuple[F32, NDArray[np.bool_]]:
+    def _embed(self, prompt: Prompt, first_part: int) -> tuple[F32, NDArray[np.bool_]]:
+        """Embeddings (n, hidden) from a text part on, and which rows hold image tokens."""
         pieces, marks = [], []
-        for index, part in enumerate(prompt.parts):
+        for index, part in enumerate(prompt.parts[first_part:], first_part):
             pieces.append(self.pipeline.language_model.embed(part))
             marks.append(np.zeros(len(part), bool))
             if index < len(self._image_tokens):

@@ -130,8 +130,7 @@ def test_deadline_ends_with_what_is_known(pipeline: Pipeline, monkeypatch: pytes
         stream = image.stream(DESCRIBE, max_new_tokens=24, deadline_s=3600)
         for event in stream:
             if isinstance(event, MaskFound):
-                now = float(10**9)
-                monkeypatch.setattr("geopixel_edge.turn.time.perf_counter", lambda: now)
+                monkeypatch.setattr("geopixel_edge.turn.time.perf_counter", lambda: 1e9)
         partial = stream.answer
         monkeypatch.undo()
         assert same(image.ask(DESCRIBE, max_new_tokens=24), whole)
@@ -149,6 +148,12 @@ def test_a_closed_image_and_an_overtaken_stream_say_so(pipeline: Pipeline) -> No
         image.ask(RED_CAR, max_new_tokens=2)
         with pytest.raises(SessionClosedError, match="newer"):
             list(old)
+        unread = image.stream(DESCRIBE, max_new_tokens=24)
+        newer = image.stream(RED_CAR, max_new_tokens=4)
+        next(newer)
+        with pytest.raises(SessionClosedError, match="newer"):
+            list(unread)
+        assert newer.answer.token_ids == image.ask(RED_CAR, max_new_tokens=4).token_ids
     with pytest.raises(SessionClosedError, match="open it again"):
         image.ask(RED_CAR)
 
