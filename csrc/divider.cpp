@@ -1,158 +1,161 @@
-// Adaptive Image Divider: Pillow's 8-bit bilinear resize, padding, normalised tiles, the bicubic global view,
-// and the grounding encoder's squashed input. Twin: geopixel_edge/twins/divider.py, equal bit for bit.
+// Adaptive Image Divider: resized rows become tile rows at once, and every tile_px-th of them feeds the global view.
+// Twin: geopixel_edge/twins/divider.py, equal bit for bit.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
-#include "kernels.h"
+#include "lines.h"
 
 namespace geopixel {
 
 namespace {
 
-constexpr int kPrecisionBits = 22;
-// Bicubic weights (a = -0.75) halfway between two pixels, in 1/32: exact integers.
-constexpr std::array<int32_t, 4> kHalfTaps{-3, 19, 19, -3};
+// Rows a global row can look back on: four pixels at scale 2 overlap the next one's.
+constexpr int kRecent = 4;
 
-uint8_t rounded(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255)); }
+// The scale's global sample: its first source index and how many it takes (one if odd, four halves if even).
+struct Sample {
+    int scale;
 
-void resize_columns(const Image& in, const Taps<int32_t>& taps, int y, uint8_t* out) {
-    const uint8_t* row = in.row(y);
-    for (size_t i = 0; i < taps.first.size(); ++i) {
-        const int32_t* weights = taps.at(static_cast<int>(i));
-        const uint8_t* pixel = row + 3 * static_cast<ptrdiff_t>(taps.first[i]);
-        std::array<int32_t, 3> sum;
-        sum.fill(1 << (kPrecisionBits - 1));
-        for (int j = 0; j < taps.count[i]; ++j, pixel += 3) {
-            for (int c = 0; c < 3; ++c) sum[c] += weights[j] * pixel[c];
-        }
-        for (int c = 0; c < 3; ++c) *out++ = rounded(sum[c]);
+    int taps() const { return scale % 2 ? 1 : 4; }
+    int first(int i) const { return i * scale + (scale - 1) / 2 - (scale % 2 ? 0 : 1); }
+};
+
+class Band {
+   public:
+    Band(const Resizing& resizing, const Division& division, const std::array<Unit, 3>& units, float* out)
+        : division_(division), units_(units), resizing_(resizing), lanes_(lanes()), lines_(resizing), out_(out) {
+        width_ = division.cols * division.tile;
+        height_ = division.rows * division.tile;
+        stride_ = std::max(resizing.plane, static_cast<size_t>(width_));
+        recent_.resize(kRecent * 3 * stride_);
+        row_.resize(3 * resizing.plane);
+        // Two samples to spare on either side repeat the border, so that the cubic needs no clamping across.
+        halves_.resize(static_cast<size_t>(width_) + 4);
+        sums_.resize(static_cast<size_t>(division.tile));
     }
-}
 
-void resize_rows(const Image& in, const Taps<int32_t>& taps, int y, std::vector<int32_t>& sums, uint8_t* out) {
-    const int32_t* weights = taps.at(y);
-    const size_t values = 3 * static_cast<size_t>(in.width);
-    sums.assign(values, 1 << (kPrecisionBits - 1));
-    for (int j = 0; j < taps.count[y]; ++j) {
-        const uint8_t* row = in.row(taps.first[y] + j);
-        for (size_t i = 0; i < values; ++i) sums[i] += weights[j] * row[i];
+    // Global rows [begin, end) and the tile rows they cover.
+    void run(int begin, int end) {
+        const Sample sample{division_.rows};
+        const int y0 = begin * division_.rows, y1 = end * division_.rows;
+        const int first = std::max(std::min(sample.first(begin), y0), 0);
+        const int last = std::min(std::max(sample.first(end - 1) + sample.taps(), y1), height_);
+        int global = begin;
+        for (int y = first; y < last; ++y) {
+            read(y);
+            if (y >= y0 && y < y1) write_tiles(y);
+            while (global < end && std::min(sample.first(global) + sample.taps(), height_) == y + 1) write_global(global++);
+        }
     }
-    for (size_t i = 0; i < values; ++i) out[i] = rounded(sums[i]);
-}
 
-// One pass along one axis into a tight buffer; a pass that keeps the size is a copy, as in Pillow.
-Image pass(const Image& in, bool vertical, int out_px, int threads, uint8_t* out) {
-    const Image made{out, vertical ? out_px : in.height, vertical ? in.width : out_px,
-                     3 * static_cast<ptrdiff_t>(vertical ? in.width : out_px)};
-    const int in_px = vertical ? in.height : in.width;
-    const Taps<int32_t> taps = in_px == out_px ? Taps<int32_t>{} : pillow_taps(in_px, out_px);
-    parallel(threads, made.height, [&](int64_t begin, int64_t end) {
-        std::vector<int32_t> sums;
-        for (int y = static_cast<int>(begin); y < end; ++y) {
-            uint8_t* line = out + y * made.row_stride;
-            if (in_px == out_px) {
-                std::memcpy(line, in.row(y), static_cast<size_t>(made.row_stride));
-            } else if (vertical) {
-                resize_rows(in, taps, y, sums, line);
-            } else {
-                resize_columns(in, taps, y, line);
-            }
-        }
-    });
-    return made;
-}
+   private:
+    uint8_t* recent(int y, int channel) {
+        const int held = std::clamp(y, 0, height_ - 1);
+        return recent_.data() + (static_cast<size_t>(held % kRecent) * 3 + channel) * stride_;
+    }
 
-int clamped(int value, int high) { return std::clamp(value, 0, high - 1); }
-
-// One row of the global view: a bicubic sample at integer scale needs one pixel (odd) or four (even) per axis.
-void global_row(const Image& padded, const Division& division, const Scaling& scaling, int y, float* out) {
-    const int plane = division.tile * division.tile;
-    const auto taps_of = [](int scale) { return scale % 2 ? 1 : 4; };
-    const auto start_of = [](int scale, int i) { return i * scale + (scale - 1) / 2 - (scale % 2 ? 0 : 1); };
-    const int down = taps_of(division.rows), across = taps_of(division.cols);
-    for (int x = 0; x < division.tile; ++x) {
-        std::array<int32_t, 3> sum{};
-        for (int j = 0; j < down; ++j) {
-            const uint8_t* row = padded.row(clamped(start_of(division.rows, y) + j, padded.height));
-            for (int i = 0; i < across; ++i) {
-                const uint8_t* pixel = row + 3 * clamped(start_of(division.cols, x) + i, padded.width);
-                const int32_t weight = (down == 1 ? 32 : kHalfTaps[j]) * (across == 1 ? 32 : kHalfTaps[i]);
-                for (int c = 0; c < 3; ++c) sum[c] += weight * pixel[c];
-            }
-        }
+    void read(int y) {
+        const int given = y < resizing_.height ? resizing_.width : 0;
+        if (given > 0) lines_.read(y, row_.data());
         for (int c = 0; c < 3; ++c) {
-            out[c * plane + y * division.tile + x] = scaling.normalise(static_cast<float>(sum[c]) / 1024.0f, c);
+            uint8_t* line = recent(y, c);
+            std::memcpy(line, row_.data() + c * resizing_.plane, static_cast<size_t>(given));
+            std::memset(line + given, division_.pad, static_cast<size_t>(width_ - given));
         }
     }
-}
 
-using Table = std::array<std::array<float, 256>, 3>;
-
-void tile_row(const Image& padded, const Division& division, const Table& table, int y, float* tiles) {
-    const size_t plane = static_cast<size_t>(division.tile) * division.tile;
-    const size_t line = static_cast<size_t>(y % division.tile) * division.tile;
-    for (int col = 0; col < division.cols; ++col) {
-        const uint8_t* pixel = padded.row(y) + 3 * static_cast<ptrdiff_t>(col) * division.tile;
-        float* tile = tiles + (static_cast<size_t>(y / division.tile) * division.cols + col) * 3 * plane + line;
-        for (int x = 0; x < division.tile; ++x, pixel += 3) {
-            for (int c = 0; c < 3; ++c) tile[c * plane + x] = table[c][pixel[c]];
+    void write_tiles(int y) {
+        const size_t tile = static_cast<size_t>(division_.tile), plane = tile * tile;
+        float* row = out_ + 3 * plane * (1 + static_cast<size_t>(y / division_.tile) * division_.cols);
+        for (size_t col = 0; col < static_cast<size_t>(division_.cols); ++col) {
+            for (int c = 0; c < 3; ++c) {
+                float* line = row + (3 * col + c) * plane + (y % division_.tile) * tile;
+                lanes_.normalise(recent(y, c) + col * tile, division_.tile, units_[c], line);
+            }
         }
     }
-}
+
+    void write_global(int y) {
+        const Sample down{division_.rows}, across{division_.cols};
+        const size_t plane = static_cast<size_t>(division_.tile) * division_.tile;
+        const int at = down.first(y);
+        int16_t* halves = halves_.data() + 2;
+        for (int c = 0; c < 3; ++c) {
+            if (down.taps() == 1) {
+                const uint8_t* line = recent(at, c);
+                for (int x = 0; x < width_; ++x) halves[x] = static_cast<int16_t>(32 * line[x]);
+            } else {
+                lanes_.cubic(recent(at, c), recent(at + 1, c), recent(at + 2, c), recent(at + 3, c), width_, halves);
+            }
+            halves[-2] = halves[-1] = halves[0];
+            halves[width_] = halves[width_ + 1] = halves[width_ - 1];
+            for (int x = 0; x < division_.tile; ++x) {
+                const int16_t* from = halves + across.first(x);
+                sums_[x] = across.taps() == 1 ? 32 * from[0] : 19 * (from[1] + from[2]) - 3 * (from[0] + from[3]);
+            }
+            lanes_.normalise_sums(sums_.data(), division_.tile, units_[c], out_ + c * plane + y * static_cast<size_t>(division_.tile));
+        }
+    }
+
+    const Division& division_;
+    const std::array<Unit, 3>& units_;
+    const Resizing& resizing_;
+    const Lanes& lanes_;
+    Lines lines_;
+    float* out_;
+    int width_, height_;
+    size_t stride_;
+    std::vector<uint8_t> recent_, row_;
+    std::vector<int16_t> halves_;
+    std::vector<int32_t> sums_;
+};
 
 }  // namespace
 
-void resize(const Image& image, int width, int height, bool vertical_first, int threads, uint8_t* out) {
-    const int first_w = vertical_first ? image.width : width, first_h = vertical_first ? height : image.height;
-    std::vector<uint8_t> between(3 * static_cast<size_t>(first_w) * first_h);
-    const Image half = pass(image, vertical_first, vertical_first ? height : width, threads, between.data());
-    pass(half, !vertical_first, vertical_first ? width : height, threads, out);
+// Fast reciprocal steps are taken only where they are proved to equal the divisions, byte by byte.
+static std::array<Unit, 3> units(const Scaling& scaling) {
+    std::array<Unit, 3> found;
+    for (int c = 0; c < 3; ++c) {
+        Unit& unit = found[c];
+        unit = {scaling.mean[c], scaling.std[c], 1.0f / scaling.std[c], 1.0f / 255.0f, true};
+        for (int v = 0; v < 256; ++v) {
+            const float value = static_cast<float>(v);
+            float part = value * unit.reciprocal_255;
+            part = std::fmaf(std::fmaf(-part, 255.0f, value), unit.reciprocal_255, part) - unit.mean;
+            const float whole = part * unit.reciprocal_std;
+            const float fast = std::fmaf(std::fmaf(-whole, unit.std, part), unit.reciprocal_std, whole);
+            unit.fused = unit.fused && fast == scaling.normalise(value, c);
+        }
+    }
+    return found;
 }
 
 void divide(const Image& image, const Division& division, const Scaling& scaling, int threads, float* out) {
     const int width = division.transposed ? division.resized_h : division.resized_w;
     const int height = division.transposed ? division.resized_w : division.resized_h;
-    const int padded_w = division.cols * division.tile, padded_h = division.rows * division.tile;
-    std::vector<uint8_t> resized(3 * static_cast<size_t>(width) * height);
-    resize(image, width, height, division.transposed, threads, resized.data());
-    std::vector<uint8_t> pixels(3 * static_cast<size_t>(padded_w) * padded_h, static_cast<uint8_t>(division.pad));
-    const Image padded{pixels.data(), padded_h, padded_w, 3 * static_cast<ptrdiff_t>(padded_w)};
-    for (int y = 0; y < height; ++y) {
-        std::memcpy(pixels.data() + y * padded.row_stride, resized.data() + 3 * static_cast<size_t>(y) * width,
-                    3 * static_cast<size_t>(width));
-    }
-    Table table;
-    for (int c = 0; c < 3; ++c) {
-        for (int v = 0; v < 256; ++v) table[c][v] = scaling.normalise(static_cast<float>(v), c);
-    }
-    float* tiles = out + 3 * static_cast<size_t>(division.tile) * division.tile;
-    parallel(threads, padded_h, [&](int64_t begin, int64_t end) {
-        for (int y = static_cast<int>(begin); y < end; ++y) tile_row(padded, division, table, y, tiles);
-    });
+    const Resizing resizing(image, width, height, division.transposed);
+    const std::array<Unit, 3> channels = units(scaling);
     parallel(threads, division.tile, [&](int64_t begin, int64_t end) {
-        for (int y = static_cast<int>(begin); y < end; ++y) global_row(padded, division, scaling, y, out);
+        Band(resizing, division, channels, out).run(static_cast<int>(begin), static_cast<int>(end));
     });
 }
 
 void grounding_input(const Image& image, int side, const Scaling& scaling, int threads, float* out) {
     const Taps<float> down = torch_taps(image.height, side), across = torch_taps(image.width, side);
+    const std::array<Unit, 3> channels = units(scaling);
     const size_t values = 3 * static_cast<size_t>(image.width), plane = static_cast<size_t>(side) * side;
+    const Lanes& kernels = lanes();
     parallel(threads, side, [&](int64_t begin, int64_t end) {
-        std::vector<float> line(values);
+        std::vector<float> line(values + 1), planes(3 * static_cast<size_t>(side));
+        std::vector<const uint8_t*> rows(static_cast<size_t>(down.taps));
+        float* const split[3] = {planes.data(), planes.data() + side, planes.data() + 2 * static_cast<size_t>(side)};
         for (int y = static_cast<int>(begin); y < end; ++y) {
-            std::fill(line.begin(), line.end(), 0.0f);
-            for (int j = 0; j < down.count[y]; ++j) {
-                const uint8_t* row = image.row(down.first[y] + j);
-                const float weight = down.at(y)[j];
-                for (size_t i = 0; i < values; ++i) line[i] += weight * static_cast<float>(row[i]);
-            }
-            for (int x = 0; x < side; ++x) {
-                const float* pixel = line.data() + 3 * static_cast<size_t>(across.first[x]);
-                for (int c = 0; c < 3; ++c) {
-                    float sum = 0.0f;
-                    for (int i = 0; i < across.count[x]; ++i) sum += across.at(x)[i] * pixel[3 * i + c];
-                    out[c * plane + static_cast<size_t>(y) * side + x] = scaling.normalise(sum, c);
-                }
+            for (int j = 0; j < down.count[y]; ++j) rows[static_cast<size_t>(j)] = image.row(down.first[y] + j);
+            kernels.down_f32(rows.data(), down.at(y), down.count[y], static_cast<int>(values), line.data());
+            kernels.across_f32(line.data(), view(across), side, split);
+            for (int c = 0; c < 3; ++c) {
+                kernels.normalise_f32(split[c], side, channels[c], out + c * plane + static_cast<size_t>(y) * side);
             }
         }
     });
