@@ -1,3 +1,61 @@
-"""GeoPixel on the edge: text answers about aerial and satellite images, tied to pixel masks."""
+"""GeoPixel on the edge: text answers about aerial and satellite images, tied to pixel masks.
+
+The public names below load at their first use, so that `import geopixel_edge` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    CheckpointError,
+    EngineCorruptError,
+    EngineError,
+    EngineMismatchError,
+    EngineNotFoundError,
+    EnginePathError,
+    EngineSchemaError,
+    ExportError,
+    GeoPixelError,
+    ImageError,
+    InferenceError,
+    NativeMissingError,
+    OptionError,
+    OutputError,
+    PromptTooLongError,
+    QueryError,
+    RuntimeUnavailableError,
+    SessionClosedError,
+)
+
+if TYPE_CHECKING:
+    from .answer import Answer, MaskFound, Phrase, Region, Text
+    from .masks import Mask
+    from .pipeline import Pipeline
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Answer", "CheckpointError", "EngineCorruptError", "EngineError", "EngineMismatchError", "EngineNotFoundError",
+    "EnginePathError", "EngineSchemaError", "ExportError", "GeoPixelError", "ImageError", "InferenceError", "Mask",
+    "MaskFound", "NativeMissingError", "OptionError", "OutputError", "Phrase", "Pipeline", "PromptTooLongError",
+    "QueryError", "Region", "RuntimeUnavailableError", "SessionClosedError", "Text",
+]  # fmt: skip
+
+_HOMES = {
+    "Pipeline": "pipeline", "Mask": "masks",
+    **dict.fromkeys(("Answer", "MaskFound", "Phrase", "Region", "Text"), "answer"),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

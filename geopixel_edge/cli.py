@@ -1,0 +1,220 @@
+"""The command line: `geopixel-edge ask | segment | info | verify | doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import GeoPixelError
+
+_EPILOG = """\
+examples:
+  geopixel-edge ask scene.png "Describe this image with interleaved segmentation masks." --engine engine --out out
+  geopixel-edge ask before.png after.png "<ImageHere> or <ImageHere>: which shows more ships?" --engine engine
+  geopixel-edge ask "What is a pier?" --engine engine
+  geopixel-edge segment scene.png "the red ship" --engine engine --json
+  geopixel-edge verify engine
+  geopixel-edge doctor
+
+exit codes:
+  0  done                      4  the engine directory cannot be used or fails its checks
+  1  any other error           5  a runtime, device or kernel is missing, or a block failed
+  2  usage                     6  the result cannot be written
+  3  image, question or option cannot be used       130  interrupted    141  the reader of the output went away
+"""
+_EXIT_MISMATCH, _EXIT_MISSING, _EXIT_INTERRUPTED, _EXIT_PIPE = 4, 5, 130, 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="geopixel-edge", description="Questions about aerial and satellite images, answered with pixel masks.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"geopixel-edge {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
+                                   epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        made.set_defaults(run=run, parser=made)
+        made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+        return made
+
+    ask = command("ask", _ask, "answer a question about an image (or several, or none)")
+    ask.usage = "geopixel-edge ask [IMAGE ...] QUESTION [options]"
+    ask.add_argument("words", nargs="+", metavar="IMAGE ... QUESTION", help="images first, if any; the question last")
+    _add_generation(ask)
+    ask.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default); higher is more varied")
+    ask.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens of this probability")
+    ask.add_argument("--seed", type=int, help="repeat a draw")
+    ask.add_argument("--compat", action="store_true", help="refuse or drop what the original model would lose")
+    segment = command("segment", _segment, "find what a phrase names, without prose")
+    segment.add_argument("image", metavar="IMAGE")
+    segment.add_argument("phrase", metavar="PHRASE", help='what to look for, as in "the red ship"')
+    _add_generation(segment)
+    info = command("info", _info, "show what an engine directory holds, without loading it")
+    info.add_argument("engine", type=Path, metavar="ENGINE")
+    verify = command("verify", _verify, "check an engine's hashes and compare every block with its golden values")
+    verify.add_argument("engine", type=Path, metavar="ENGINE")
+    _add_machine(verify)
+    command("doctor", _doctor, "show what this machine offers and what is missing")
+    return parser
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads per block (default: every core)")
+
+
+def _add_generation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", type=Path, metavar="DIR", help="what `python -m export` wrote")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="save report.html, overlay.png, regions.geojson, ...")
+    _add_machine(parser)
+    parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
+    parser.add_argument("--max-new-tokens", type=int, default=1024, metavar="N", help="length limit (default: 1024)")
+    parser.add_argument("--deadline-s", type=float, metavar="S", help="end with what is known after S seconds")
+    parser.add_argument("--verbose", action="store_true", help="print seconds and bytes by stage to standard error")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code. A GeoPixelError becomes one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        args = _parse(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except GeoPixelError as error:
+        from .terminal import printable
+
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_PIPE
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Arguments; positionals of `ask` may stand on both sides of the options."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and (args.command != "ask" or any(word.startswith("-") for word in rest)):
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if args.command == "ask":
+        args.words += rest
+        question = args.words[-1]
+        if Path(question[:255]).is_file():
+            args.parser.error(f"the question is missing: the last word, {question!r}, is a file")
+    return args
+
+
+# --- Asking -----------------------------------------------------------------------------------------------
+
+
+def _ask(args: argparse.Namespace) -> int:
+    *images, question = args.words
+    sampling = {"temperature": args.temperature, "top_p": args.top_p, "seed": args.seed, "compat": args.compat}
+    return _answer(args, images, question, sampling, None)
+
+
+def _segment(args: argparse.Namespace) -> int:
+    from .prompt import check_text
+    from .session import SEGMENT_QUERY
+
+    check_text("phrase", args.phrase, grounding_allowed=False)
+    return _answer(args, [args.image], SEGMENT_QUERY.format(args.phrase), {}, args.phrase)
+
+
+def _answer(
+    args: argparse.Namespace, images: list[str], question: str, options: dict[str, Any], phrase: str | None
+) -> int:
+    """Ask, and print what comes; with a `phrase` only the regions, each called by it unless the model has a name."""
+    from .images import load_image
+    from .pipeline import Pipeline
+    from .terminal import Painter, printable, regions_table, timings_table, wants_colour, write_stream
+
+    for image in images:
+        load_image(image)  # a wrong path is told before a large engine is verified and loaded
+    pipeline = Pipeline(args.engine, device=args.device, threads=args.threads)
+    painter = Painter(wants_colour(sys.stdout))
+    prose = phrase is None and not args.json
+    with pipeline.open(images or None, hd_num=args.hd_num) as opened:
+        stream = opened.stream(question, max_new_tokens=args.max_new_tokens, deadline_s=args.deadline_s, **options)
+        if prose and sys.stdout.isatty():
+            write_stream(stream, sys.stdout, painter)
+        answer = stream.answer if phrase is None else stream.answer.with_phrase(phrase)
+    if args.json:
+        print(json.dumps(answer.to_dict(), ensure_ascii=False))
+    else:
+        if prose and not sys.stdout.isatty():
+            print(printable(answer.text))
+        if answer.regions:
+            print(regions_table(answer.regions, painter))
+        elif phrase is not None:
+            print("no regions")
+    _tell([f"note: {note}" for note in answer.notes])
+    if args.verbose:
+        _tell([timings_table(answer.timings)])
+    if args.out is not None:
+        _tell([f"wrote {path}" for path in answer.save(args.out)])
+    return 0
+
+
+def _tell(lines: list[str]) -> None:
+    from .terminal import printable
+
+    for line in lines:
+        print(printable(line), file=sys.stderr)
+
+
+# --- Engines and machines ---------------------------------------------------------------------------------
+
+
+def _info(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from .describe import describe
+    from .engine import read_manifest
+
+    manifest = read_manifest(args.engine)
+    print(json.dumps(msgspec.to_builtins(manifest)) if args.json else describe(args.engine, manifest))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from .describe import describe_checks
+    from .golden import verify
+    from .pipeline import Pipeline
+
+    checks = verify(Pipeline(args.engine, device=args.device, threads=args.threads))
+    passed = all(check.passed for check in checks)
+    if args.json:
+        rows = [{**asdict(check), "passed": check.passed} for check in checks]
+        print(json.dumps({"engine_dir": str(args.engine), "passed": passed, "checks": rows}))
+    else:
+        print(describe_checks(checks))
+        print("every file and every block is as exported" if passed else "this engine does not give its golden values")
+    return 0 if passed else _EXIT_MISMATCH
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from . import doctor
+
+    findings = doctor.examine()
+    print(json.dumps(doctor.document(findings)) if args.json else doctor.describe(findings))
+    return 0 if all(finding.ok for finding in findings) else _EXIT_MISSING
