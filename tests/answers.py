@@ -15,7 +15,7 @@ from export.tokenizer import convert
 from geopixel_edge.answer import Answer, AnswerAssembler, Region
 from geopixel_edge.engine import SpecialTokens
 from geopixel_edge.masks import Mask
-from geopixel_edge.timings import Timings
+from geopixel_edge.timings import BlockCost, Timings
 from geopixel_edge.tokenizer import Tokenizer
 
 CHECKPOINT = Path(__file__).parent / "data" / "tiny-geopixel" / "checkpoint"
@@ -62,3 +62,18 @@ def answer(text: str, masks: list[Mask], pixels: NDArray[np.uint8] | None = None
     }
     regions: tuple[Region, ...] = assembler.regions
     return Answer(assembler.text, assembler.response, ids, regions, pixels=pixels, **fields)
+
+
+HEIGHT, WIDTH = 60, 90
+PIXELS = picture(HEIGHT, WIDTH)
+RING = Mask.from_array(disc(HEIGHT, WIDTH, 60, 30, 14).to_array() & ~disc(HEIGHT, WIDTH, 60, 30, 6).to_array())
+EMPTY = Mask.from_array(np.zeros((HEIGHT, WIDTH), bool))
+MASKS = [disc(HEIGHT, WIDTH, 20, 20, 9), RING, disc(HEIGHT, WIDTH, 0, 59, 8)]
+TEXT = "Two <p> storage tanks </p> [SEG] [SEG] near a ship [SEG]."
+
+
+def sample(**more: Any) -> Answer:
+    """Three regions: two of one phrase, one without."""
+    timings = Timings({"divider": BlockCost(1, 0.25, 10)}, prompt_tokens=9, total_s=1.5)
+    fields = {"query": "What is here?", "timings": timings, "provenance": {"precision": "fp32"}, **more}
+    return answer(TEXT, MASKS, PIXELS, **fields)

@@ -90,11 +90,12 @@ def test_readable_text(text: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("a <p> car </p> [SEG] [SEG], [SEG]", [("car", (2, 5))] * 3),
+        ("a <p> car </p> [SEG] [SEG], [SEG] and [SEG]", [("car", (2, 5))] * 4),
+        ("a <p> car </p> near [SEG] and a ship [SEG] [SEG]", [("car", (2, 5)), ("", (21, 21)), ("", (21, 21))]),
         ("[SEG] a <p> car </p> [SEG]", [("", (0, 0)), ("car", (2, 5))]),
         ("a ship [SEG] .", [("", (6, 6))]),
         ("<p> car </p> <p> ship </p> [SEG]", [("ship", (4, 8))]),
-        ("<p> car [SEG] ship </p> [SEG]", [("car", (0, 3))] * 2),
+        ("<p> car [SEG] ship </p> [SEG]", [("car", (0, 3)), ("", (8, 8))]),
         ("<p> car <p> ship </p> near </p> [SEG]", [("ship", (4, 8))]),
         ("<p> <p> car </p> </p> [SEG]", [("car", (0, 3))]),
         ("<p> car </p> [SEG] a <p> </p> [SEG]", [("car", (0, 3)), ("", (5, 5))]),

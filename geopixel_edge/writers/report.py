@@ -1,0 +1,205 @@
+"""report.html: one page that needs nothing else; a phrase lights its mask, and a mask its phrase.
+
+Every text of the model, the user or a file name is escaped, and the page's content policy lets only its own script
+run and no resource be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .colours import hex_colour
+from .outlines import svg_path
+from .report_page import SCRIPT, STYLE
+
+if TYPE_CHECKING:
+    from ..answer import Answer
+    from ..events import Region
+
+MAX_SIDE_PX = 1600
+JPEG_QUALITY = 90
+# Below this side an enlarged image shows its pixels instead of a blur.
+SMALL_SIDE_PX = 400
+# What HTML forbids even as a reference becomes its visible sign.
+_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+
+
+def encode(answer: Answer, pixels: NDArray[np.uint8] | None) -> bytes:
+    """The page in UTF-8; `pixels` (H, W, 3) uint8 or None."""
+    script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
+    figure = _figure(answer.regions, pixels) if pixels is not None else ""
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="referrer" content="no-referrer">'
+        f"<title>{_text((answer.query or answer.text or 'Answer')[:90])} - GeoPixel Edge</title>"
+        f"<style>{STYLE}</style></head>\n<body><header><b><i></i>GeoPixel Edge</b><ul>{_facts(answer)}</ul></header>\n"
+        f'<main class="{"split" if figure else "plain"}">{figure}<div>{_reading(answer)}{_details(answer)}</div></main>'
+        f"\n<script>{SCRIPT}</script></body></html>\n"
+    )
+    return page.encode("utf-8", "replace")
+
+
+def _text(value: object) -> str:
+    return escape(str(value).translate(_CONTROLS))
+
+
+def _facts(answer: Answer) -> str:
+    count = len(answer.regions)
+    facts = [f"{count} region{'' if count == 1 else 's'}", f"{len(answer.token_ids)} tokens"]
+    if answer.image_size:
+        facts.insert(0, f"{answer.image_size[0]:,} \u00d7 {answer.image_size[1]:,} px")
+    if answer.timings.total_s > 0:
+        facts.append(f"{answer.timings.total_s:.2f} s")
+    if answer.finish_reason != "eos":
+        facts.append(f"stopped by {_text(answer.finish_reason)}")
+    return "".join(f"<li>{fact}</li>" for fact in facts)
+
+
+# --- The image ------------------------------------------------------------------------------------------------
+
+
+def _figure(regions: Sequence[Region], pixels: NDArray[np.uint8]) -> str:
+    height_px, width_px = pixels.shape[:2]
+    scale = min(1.0, MAX_SIDE_PX / max(height_px, width_px))
+    shown = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    stream = io.BytesIO()
+    (image.resize(shown, Image.Resampling.LANCZOS) if scale < 1 else image).save(stream, "JPEG", quality=JPEG_QUALITY)
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    # Small masks lie above large ones, so that each can be pointed at.
+    order = sorted(range(len(regions)), key=lambda index: -regions[index].area_px)
+    paths = "".join(_path(index, regions[index], shown, len(regions)) for index in order)
+    tags = "".join(_tag(index, region, (width_px, height_px)) for index, region in enumerate(regions))
+    masks = f"{len(regions)} mask{'' if len(regions) == 1 else 's'}"
+    small = " small" if max(height_px, width_px) < SMALL_SIDE_PX else ""
+    return (
+        f'<figure><div class="stage{small}" style="--ratio:{shown[0] / shown[1]:.5f}">'
+        f'<img alt="The image asked about, {width_px} by {height_px} pixels, with {masks}" '
+        f'src="data:image/jpeg;base64,{data}">'
+        f'<svg viewBox="0 0 {shown[0]} {shown[1]}" preserveAspectRatio="none" aria-hidden="true"><mask id="cut">'
+        '<rect width="100%" height="100%" fill="#fff"/><g id="holes" fill-rule="evenodd"></g></mask>'
+        f'<rect class="veil" width="100%" height="100%" mask="url(#cut)"/>{paths}</svg>{tags}</div>'
+        f"{_CONTROL_BAR if regions else ''}</figure>"
+    )
+
+
+_CONTROL_BAR = (
+    '<figcaption class="controls"><label><input type="checkbox" id="show" checked> Masks</label>'
+    '<label>Strength <input type="range" id="strength" min="5" max="100" value="40"></label></figcaption>'
+)
+
+
+def _path(index: int, region: Region, shown: tuple[int, int], count: int) -> str:
+    path = svg_path(region.mask, shown, count)
+    return f'<path class="mask" data-regions="{index}" style="--c:{hex_colour(index)}" d="{path}"/>' if path else ""
+
+
+def _tag(index: int, region: Region, image_size: tuple[int, int]) -> str:
+    if not region.area_px:
+        return ""
+    x_px, y_px, w_px, h_px = region.bbox
+    left = min(88.0, max(12.0, 100 * (x_px + w_px / 2) / image_size[0]))
+    top, bottom = 100 * y_px / image_size[1], 100 * (y_px + h_px) / image_size[1]
+    # Above its box; below it at the image's upper edge; inside where the box leaves room for neither.
+    place, below = (top, "") if top > 9 else (bottom, " below") if bottom < 91 else (0.0, " below")
+    style = f"--c:{hex_colour(index)};left:{left:.2f}%;top:{place:.2f}%"
+    name = f"{index + 1}<span> {_text(region.phrase)}</span>" if region.phrase else f"Region {index + 1}"
+    return f'<div class="tag{below}" data-regions="{index}" style="{style}">{name}</div>'
+
+
+# --- The text -------------------------------------------------------------------------------------------------
+
+
+def _reading(answer: Answer) -> str:
+    notes = "".join(f"<li>{_text(note)}</li>" for note in answer.notes)
+    question = f'<h1 dir="auto">{_text(answer.query)}</h1>' if answer.query else ""
+    text = f'<p class="answer" dir="auto">{_marked(answer)}</p>'
+    if not answer.text and not answer.regions:
+        text = '<p class="answer none">The model gave no text.</p>'
+    listed = "".join(_row(index, region, answer.image_size) for index, region in enumerate(answer.regions))
+    regions = f'<section class="card"><h2>Regions</h2><ol class="regions">{listed}</ol></section>' if listed else ""
+    warning = f'<ul class="notes">{notes}</ul>' if notes else ""
+    return f'<article class="card">{question}{warning}{text}</article>{regions}'
+
+
+def _marked(answer: Answer) -> str:
+    """The text with every phrase that has a region marked; a region without a phrase leaves its number."""
+    by_span: dict[tuple[int, int], list[int]] = {}
+    for index, region in enumerate(answer.regions):
+        by_span.setdefault(region.span, []).append(index)
+    out, at = [], 0
+    for (start, end), indices in sorted(by_span.items()):
+        if start < at or end > len(answer.text):
+            continue
+        out.append(_text(answer.text[at:start]))
+        words = [(answer.text[start:end], indices, "")] if end > start else [(str(i + 1), [i], " pin") for i in indices]
+        out += [_phrase(*word) for word in words]
+        at = end
+    return "".join(out) + _text(answer.text[at:])
+
+
+def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
+    share = 100 / len(indices)
+    stops = ",".join(f"{hex_colour(i)} 0 {share * (n + 1):.1f}%" for n, i in enumerate(indices))
+    label = f' aria-label="Region {words}"' if kind else ""
+    return (
+        f'<span class="phrase{kind}" role="button" tabindex="0" aria-pressed="false"{label} '
+        f'data-regions="{" ".join(map(str, indices))}" '
+        f'style="--c:{hex_colour(indices[0])};--line2:linear-gradient(90deg,{stops})">{_text(words)}</span>'
+    )
+
+
+def _row(index: int, region: Region, image_size: tuple[int, int] | None) -> str:
+    share = f" \u00b7 {100 * region.area_px / math.prod(image_size):.2g} %" if image_size else ""
+    size = f"{region.area_px:,} px{share}" if region.area_px else "empty mask"
+    name = _text(region.phrase) or f"<em>Region {index + 1}</em>"
+    score, bar = "", ""
+    if math.isfinite(region.score):
+        score = f'<span class="score" title="Estimated IoU">{region.score:.2f}</span>'
+        bar = f'<span class="bar"><i style="width:{100 * min(1.0, max(0.0, region.score)):.0f}%"></i></span>'
+    return (
+        f'<li><button type="button" data-regions="{index}" aria-pressed="false" style="--c:{hex_colour(index)}">'
+        f'<span class="dot">{index + 1}</span><span class="name">{name}</span>{score or "<span></span>"}'
+        f'<span class="size">{size}</span>{bar}</button></li>'
+    )
+
+
+def _details(answer: Answer) -> str:
+    timings: dict[str, Any] = answer.timings.to_dict()
+    blocks: dict[str, dict[str, Any]] = timings.pop("blocks", {})
+    longest = max((cost["time_s"] for cost in blocks.values()), default=0) or 1
+    stages = "".join(
+        f'<tr><th>{_text(stage)}</th><td><span class="bar" style="display:block"><i style="width:'
+        f'{100 * cost["time_s"] / longest:.0f}%"></i></span></td><td class="n">{cost["runs"]} \u00d7</td>'
+        f'<td class="n">{cost["time_s"]:.3f} s</td></tr>'
+        for stage, cost in blocks.items()
+    )
+    times = f"<h2>Time</h2><table>{stages}</table>" if stages else ""
+    facts = {"finish reason": answer.finish_reason, **timings, **answer.provenance}
+    rows = "".join(
+        f'<tr><th>{_text(str(key).replace("_", " "))}</th><td class="v">{_text(_value(value))}</td></tr>'
+        for key, value in facts.items()
+        if value not in (None, [], "")
+    )
+    return (
+        f'<details><summary>How this answer was made</summary><div class="card"><h2>Response</h2>'
+        f"<pre>{_text(answer.response)}</pre>{times}<h2>Provenance</h2><table>{rows}</table></div></details>"
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
