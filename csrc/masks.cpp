@@ -35,7 +35,27 @@ struct Linear {
     float at(int i, float a, float b) const { return (1.0f - weight[i]) * a + weight[i] * b; }
 };
 
-enum class Cell : uint8_t { kOut, kIn, kCrossed };
+enum Cell : uint8_t { kOut, kIn, kCrossed };
+
+// Cells a column of pixels passes, by the signs of their corners: 0 not positive, 1 surely positive, 2 barely.
+void classify(const uint8_t* a, const uint8_t* b, int h, uint8_t* kinds) {
+    for (int j = 0; j < h; ++j) {
+        const uint8_t any = a[j] | b[j] | a[j + 1] | b[j + 1], all = a[j] & b[j] & a[j + 1] & b[j + 1];
+        kinds[j] = any == 0 ? kOut : all == 1 ? kIn : kCrossed;
+    }
+}
+
+// First j from `from` on whose kind is not `kind`, looking at eight at once.
+int skip(const uint8_t* kinds, int from, int h, uint8_t kind) {
+    const uint64_t same = 0x0101010101010101u * kind;
+    uint64_t eight;
+    for (; from + 8 <= h; from += 8) {
+        std::memcpy(&eight, kinds + from, 8);
+        if (eight != same) break;
+    }
+    while (from < h && kinds[from] == kind) ++from;
+    return from;
+}
 
 // Consecutive cells of one kind; a crossed one stands alone.
 struct Stretch {
@@ -46,16 +66,16 @@ struct Stretch {
 class Thresholder {
    public:
     Thresholder(int h, int w, const Linear& across, const Linear& down)
-        : h_(h), w_(w), across_(across), down_(down), planes_(static_cast<size_t>(h) * w), signs_(planes_.size()) {}
+        : h_(h), w_(w), across_(across), down_(down), planes_(static_cast<size_t>(h) * w),
+          signs_(static_cast<size_t>(h + 1) * w), kinds_(h) {}
 
     Spans run(const float* logits) {
-        // Column-major, with each value's kind: neighbours down a column are what every step below reads.
-        for (int j = 0; j < h_; ++j) {
-            for (int i = 0; i < w_; ++i) {
-                const float value = logits[static_cast<size_t>(j) * w_ + i];
-                planes_[static_cast<size_t>(i) * h_ + j] = value;
-                signs_[static_cast<size_t>(i) * h_ + j] = value > kSurelyPositive ? 1 : value > 0.0f ? 2 : 0;
-            }
+        transpose(logits);
+        for (int i = 0; i < w_; ++i) {
+            const float* column = planes_.data() + static_cast<size_t>(i) * h_;
+            uint8_t* signs = signs_.data() + static_cast<size_t>(i) * (h_ + 1);
+            for (int j = 0; j < h_; ++j) signs[j] = (column[j] > 0.0f) << (column[j] <= kSurelyPositive);
+            signs[h_] = signs[h_ - 1];
         }
         Spans spans;
         int last = -1;
@@ -67,20 +87,29 @@ class Thresholder {
     }
 
    private:
-    void find_stretches(int left, int right) {
-        const uint8_t* a = signs_.data() + static_cast<size_t>(left) * h_;
-        const uint8_t* b = signs_.data() + static_cast<size_t>(right) * h_;
-        stretches_.clear();
-        for (int j = 0; j < h_; ++j) {
-            const int y0 = down_.begin[j], y1 = down_.begin[j + 1], below = std::min(j + 1, h_ - 1);
-            if (y0 == y1) continue;
-            const int any = a[j] | b[j] | a[below] | b[below];
-            const Cell kind = any == 0 ? Cell::kOut : (a[j] & b[j] & a[below] & b[below]) == 1 ? Cell::kIn : Cell::kCrossed;
-            if (kind != Cell::kCrossed && !stretches_.empty() && stretches_.back().kind == kind) {
-                stretches_.back().y1 = y1;
-            } else {
-                stretches_.push_back({kind, j, y0, y1});
+    // Column-major: every step below reads neighbours down a column. In squares, for the cache's sake.
+    void transpose(const float* logits) {
+        constexpr int kSquare = 16;
+        for (int j0 = 0; j0 < h_; j0 += kSquare) {
+            for (int i0 = 0; i0 < w_; i0 += kSquare) {
+                for (int i = i0; i < std::min(i0 + kSquare, w_); ++i) {
+                    for (int j = j0; j < std::min(j0 + kSquare, h_); ++j) {
+                        planes_[static_cast<size_t>(i) * h_ + j] = logits[static_cast<size_t>(j) * w_ + i];
+                    }
+                }
             }
+        }
+    }
+
+    void find_stretches(int left, int right) {
+        const size_t step = static_cast<size_t>(h_) + 1;
+        classify(signs_.data() + left * step, signs_.data() + right * step, h_, kinds_.data());
+        stretches_.clear();
+        for (int j = 0, next; j < h_; j = next) {
+            const Cell kind = static_cast<Cell>(kinds_[j]);
+            next = kind == kCrossed ? j + 1 : skip(kinds_.data(), j, h_, kind);
+            const int y0 = down_.begin[j], y1 = down_.begin[next];
+            if (y0 < y1) stretches_.push_back({kind, j, y0, y1});
         }
     }
 
@@ -96,8 +125,8 @@ class Thresholder {
             }
         };
         for (const Stretch& stretch : stretches_) {
-            if (stretch.kind != Cell::kCrossed) {
-                turn(stretch.kind == Cell::kIn, stretch.y0);
+            if (stretch.kind != kCrossed) {
+                turn(stretch.kind == kIn, stretch.y0);
                 continue;
             }
             const int j = stretch.cell, below = std::min(j + 1, h_ - 1);
@@ -128,7 +157,7 @@ class Thresholder {
     int h_, w_;
     const Linear &across_, &down_;
     std::vector<float> planes_;
-    std::vector<uint8_t> signs_;
+    std::vector<uint8_t> signs_, kinds_;
     std::vector<Stretch> stretches_;
 };
 
