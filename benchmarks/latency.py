@@ -1,0 +1,221 @@
+"""`python -m benchmarks.latency ENGINE_DIR`: what one answer costs, block by block, and what a second one costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from tqdm import tqdm
+
+from geopixel_edge import Answer, GeoPixelError, Pipeline, __version__, limits
+from geopixel_edge.divider import check_integer, divide, grounding_input, plan_grid
+from geopixel_edge.doctor import usable_cores
+from geopixel_edge.images import load_image
+from geopixel_edge.native import load as load_kernels
+from geopixel_edge.prompt import build_prompt
+from geopixel_edge.terminal import human_bytes, table
+
+from .measure import Measurement, PeakMemory, copy_bytes_per_s, measure, summarise
+
+QUERY = "Describe this image with interleaved segmentation masks."
+SCENE = Path(__file__).parent.parent / "examples" / "scene.png"
+PHASES = 9
+MAX_REPEAT = 10_000
+
+
+def _stages(
+    pipe: Pipeline, image_path: Path, hd_num: int, repeat: int, steps: int, tick: Callable[[], object]
+) -> list[Measurement]:
+    """Every block on the main path's own calls, each fed by the one before it."""
+    manifest, image, threads = pipe.engine.manifest, load_image(image_path), pipe.native_threads
+    sizes, constants, model = manifest.sizes, manifest.preprocessing, pipe.language_model
+    prompt = build_prompt(QUERY, (), 1, pipe.tokenizer, manifest.tokens)
+    room = sizes.max_prompt_tokens - prompt.text_tokens
+    grid, _ = plan_grid(image.width_px, image.height_px, hd_num, sizes.tile_px, room, sizes.tokens_per_side)
+    kept: dict[str, Any] = {}
+    found = []
+
+    def stage(name: str, action: Callable[[], Any]) -> Any:
+        found.append(measure(name, lambda: kept.update({name: action()}), repeat))
+        tick()
+        return kept[name]
+
+    views = stage("divider", lambda: divide(image.pixels, grid, constants.vision, constants.pad_value, threads))
+    tokens = stage("vision_encoder", lambda: pipe.vision_encoder.encode(views, grid))
+    before, after = (model.embed(part) for part in prompt.parts)
+    embeds = np.concatenate([before, tokens, after])
+    marks = np.zeros(len(embeds), bool)
+    marks[len(before) : len(before) + len(tokens)] = True
+    cache = model.new_cache(len(embeds) + steps + 1)
+
+    def prefill() -> Any:
+        return model.read(embeds, marks, model.with_room(cache, len(embeds) + steps + 1, 0))
+
+    logits, hidden = stage("language_model.prefill", prefill)
+    seconds = []
+    with PeakMemory() as memory:
+        logits, _ = model.step(int(logits.argmax()), cache)
+        for _ in range(steps):
+            start = time.perf_counter()
+            logits, _ = model.step(int(logits.argmax()), cache)
+            seconds.append(time.perf_counter() - start)
+    found.append(summarise("language_model.decode", seconds, memory))
+    tick()
+
+    def ground() -> Any:
+        return pipe.grounding_encoder.encode(
+            grounding_input(image.pixels, sizes.grounding_px, constants.grounding, threads)
+        )
+
+    features = stage("grounding_encoder", ground)
+    size = (image.height_px, image.width_px, threads)
+    stage("pixel_decoder", lambda: list(pipe.pixel_decoder.decode(hidden[None], features, *size)))
+    return found
+
+
+def _answers(
+    pipe: Pipeline, image: Path, hd_num: int, repeat: int, new_tokens: int, tick: Callable[[], object]
+) -> tuple[list[Measurement], dict[str, Any]]:
+    """The same question on an image opened for it, and on one already open."""
+    fresh: list[Answer] = []
+    again: list[Answer] = []
+
+    def ask_fresh() -> None:
+        with pipe.open(image, hd_num=hd_num) as opened:
+            fresh.append(opened.ask(QUERY, max_new_tokens=new_tokens))
+
+    rows = [measure("whole answer", ask_fresh, repeat)]
+    tick()
+    with pipe.open(image, hd_num=hd_num) as opened:
+        opened.ask(QUERY, max_new_tokens=new_tokens)
+        rows.append(measure("follow-up answer", lambda: again.append(opened.ask(QUERY, max_new_tokens=new_tokens)),
+                            repeat))  # fmt: skip
+    tick()
+    facts = {
+        "new_tokens": len(fresh[-1].token_ids),
+        "regions": len(fresh[-1].regions),
+        "prompt_tokens": fresh[-1].timings.prompt_tokens,
+        "reused_tokens": again[-1].timings.reused_tokens,
+        "first_token_s": statistics.median(answer.timings.first_token_s or 0.0 for answer in fresh[1:]),
+        "follow_up_first_token_s": statistics.median(answer.timings.first_token_s or 0.0 for answer in again[1:]),
+        "follow_up_speedup": rows[0].median_s / rows[1].median_s,
+        "same_response": fresh[-1].response == again[-1].response,
+    }
+    return rows, facts
+
+
+def _decode(pipe: Pipeline, decode: Measurement, positions: int, bandwidth: float) -> dict[str, float]:
+    """Decode against the time of reading its weights and the KV cache once at this machine's copying rate."""
+    block, sizes = pipe.engine.manifest.blocks["language_model"], pipe.engine.manifest.sizes
+    weights = sum(spec.bytes for spec in block.files)
+    number = np.dtype(next(tensor.dtype for tensor in block.inputs if tensor.name.startswith("past_"))).itemsize
+    cache = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * positions * number
+    floor_s = (weights + cache) / bandwidth
+    return {
+        "tokens_per_s": 1 / decode.median_s, "weight_bytes": weights, "kv_bytes": cache,
+        "copy_bytes_per_s": bandwidth, "floor_s": floor_s, "times_floor": decode.median_s / floor_s,
+    }  # fmt: skip
+
+
+def _environment(pipe: Pipeline) -> dict[str, Any]:
+    manifest = pipe.engine.manifest
+    return {
+        "geopixel_edge": __version__, "onnxruntime": onnxruntime.__version__, "python": platform.python_version(),
+        "cpu": _cpu_name(), "cores": usable_cores(), "device": pipe.device,
+        "kernels": load_kernels().__name__.rpartition(".")[2], "engine_source": manifest.provenance.source_name,
+        "precision": manifest.precision, "engine_bytes": sum(spec.bytes for spec in manifest.files()),
+    }  # fmt: skip
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything; plain values for JSON, seconds and bytes throughout."""
+    with tqdm(total=PHASES, disable=None, unit="phase", leave=False) as bar:
+        kept: list[Pipeline] = []
+
+        def load() -> None:
+            kept.append(Pipeline(args.engine_dir, device=args.device, threads=args.threads))
+
+        rows = [measure("load", load, 1, warm_up=False)]
+        pipe = kept[0]
+        bar.update()
+        rows += _stages(pipe, args.image, args.hd_num, args.repeat, args.max_new_tokens, bar.update)
+        wholes, facts = _answers(pipe, args.image, args.hd_num, args.repeat, args.max_new_tokens, bar.update)
+    decode = next(row for row in rows if row.name == "language_model.decode")
+    positions = facts["prompt_tokens"] + args.max_new_tokens
+    bandwidth = copy_bytes_per_s(args.threads or usable_cores())
+    image = load_image(args.image)
+    return {
+        "environment": _environment(pipe),
+        "settings": {"image": args.image.name, "width_px": image.width_px, "height_px": image.height_px,
+                     "hd_num": args.hd_num, "max_new_tokens": args.max_new_tokens, "repeat": args.repeat,
+                     "threads": args.threads},
+        "phases": [asdict(row) for row in rows + wholes],
+        "decode": _decode(pipe, decode, positions, bandwidth),
+        "answer": facts,
+    }  # fmt: skip
+
+
+def report(found: dict[str, Any]) -> str:
+    """The measurements as tables."""
+    environment, settings, decode, facts = (found[key] for key in ("environment", "settings", "decode", "answer"))
+    rows = [(row["name"], str(row["runs"]), *(f"{1000 * row[key]:.2f}" for key in ("median_s", "min_s", "max_s")),
+             human_bytes(row["peak_bytes"]), human_bytes(row["growth_bytes"])) for row in found["phases"]]  # fmt: skip
+    lines = [
+        ", ".join(f"{name} {value}" for name, value in environment.items()),
+        ", ".join(f"{name} {value}" for name, value in settings.items()),
+        "",
+        table(("phase", "runs", "median, ms", "min, ms", "max, ms", "peak memory", "growth"), rows),
+        "",
+        f"decode          {decode['tokens_per_s']:.1f} tokens/s, {1000 / decode['tokens_per_s']:.3f} ms each; "
+        f"reading {human_bytes(decode['weight_bytes'])} of weights and {human_bytes(decode['kv_bytes'])} of KV cache "
+        f"at {human_bytes(int(decode['copy_bytes_per_s']))}/s takes {1000 * decode['floor_s']:.3f} ms",
+        f"first token     {1000 * facts['first_token_s']:.1f} ms after {facts['prompt_tokens']} prompt tokens; "
+        f"follow-up {1000 * facts['follow_up_first_token_s']:.1f} ms with {facts['reused_tokens']} of them reused",
+        f"whole answer    {facts['new_tokens']} tokens and {facts['regions']} masks; the follow-up takes "
+        f"1/{facts['follow_up_speedup']:.1f} of the time and says {'the same' if facts['same_response'] else 'OTHER'}",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
+    parser.add_argument("engine_dir", type=Path, help="what `python -m export` wrote")
+    parser.add_argument("--image", type=Path, default=SCENE, help="default: examples/scene.png")
+    parser.add_argument("--repeat", type=int, default=3, help="counted runs of each phase (default: 3)")
+    parser.add_argument("--max-new-tokens", type=int, default=32, help="decode steps and answer length (default: 32)")
+    parser.add_argument("--hd-num", type=int, default=9, help="how finely to divide (default: 9)")
+    parser.add_argument("--threads", type=int, help="CPU threads per block (default: every core)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, seconds and bytes")
+    args = parser.parse_args(argv)
+    try:
+        check_integer("repeat", args.repeat, 1, MAX_REPEAT)
+        check_integer("max_new_tokens", args.max_new_tokens, 1, limits.MAX_NEW_TOKENS)
+        found = run(args)
+    except GeoPixelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(found, indent=1) if args.json else report(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
