@@ -116,18 +116,21 @@ void normalise_f32(const float* in, int n, const Unit& unit, float* out) {
     for (int i = 0; i < n; ++i) out[i] = (in[i] / 255.0f - u.mean) / u.std;
 }
 
-void down_f32(const uint8_t* const* rows, const float* weights, int count, int n, float* out) {
-    constexpr int kBlock = 64;
-    int i = 0;
-    for (; i + kBlock <= n; i += kBlock) {
-        float sums[kBlock] = {};
-        for (int j = 0; j < count; ++j) {
-            const uint8_t* row = rows[j] + i;
-            const float weight = weights[j];
-            for (int k = 0; k < kBlock; ++k) sums[k] += weight * static_cast<float>(row[k]);
-        }
-        memcpy(out + i, sums, sizeof sums);
+template <int kVectors>
+void down_f32_block(const uint8_t* const* rows, const float* weights, int count, ptrdiff_t at, float* out) {
+    F32 sums[kVectors];
+    for (auto& sum : sums) sum = splat_f(0.0f);
+    for (int j = 0; j < count; ++j) {
+        const F32 weight = splat_f(weights[j]);
+        for (int v = 0; v < kVectors; ++v) sums[v] = add_product_f(sums[v], widen_f(rows[j] + at + v * kLanes), weight);
     }
+    for (int v = 0; v < kVectors; ++v) store_f(out + at + v * kLanes, sums[v]);
+}
+
+void down_f32(const uint8_t* const* rows, const float* weights, int count, int n, float* out) {
+    int i = 0;
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) down_f32_block<4>(rows, weights, count, i, out);
+    for (; i + kLanes <= n; i += kLanes) down_f32_block<1>(rows, weights, count, i, out);
     for (; i < n; ++i) {
         float sum = 0.0f;
         for (int j = 0; j < count; ++j) sum += weights[j] * static_cast<float>(rows[j][i]);
@@ -140,11 +143,11 @@ void across_f32(const float* line, const TapsView<float>& taps, int n, float* co
     for (int x = 0; x < n; ++x) {
         const float* weights = taps.weights + static_cast<ptrdiff_t>(x) * taps.taps;
         const float* pixel = line + 3 * static_cast<ptrdiff_t>(taps.first[x]);
-        float sums[4] = {};
-        for (int j = 0; j < taps.count[x]; ++j, pixel += 3) {
-            for (int c = 0; c < 4; ++c) sums[c] += weights[j] * pixel[c];
-        }
-        for (int c = 0; c < 3; ++c) planes[c][x] = sums[c];
+        Quad sum = splat_quad(0.0f);
+        for (int j = 0; j < taps.count[x]; ++j) sum = add_product_quad(sum, load_quad(pixel + 3 * j), splat_quad(weights[j]));
+        float made[4];
+        store_quad(made, sum);
+        for (int c = 0; c < 3; ++c) planes[c][x] = made[c];
     }
 }
 

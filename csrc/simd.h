@@ -1,4 +1,4 @@
-// Integer vectors of whatever instruction set lanes.cpp is being compiled for.
+// Vectors of whatever instruction set lanes.cpp is being compiled for.
 #pragma once
 
 #include <string.h>
@@ -31,6 +31,16 @@ inline I32 widen(const uint8_t* from) {
     return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
 }
 inline I32 add_product(I32 sum, I32 pixel, I32 weight) { return vmlaq_s32(sum, pixel, weight); }
+using F32 = float32x4_t;
+using Quad = float32x4_t;
+inline F32 splat_f(float value) { return vdupq_n_f32(value); }
+inline F32 widen_f(const uint8_t* from) { return vcvtq_f32_s32(widen(from)); }
+inline F32 add_product_f(F32 sum, F32 a, F32 b) { return vaddq_f32(sum, vmulq_f32(a, b)); }
+inline void store_f(float* to, F32 value) { vst1q_f32(to, value); }
+inline Quad load_quad(const float* from) { return vld1q_f32(from); }
+inline Quad splat_quad(float value) { return vdupq_n_f32(value); }
+inline Quad add_product_quad(Quad sum, Quad a, Quad b) { return vaddq_f32(sum, vmulq_f32(a, b)); }
+inline void store_quad(float* to, Quad value) { vst1q_f32(to, value); }
 inline void narrow(uint8_t* to, I32 sum) {
     const uint16x4_t half = vqmovun_s32(vshrq_n_s32(sum, kPrecisionBits));
     const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(half, half))), 0);
@@ -46,6 +56,12 @@ inline void store(uint8_t* to, Bytes value) { _mm_storeu_si128(reinterpret_cast<
 inline Bytes zip_low(Bytes a, Bytes b) { return _mm_unpacklo_epi8(a, b); }
 inline Bytes zip_high(Bytes a, Bytes b) { return _mm_unpackhi_epi8(a, b); }
 
+using Quad = __m128;
+inline Quad load_quad(const float* from) { return _mm_loadu_ps(from); }
+inline Quad splat_quad(float value) { return _mm_set1_ps(value); }
+inline Quad add_product_quad(Quad sum, Quad a, Quad b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
+inline void store_quad(float* to, Quad value) { _mm_storeu_ps(to, value); }
+
 #if defined(__AVX512BW__)
 
 using I32 = __m512i;
@@ -59,6 +75,12 @@ inline I32 add_product(I32 sum, I32 pixel, I32 weight) {
 inline void narrow(uint8_t* to, I32 sum) {
     store(to, _mm512_cvtusepi32_epi8(_mm512_srli_epi32(sum, kPrecisionBits)));
 }
+
+using F32 = __m512;
+inline F32 splat_f(float value) { return _mm512_set1_ps(value); }
+inline F32 widen_f(const uint8_t* from) { return _mm512_cvtepi32_ps(widen(from)); }
+inline F32 add_product_f(F32 sum, F32 a, F32 b) { return _mm512_add_ps(sum, _mm512_mul_ps(a, b)); }
+inline void store_f(float* to, F32 value) { _mm512_storeu_ps(to, value); }
 
 #elif defined(__AVX2__)
 
@@ -77,6 +99,12 @@ inline void narrow(uint8_t* to, I32 sum) {
     const __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(half, half));
 }
+
+using F32 = __m256;
+inline F32 splat_f(float value) { return _mm256_set1_ps(value); }
+inline F32 widen_f(const uint8_t* from) { return _mm256_cvtepi32_ps(widen(from)); }
+inline F32 add_product_f(F32 sum, F32 a, F32 b) { return _mm256_add_ps(sum, _mm256_mul_ps(a, b)); }
+inline void store_f(float* to, F32 value) { _mm256_storeu_ps(to, value); }
 
 #else
 
@@ -101,6 +129,12 @@ inline void narrow(uint8_t* to, I32 sum) {
     const int32_t four = _mm_cvtsi128_si32(_mm_packus_epi16(half, half));
     memcpy(to, &four, 4);
 }
+
+using F32 = __m128;
+inline F32 splat_f(float value) { return _mm_set1_ps(value); }
+inline F32 widen_f(const uint8_t* from) { return _mm_cvtepi32_ps(widen(from)); }
+inline F32 add_product_f(F32 sum, F32 a, F32 b) { return _mm_add_ps(sum, _mm_mul_ps(a, b)); }
+inline void store_f(float* to, F32 value) { _mm_storeu_ps(to, value); }
 
 #endif
 #endif
