@@ -153,25 +153,14 @@ def _facts(specials: list[AddedToken], added: list[AddedToken], root: Path) -> T
     return TokenizerFacts(*roles, *(tags[tag] for tag in TAGS))
 
 
-def _borders(piece: str) -> set[int]:
-    return {n for n in range(1, len(piece)) if piece.startswith(piece[-n:])}
-
-
 def _merges(proto: Any) -> Iterator[tuple[str, str]]:
-    """Merge rules, best first.
-
-    SentencePiece merges any neighbours that spell a piece: best score first, then leftmost. Rules of one piece
-    compete only where two overlap, which takes a border of length b: the rule ending in it lies further left.
-    """
-    parts = {p.piece for p in proto.pieces if p.type in (Piece.NORMAL, Piece.UNUSED)}
+    """Merge rules, best first: SentencePiece joins any two neighbours that spell a piece, by the piece's score."""
+    parts = {piece.piece for piece in proto.pieces if piece.type in (Piece.NORMAL, Piece.UNUSED)}
     for piece in sorted((p for p in proto.pieces if p.type == Piece.NORMAL), key=lambda p: -p.score):
         text = piece.piece
-        cuts = [n for n in range(1, len(text)) if text[:n] in parts and text[n:] in parts]
-        if len(cuts) > 1:
-            borders = _borders(text)
-            cuts.sort(key=lambda n: (n in borders) - (len(text) - n in borders))
-        for cut in cuts:
-            yield text[:cut], text[cut:]
+        for cut in range(1, len(text)):
+            if text[:cut] in parts and text[cut:] in parts:
+                yield text[:cut], text[cut:]
 
 
 def _normalizer(spec: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tokenizer import convert
+from export.tokenizer import TokenizerFacts, convert
 from geopixel_edge.answer import Answer, AnswerAssembler, Region
 from geopixel_edge.engine import SpecialTokens
 from geopixel_edge.masks import Mask
@@ -21,14 +21,17 @@ from geopixel_edge.tokenizer import Tokenizer
 CHECKPOINT = Path(__file__).parent / "data" / "tiny-geopixel" / "checkpoint"
 
 
+def special_tokens(facts: TokenizerFacts) -> SpecialTokens:
+    """The manifest's entry for these ids."""
+    return SpecialTokens(**asdict(facts), turn_open="[UNUSED_TOKEN_146]", turn_close="[UNUSED_TOKEN_145]")
+
+
 @functools.cache
 def reference_tokenizer() -> Tokenizer:
     """Converted once a test run."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "tokenizer.json"
-        facts = convert(CHECKPOINT, path)
-        tokens = SpecialTokens(**asdict(facts), turn_open="[UNUSED_TOKEN_146]", turn_close="[UNUSED_TOKEN_145]")
-        return Tokenizer(path, tokens)
+        return Tokenizer(path, special_tokens(convert(CHECKPOINT, path)))
 
 
 def disc(height_px: int, width_px: int, x_px: float, y_px: float, radius_px: float) -> Mask:
