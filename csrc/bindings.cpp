@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "kernels.h"
+#include "lanes.h"
 
 namespace py = pybind11;
 using namespace geopixel;
@@ -229,6 +230,7 @@ py::list py_polygons(const Sides& box, const py::array& counts) {
 PYBIND11_MODULE(_native, m) {
     m.doc() = "C++ kernels of geopixel_edge; signatures in _native.pyi, plain twins in geopixel_edge.twins";
     m.attr("MAX_SIDE_PX") = kMaxSidePx;
+    m.attr("INSTRUCTION_SET") = lanes().name;
     using py::arg;
     m.def("resize", &py_resize, arg("image"), arg("width_px"), arg("height_px"), arg("vertical_first"), arg("threads") = 0);
     m.def("divide", &py_divide, arg("image"), arg("rows"), arg("cols"), arg("resized_w_px"), arg("resized_h_px"),

@@ -27,11 +27,11 @@ const Lanes& choose() {
 
 #else
 
-extern const Lanes lanes_baseline;
+extern const Lanes lanes_neon;
 
 namespace {
 
-const Lanes& choose() { return lanes_baseline; }
+const Lanes& choose() { return lanes_neon; }
 
 }  // namespace
 

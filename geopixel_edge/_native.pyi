@@ -9,6 +9,7 @@ _Rle = tuple[int, int, int, int, _Counts]
 _Triple = tuple[float, float, float]
 
 MAX_SIDE_PX: int
+INSTRUCTION_SET: str
 
 def resize(
     image: NDArray[np.uint8], width_px: int, height_px: int, vertical_first: bool, threads: int = 0

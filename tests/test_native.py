@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +148,30 @@ def test_stub_extension_and_twins_have_the_same_signatures() -> None:
     values = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
     assert values == {name for name in vars(_native) if name.isupper()}
     assert limits.MAX_IMAGE_SIDE_PX == _native.MAX_SIDE_PX
+
+
+DIGEST = """
+import hashlib, numpy as np
+from geopixel_edge import _native
+rng = np.random.default_rng(0)
+image = rng.integers(0, 256, (211, 307, 3), dtype=np.uint8)
+unit = ((0.48, 0.45, 0.40), (0.26, 0.26, 0.27))
+made = [_native.resize(image, 190, 130, False), _native.resize(image, 500, 97, True)]
+made += [_native.divide(image, 2, 3, 168, 100, False, 56, *unit, 255), _native.grounding_input(image, 61, *unit)]
+print(_native.INSTRUCTION_SET, hashlib.sha256(b"".join(array.tobytes() for array in made)).hexdigest())
+"""
+
+
+def test_every_instruction_set_gives_the_same_bits() -> None:
+    found = {}
+    for asked in ("baseline", "avx2", "avx512"):
+        environment = {**os.environ, "GEOPIXEL_EDGE_ISA": asked}
+        command = [sys.executable, "-c", DIGEST]
+        reply = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        name, digest = reply.stdout.split()
+        found[name] = digest
+    assert set(found) <= {"baseline", "avx2", "avx512", "neon"}
+    assert len(set(found.values())) == 1
 
 
 IMAGE, LOGITS = np.zeros((4, 4, 3), np.uint8), np.zeros((1, 4, 4), np.float32)
