@@ -18,10 +18,12 @@ from .language_model import KVCache
 from .planning import plan_images
 from .prompt import Prompt, build_prompt, check_text
 from .runtimes import Array
-from .sampling import Sampler, Sampling
-from .turn import AnswerStream, DeadlinePassed, Event, Turn, check_options
+from .sampling import Sampler
+from .turn import AnswerStream, AskArguments, DeadlinePassed, Event, Turn, check_options
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .pipeline import Pipeline
 
 F32 = NDArray[np.float32]
@@ -62,23 +64,9 @@ class OpenedImage:
 
     # --- Asking -------------------------------------------------------------------------------------------
 
-    def ask(
-        self,
-        query: str,
-        *,
-        max_new_tokens: int = 1024,
-        history: Sequence[tuple[str, str]] = (),
-        deadline_s: float | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        compat: bool = False,
-    ) -> Answer:
-        """Answer one question; arguments as of `Pipeline.__call__`."""
-        return self.stream(
-            query, max_new_tokens=max_new_tokens, history=history, deadline_s=deadline_s, temperature=temperature,
-            top_p=top_p, seed=seed, compat=compat,
-        ).answer  # fmt: skip
+    def ask(self, query: str, **options: Unpack[AskArguments]) -> Answer:
+        """Answer one question; options and errors as of `Pipeline.__call__`."""
+        return self.stream(query, **options).answer
 
     def segment(
         self, phrase: str, *, max_new_tokens: int = 1024, deadline_s: float | None = None
@@ -88,28 +76,16 @@ class OpenedImage:
         answer = self.ask(SEGMENT_QUERY.format(phrase), max_new_tokens=max_new_tokens, deadline_s=deadline_s)
         return answer.with_phrase(phrase).regions
 
-    def stream(
-        self,
-        query: str,
-        *,
-        max_new_tokens: int = 1024,
-        history: Sequence[tuple[str, str]] = (),
-        deadline_s: float | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        compat: bool = False,
-    ) -> AnswerStream:
+    def stream(self, query: str, **options: Unpack[AskArguments]) -> AnswerStream:
         """Like `ask`, event by event: a mask comes as soon as the step that consumes its `[SEG]` has run."""
         if self._closed:
             raise SessionClosedError("this image was closed; open it again before asking")
-        options = check_options(max_new_tokens, deadline_s, compat, Sampling(temperature, top_p, seed))
-        engine = self.pipeline.engine
-        prompt = build_prompt(query, history, len(self.images), self.pipeline.tokenizer, engine.manifest.tokens)
-        turn = Turn(options, AnswerAssembler(self.pipeline.tokenizer))
+        turn = Turn(check_options(**options), AnswerAssembler(self.pipeline.tokenizer))
+        manifest = self.pipeline.engine.manifest
+        prompt = build_prompt(query, turn.options.history, len(self.images), self.pipeline.tokenizer, manifest.tokens)
         turn.notes += [note for image in self.images for note in image.notes]
-        sizes = engine.manifest.sizes
-        grids, notes = plan_images(self.images, self.hd_num, prompt.text_tokens, options.max_new_tokens, sizes, compat)
+        new_tokens, compat = turn.options.max_new_tokens, turn.options.compat
+        grids, notes = plan_images(self.images, self.hd_num, prompt.text_tokens, new_tokens, manifest.sizes, compat)
         turn.notes += notes
         self._turns += 1
         events = self._run(turn, prompt, grids, self._turns)

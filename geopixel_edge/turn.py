@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -18,6 +19,18 @@ from .timings import Timings
 Event = Text | Phrase | MaskFound
 
 
+class AskArguments(TypedDict, total=False):
+    """Options of one question, as `Pipeline.__call__` describes them."""
+
+    max_new_tokens: int
+    history: Sequence[tuple[str, str]]
+    deadline_s: float | None
+    temperature: float
+    top_p: float
+    seed: int | None
+    compat: bool
+
+
 class DeadlinePassed(Exception):
     """Internal: time is up; what is known so far becomes the answer."""
 
@@ -27,6 +40,7 @@ class AskOptions:
     """Checked options of one question."""
 
     max_new_tokens: int
+    history: Sequence[tuple[str, str]]
     deadline_at: float | None
     compat: bool
     sampling: Sampling
@@ -71,8 +85,15 @@ class AnswerStream:
         return self._finish()
 
 
-def check_options(max_new_tokens: int, deadline_s: float | None, compat: bool, sampling: Sampling) -> AskOptions:
-    """Validate the options of one question; OptionError names the one out of range."""
+def check_options(
+    *,
+    max_new_tokens: int = 1024,
+    deadline_s: float | None = None,
+    compat: bool = False,
+    history: Sequence[tuple[str, str]] = (),
+    **sampling: Any,
+) -> AskOptions:
+    """Validate the options of one question; OptionError names the one out of range. The prompt checks `history`."""
     max_new_tokens = check_integer("max_new_tokens", max_new_tokens, 1, limits.MAX_NEW_TOKENS)
     if not isinstance(compat, bool):
         raise OptionError(f"compat={compat!r} is not True or False")
@@ -82,4 +103,4 @@ def check_options(max_new_tokens: int, deadline_s: float | None, compat: bool, s
         if not valid or deadline_s <= 0:
             raise OptionError(f"deadline_s={deadline_s!r} is not a time; give seconds above 0, or None")
         deadline_at = time.perf_counter() + deadline_s
-    return AskOptions(max_new_tokens, deadline_at, compat, sampling)
+    return AskOptions(max_new_tokens, history, deadline_at, compat, Sampling(**sampling))
