@@ -74,9 +74,9 @@ class Pipeline:
 
         `image`: path, PIL image, uint8 array (H, W, 3), a list of them with as many `<ImageHere>` marks in `query`, or
         None for text alone. `hd_num` steers how finely the image is divided. `history`: earlier (question, answer)
-        pairs. `deadline_s`: seconds, counted from the loaded image, after which the answer ends with what is known. `temperature` 0 is greedy;
-        `top_p` and `seed` shape sampling. `compat=True` keeps two habits of the original: a prompt over its limit is
-        refused, and a `[SEG]` that is the last allowed token gets no mask.
+        pairs. `deadline_s`: seconds, counted from the loaded image, after which the answer ends with what is known.
+        `temperature` 0 is greedy; `top_p` and `seed` shape sampling. `compat=True` keeps two habits of the original:
+        a prompt over its limit is refused, and a `[SEG]` that is the last allowed token gets no mask.
 
         Raises ImageError, QueryError or OptionError naming the argument, its value and the remedy.
         """
