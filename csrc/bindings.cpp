@@ -186,10 +186,25 @@ py::tuple py_combine(const Sides& box_a, const py::array& counts_a, const Sides&
     return as_tuple(std::move(rle));
 }
 
+py::tuple py_clean(int height, int width, const Sides& box, const py::array& counts, int64_t max_hole, int64_t max_sprinkle) {
+    const RleView rle = as_rle(box, counts);
+    side(height, "height_px is not in 1..65535");
+    side(width, "width_px is not in 1..65535");
+    rle.box.check();
+    require(rle.box.x + rle.box.w <= width && rle.box.y + rle.box.h <= height, "box leaves the image");
+    Rle found;
+    {
+        py::gil_scoped_release released;
+        found = encode(clean(rle.spans(), height, width, max_hole, max_sprinkle));
+    }
+    return as_tuple(std::move(found));
+}
+
 py::array_t<uint32_t> py_full(int height, int width, const Sides& box, const py::array& counts) {
     const RleView rle = as_rle(box, counts);
     side(height, "height_px is not in 1..65535");
     side(width, "width_px is not in 1..65535");
+    rle.box.check();
     require(rle.box.x + rle.box.w <= width && rle.box.y + rle.box.h <= height, "box leaves the image");
     return as_array(encode_in(rle.spans(), {0, 0, width, height}));
 }
@@ -241,6 +256,8 @@ PYBIND11_MODULE(_native, m) {
     m.def("rle_window", &py_window, arg("box"), arg("counts"), arg("window"));
     m.def("rle_overlap", &py_overlap, arg("box_a"), arg("counts_a"), arg("box_b"), arg("counts_b"));
     m.def("rle_combine", &py_combine, arg("box_a"), arg("counts_a"), arg("box_b"), arg("counts_b"), arg("kind"));
+    m.def("rle_clean", &py_clean, arg("height_px"), arg("width_px"), arg("box"), arg("counts"), arg("max_hole_px"),
+          arg("max_sprinkle_px"));
     m.def("rle_full", &py_full, arg("height_px"), arg("width_px"), arg("box"), arg("counts"));
     m.def("rle_crop", &py_crop, arg("height_px"), arg("width_px"), arg("counts"));
     m.def("rle_string", &py_string, arg("counts"));

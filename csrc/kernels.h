@@ -102,6 +102,12 @@ std::vector<Rle> masks_from_logits(const float* logits, int n, int h, int w, int
 void decode_window(const Spans& spans, const Box& window, uint8_t* out);
 int64_t overlap(const Spans& a, const Spans& b);
 Spans combine(const Spans& a, const Spans& b, Join join);
+// Background components of at most max_hole_px become mask, mask components of at most max_sprinkle_px background.
+Spans clean(const Spans& spans, int height, int width, int64_t max_hole_px, int64_t max_sprinkle_px);
+// Index of each column's first span from the first span's column on, and one past the last.
+std::vector<int32_t> column_starts(const Spans& spans);
+// First span of each span's component; pixels that meet by a corner are connected if `diagonals`.
+std::vector<int32_t> components(const Spans& spans, const std::vector<int32_t>& starts, bool diagonals);
 std::string coco_string(const uint32_t* counts, size_t size);
 std::vector<uint32_t> coco_parse(const std::string& text);
 

@@ -4,7 +4,6 @@
 // gives closed cycles. Where two pixels meet by a corner only, that corner exists twice, each copy with the edges of
 // one pixel, so the pixels stay apart; a cycle that passes both copies is cut there into simple rings.
 #include <algorithm>
-#include <numeric>
 
 #include "kernels.h"
 
@@ -27,42 +26,6 @@ struct Piece {
     bool hole;
     Ring ring;
 };
-
-// Index of each column's first span, for columns x0 .. last + 1 (one past the end included).
-std::vector<int32_t> column_starts(const Spans& spans, int32_t x0) {
-    std::vector<int32_t> starts;
-    for (size_t i = 0; i < spans.size(); ++i) {
-        while (static_cast<int32_t>(starts.size()) <= spans[i].x - x0) starts.push_back(static_cast<int32_t>(i));
-    }
-    starts.push_back(static_cast<int32_t>(spans.size()));
-    return starts;
-}
-
-// Root (first span) of each span's 4-connected component.
-std::vector<int32_t> components(const Spans& spans, const std::vector<int32_t>& starts) {
-    std::vector<int32_t> parent(spans.size());
-    std::iota(parent.begin(), parent.end(), 0);
-    const auto root = [&parent](int32_t i) {
-        while (parent[i] != i) i = parent[i] = parent[parent[i]];
-        return i;
-    };
-    for (size_t column = 0; column + 2 < starts.size(); ++column) {
-        int32_t i = starts[column], j = starts[column + 1];
-        while (i < starts[column + 1] && j < starts[column + 2]) {
-            if (std::min(spans[i].y1, spans[j].y1) > std::max(spans[i].y0, spans[j].y0)) {
-                const int32_t a = root(i), b = root(j);
-                parent[std::max(a, b)] = std::min(a, b);
-            }
-            if (spans[i].y1 < spans[j].y1) {
-                ++i;
-            } else {
-                ++j;
-            }
-        }
-    }
-    for (size_t i = 0; i < parent.size(); ++i) parent[i] = root(static_cast<int32_t>(i));
-    return parent;
-}
 
 // Walks the edges of spans [from, to) of one column downwards.
 struct Edges {
@@ -176,7 +139,7 @@ std::vector<std::vector<Ring>> polygons(const Spans& spans) {
         top = std::min(top, span.y0);
         below = std::max(below, span.y1);
     }
-    const std::vector<int32_t> starts = column_starts(spans, x0), roots = components(spans, starts);
+    const std::vector<int32_t> starts = column_starts(spans), roots = components(spans, starts, false);
     Outline outline;
     outline.rows.resize(static_cast<size_t>(below - top) + 1);
     for (int32_t line = 0; line < static_cast<int32_t>(starts.size()); ++line) {

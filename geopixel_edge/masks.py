@@ -145,6 +145,17 @@ class Mask:
         full = native.rle_full(self.height_px, self.width_px, self.bbox, self.counts)
         return {"size": [self.height_px, self.width_px], "counts": native.rle_string(full)}
 
+    def cleaned(self, max_hole_px: int = 0, max_sprinkle_px: int = 0) -> Mask:
+        """Background parts of at most `max_hole_px` pixels filled, mask parts of at most `max_sprinkle_px` dropped.
+
+        Parts are 8-connected and both kinds are judged on the mask as it is, as SAM 2 does; the reference itself
+        cleans nothing (reference behaviour 25). OptionError for limits outside 0..MAX_IMAGE_PIXELS.
+        """
+        hole = check_integer("max_hole_px", max_hole_px, 0, limits.MAX_IMAGE_PIXELS)
+        sprinkle = check_integer("max_sprinkle_px", max_sprinkle_px, 0, limits.MAX_IMAGE_PIXELS)
+        found = native.rle_clean(self.height_px, self.width_px, self.bbox, self.counts, hole, sprinkle)
+        return Mask(self.height_px, self.width_px, *found)
+
     def polygons(self) -> list[list[Ring]]:
         """Outlines on exact pixel edges: per 4-connected part one polygon, its outline first, then its holes.
 

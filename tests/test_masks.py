@@ -16,6 +16,7 @@ from pycocotools import mask as coco
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
+from geopixel_edge.errors import OptionError
 from geopixel_edge.masks import Mask
 
 GOLDENS = Path(__file__).parent / "data" / "tiny-geopixel" / "goldens"
@@ -174,3 +175,26 @@ def test_masks_are_immutable_and_compare_by_value() -> None:
     assert mask != "mask"
     assert len({mask, Mask.from_array(CHECKERBOARD)}) == 1
     assert Mask.from_array(np.zeros((2, 2), bool)).iou(Mask.from_array(np.zeros((2, 2), bool))) == 1.0
+
+
+def test_cleaning_fills_holes_and_drops_sprinkles_as_sam2_defines_them() -> None:
+    bits = np.zeros((12, 14), bool)
+    bits[1:9, 1:9] = True
+    bits[3, 3] = bits[4, 4] = bits[6, 6] = False  # one diagonal hole of two pixels, one of one
+    bits[10, 10] = bits[11, 11] = bits[1, 12] = True  # one diagonal sprinkle of two pixels, one of one
+    mask = Mask.from_array(bits)
+    filled = bits.copy()
+    filled[6, 6] = True
+    assert mask.cleaned(max_hole_px=1) == Mask.from_array(filled)
+    filled[3, 3] = filled[4, 4] = True
+    assert mask.cleaned(max_hole_px=2) == Mask.from_array(filled)
+    dropped = bits.copy()
+    dropped[1, 12] = False
+    assert mask.cleaned(max_sprinkle_px=1) == Mask.from_array(dropped)
+    dropped[10, 10] = dropped[11, 11] = False
+    assert mask.cleaned(max_sprinkle_px=2) == Mask.from_array(dropped)
+    assert mask.cleaned(max_sprinkle_px=1000).area_px == 0
+    assert mask.cleaned(max_hole_px=1000).area_px == bits.size
+    assert mask.cleaned() == mask
+    with pytest.raises(OptionError, match="max_hole_px"):
+        mask.cleaned(max_hole_px=-1)

@@ -4,6 +4,7 @@ from .divider import divide, grounding_input, resize
 from .masks import (
     mask_from_array,
     masks_from_logits,
+    rle_clean,
     rle_combine,
     rle_crop,
     rle_full,
@@ -20,6 +21,7 @@ __all__ = [
     "mask_from_array",
     "masks_from_logits",
     "resize",
+    "rle_clean",
     "rle_combine",
     "rle_crop",
     "rle_full",

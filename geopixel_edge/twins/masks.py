@@ -18,6 +18,7 @@ Bits = NDArray[np.bool_]
 __all__ = [
     "mask_from_array",
     "masks_from_logits",
+    "rle_clean",
     "rle_combine",
     "rle_crop",
     "rle_full",
@@ -99,6 +100,32 @@ def rle_combine(box_a: Box, counts_a: NDArray[np.uint32], box_b: Box, counts_b: 
         raise ValueError(f"kind={kind!r} is not union, intersection or difference")
     x, y, w, h, counts = mask_from_array({"union": a | b, "intersection": a & b, "difference": a & ~b}[kind])
     return (x + left, y + top, w, h, counts) if w else (0, 0, 0, 0, counts)
+
+
+def _small(pixels: Bits, max_px: int) -> Bits:
+    """Pixels of the 8-connected components of at most `max_px` pixels."""
+    found, left = np.zeros_like(pixels), np.pad(pixels, 1)
+    for y, x in np.argwhere(pixels) + 1:
+        part, todo = [], [(int(y), int(x))] if left[y, x] else []
+        left[y, x] = False
+        while todo:
+            row, col = todo.pop()
+            part.append((row - 1, col - 1))
+            for down, right in np.argwhere(left[row - 1 : row + 2, col - 1 : col + 2]):
+                near = row - 1 + int(down), col - 1 + int(right)
+                left[near] = False
+                todo.append(near)
+        if part and len(part) <= max_px:
+            found[tuple(np.transpose(part))] = True
+    return found
+
+
+def rle_clean(
+    height_px: int, width_px: int, box: Box, counts: NDArray[np.uint32], max_hole_px: int, max_sprinkle_px: int
+) -> Rle:
+    """Small background components filled, small mask components dropped, both judged on the mask as given."""
+    pixels = rle_window(box, counts, (0, 0, width_px, height_px))
+    return mask_from_array((pixels & ~_small(pixels, max_sprinkle_px)) | _small(~pixels, max_hole_px))
 
 
 def rle_full(height_px: int, width_px: int, box: Box, counts: NDArray[np.uint32]) -> NDArray[np.uint32]:
