@@ -1,80 +1,10 @@
 // Python bindings: arguments checked, kernels called without the GIL, results handed over.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <cmath>
 #include <cstring>
-#include <memory>
 
-#include "kernels.h"
+#include "arguments.h"
 #include "lanes.h"
 
-namespace py = pybind11;
-using namespace geopixel;
-
 namespace {
-
-using Sides = std::tuple<int64_t, int64_t, int64_t, int64_t>;
-using Triple = std::array<double, 3>;
-
-template <typename T>
-void require_array(const py::array& array, int axes, const char* message) {
-    require(array.dtype().equal(py::dtype::of<T>()) && array.ndim() == axes, message);
-}
-
-int side(py::ssize_t value, const char* message) {
-    require(value >= 1 && value <= kMaxSidePx, message);
-    return static_cast<int>(value);
-}
-
-int checked_threads(int threads) {
-    require(threads >= 0 && threads <= 1024, "threads is not in 0..1024");
-    return threads;
-}
-
-Image as_image(const py::array& array) {
-    require_array<uint8_t>(array, 3, "image is not a uint8 array of shape (height, width, 3)");
-    require(array.shape(2) == 3, "image has not 3 channels");
-    const int height = side(array.shape(0), "image height is not in 1..65535");
-    const int width = side(array.shape(1), "image width is not in 1..65535");
-    const bool packed = array.strides(2) == 1 && (width == 1 || array.strides(1) == 3);
-    require(packed && (height == 1 || array.strides(0) >= 3 * static_cast<py::ssize_t>(width)),
-            "image pixels are not side by side in rows of positive stride");
-    return {static_cast<const uint8_t*>(array.data()), height, width, height == 1 ? 3 * width : array.strides(0)};
-}
-
-Scaling as_scaling(const Triple& mean, const Triple& std) {
-    Scaling scaling{};
-    for (size_t c = 0; c < 3; ++c) {
-        require(std::isfinite(mean[c]) && std::isfinite(std[c]) && std[c] > 0, "mean or std is not finite and positive");
-        scaling.mean[c] = static_cast<float>(mean[c]);
-        scaling.std[c] = static_cast<float>(std[c]);
-    }
-    return scaling;
-}
-
-RleView as_rle(const Sides& box, const py::array& counts) {
-    require_array<uint32_t>(counts, 1, "counts is not a uint32 array of one axis");
-    require(counts.size() < 2 || counts.strides(0) == 4, "counts is not contiguous");
-    const auto [x, y, w, h] = box;
-    return {{x, y, w, h}, static_cast<const uint32_t*>(counts.data()), static_cast<size_t>(counts.size())};
-}
-
-// Hands a vector's memory to NumPy without a copy.
-template <typename T>
-py::array_t<T> as_array(std::vector<T>&& values) {
-    auto owned = std::make_unique<std::vector<T>>(std::move(values));
-    std::vector<T>* raw = owned.get();
-    py::capsule owner(raw, [](void* held) { delete static_cast<std::vector<T>*>(held); });
-    owned.release();
-    return py::array_t<T>(static_cast<py::ssize_t>(raw->size()), raw->data(), owner);
-}
-
-py::tuple as_tuple(Rle&& rle) {
-    const Box box = rle.box;
-    return py::make_tuple(box.x, box.y, box.w, box.h, as_array(std::move(rle.counts)));
-}
 
 py::array_t<uint8_t> py_resize(const py::array& image, int width, int height, bool vertical_first, int threads) {
     const Image in = as_image(image);
@@ -88,8 +18,19 @@ py::array_t<uint8_t> py_resize(const py::array& image, int width, int height, bo
     return out;
 }
 
-py::array_t<float> py_divide(const py::array& image, int rows, int cols, int resized_w, int resized_h, bool transposed,
-                             int tile, const Triple& mean, const Triple& std, int pad, int threads) {
+// The caller's array when it is one of this shape that can be written, a new one when it is None.
+py::array as_output(const py::object& out, const std::vector<py::ssize_t>& shape) {
+    if (out.is_none()) return py::array_t<float>(shape);
+    require(py::isinstance<py::array>(out), "out is not an array");
+    py::array array = py::reinterpret_borrow<py::array>(out);
+    require_array<float>(array, 4, "out is not a float32 array of four axes");
+    require((array.flags() & py::array::c_style) != 0 && array.writeable(), "out is not C-contiguous and writeable");
+    require(std::equal(shape.begin(), shape.end(), array.shape()), "out has another shape than the result");
+    return array;
+}
+
+py::array py_divide(const py::array& image, int rows, int cols, int resized_w, int resized_h, bool transposed, int tile,
+                    const Triple& mean, const Triple& std, int pad, int threads, const py::object& given) {
     const Image in = as_image(image);
     const Scaling scaling = as_scaling(mean, std);
     require(pad >= 0 && pad <= 255, "pad_value is not in 0..255");
@@ -100,20 +41,21 @@ py::array_t<float> py_divide(const py::array& image, int rows, int cols, int res
     const int width = transposed ? resized_h : resized_w, height = transposed ? resized_w : resized_h;
     require(width >= 1 && width <= cols * tile && height >= 1 && height <= rows * tile, "the resized image leaves the grid");
     checked_threads(threads);
-    py::array_t<float> out({1 + rows * cols, 3, tile, tile});
-    float* data = out.mutable_data();
+    py::array out = as_output(given, {1 + rows * cols, 3, tile, tile});
+    float* data = static_cast<float*>(out.mutable_data());
     py::gil_scoped_release released;
     divide(in, {rows, cols, resized_w, resized_h, transposed, tile, pad}, scaling, threads, data);
     return out;
 }
 
-py::array_t<float> py_grounding(const py::array& image, int size, const Triple& mean, const Triple& std, int threads) {
+py::array py_grounding(const py::array& image, int size, const Triple& mean, const Triple& std, int threads,
+                       const py::object& given) {
     const Image in = as_image(image);
     const Scaling scaling = as_scaling(mean, std);
     side(size, "side_px is not in 1..65535");
     checked_threads(threads);
-    py::array_t<float> out({1, 3, size, size});
-    float* data = out.mutable_data();
+    py::array out = as_output(given, {1, 3, size, size});
+    float* data = static_cast<float*>(out.mutable_data());
     py::gil_scoped_release released;
     grounding_input(in, size, scaling, threads, data);
     return out;
@@ -249,8 +191,10 @@ PYBIND11_MODULE(_native, m) {
     using py::arg;
     m.def("resize", &py_resize, arg("image"), arg("width_px"), arg("height_px"), arg("vertical_first"), arg("threads") = 0);
     m.def("divide", &py_divide, arg("image"), arg("rows"), arg("cols"), arg("resized_w_px"), arg("resized_h_px"),
-          arg("transposed"), arg("tile_px"), arg("mean"), arg("std"), arg("pad_value"), arg("threads") = 0);
-    m.def("grounding_input", &py_grounding, arg("image"), arg("side_px"), arg("mean"), arg("std"), arg("threads") = 0);
+          arg("transposed"), arg("tile_px"), arg("mean"), arg("std"), arg("pad_value"), arg("threads") = 0,
+          arg("out") = py::none());
+    m.def("grounding_input", &py_grounding, arg("image"), arg("side_px"), arg("mean"), arg("std"), arg("threads") = 0,
+          arg("out") = py::none());
     m.def("mask_from_array", &py_mask_from_array, arg("mask"));
     m.def("masks_from_logits", &py_masks_from_logits, arg("logits"), arg("height_px"), arg("width_px"), arg("threads") = 0);
     m.def("rle_window", &py_window, arg("box"), arg("counts"), arg("window"));

@@ -26,9 +26,15 @@ def divide(
     std: _Triple,
     pad_value: int,
     threads: int = 0,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]: ...
 def grounding_input(
-    image: NDArray[np.uint8], side_px: int, mean: _Triple, std: _Triple, threads: int = 0
+    image: NDArray[np.uint8],
+    side_px: int,
+    mean: _Triple,
+    std: _Triple,
+    threads: int = 0,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]: ...
 def mask_from_array(mask: NDArray[np.bool_]) -> _Rle: ...
 def masks_from_logits(logits: NDArray[np.float32], height_px: int, width_px: int, threads: int = 0) -> list[_Rle]: ...

@@ -132,18 +132,39 @@ def plan_grid(
     )
 
 
-def divide(image: U8, grid: Grid, normalisation: Normalisation, pad_value: int = 255, threads: int = 0) -> F32:
+def _check_out(out: F32 | None, shape: tuple[int, ...]) -> None:
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.shape != shape:
+        found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise OptionError(f"out is {found}; give a float32 array of shape {shape}, or None for a new one")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise OptionError(
+            "out is not C-contiguous and writeable; give a fresh array, or None for a new one"
+        )
+
+
+def divide(
+    image: U8,
+    grid: Grid,
+    normalisation: Normalisation,
+    pad_value: int = 255,
+    threads: int = 0,
+    out: F32 | None = None,
+) -> F32:
     """uint8 (H, W, 3) -> float32 (1 + tiles, 3, tile_px, tile_px): global view first, then tiles row by row.
 
     Resized as Pillow BILINEAR does bit for bit, padded below (a portrait image: at the right) with `pad_value`,
     normalised; the global view is a bicubic sample of the padded image (reference behaviours 2, 4, 5 and 6).
-    `threads=0` uses every core. ImageError or OptionError for bad arguments.
+    `threads=0` uses every core; `out` takes the result in place of a new array, whose fresh pages can cost more than
+    the work. ImageError or OptionError for bad arguments.
     """
     image = check_image(image)
     _check_grid(grid)
     _check_normalisation(normalisation)
     pad_value = check_integer("pad_value", pad_value, 0, 255)
     threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
+    _check_out(out, (1 + grid.tiles, 3, grid.tile_px, grid.tile_px))
     return native.divide(
         image,
         grid.rows,
@@ -156,16 +177,20 @@ def divide(image: U8, grid: Grid, normalisation: Normalisation, pad_value: int =
         normalisation.std,
         pad_value,
         threads,
+        out,
     )
 
 
-def grounding_input(image: U8, side_px: int, normalisation: Normalisation, threads: int = 0) -> F32:
+def grounding_input(
+    image: U8, side_px: int, normalisation: Normalisation, threads: int = 0, out: F32 | None = None
+) -> F32:
     """uint8 (H, W, 3) -> float32 (1, 3, side_px, side_px), SAM 2's input (reference behaviour 21).
 
-    The image is squashed, aspect not kept, by antialiased bilinear, then normalised. Errors as `divide`.
+    The image is squashed, aspect not kept, by antialiased bilinear, then normalised. `out` and errors as `divide`.
     """
     image = check_image(image)
     _check_normalisation(normalisation)
     side_px = check_integer("side_px", side_px, 1, limits.MAX_IMAGE_SIDE_PX)
     threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
-    return native.grounding_input(image, side_px, normalisation.mean, normalisation.std, threads)
+    _check_out(out, (1, 3, side_px, side_px))
+    return native.grounding_input(image, side_px, normalisation.mean, normalisation.std, threads, out)

@@ -201,3 +201,21 @@ def test_options_outside_their_range() -> None:
         divide(image, grid, Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 0.0, 1.0)))
     with pytest.raises(OptionError, match="mean"):
         grounding_input(image, 16, Normalisation(mean=(0.0, math.nan, 0.0), std=(1.0, 1.0, 1.0)))
+
+
+def test_a_given_array_takes_the_result() -> None:
+    image = np.random.default_rng(2).integers(0, 256, (50, 80, 3), dtype=np.uint8)
+    grid, _ = plan_grid(80, 50, 4, 28)
+    views = np.full((1 + grid.tiles, 3, 28, 28), np.nan, np.float32)
+    assert divide(image, grid, CLIP, out=views) is views
+    np.testing.assert_array_equal(views, divide(image, grid, CLIP))
+    squashed = np.full((1, 3, 40, 40), np.nan, np.float32)
+    assert grounding_input(image, 40, SAM, out=squashed) is squashed
+    np.testing.assert_array_equal(squashed, grounding_input(image, 40, SAM))
+    frozen = squashed.copy()
+    frozen.setflags(write=False)
+    for bad in ([], squashed[0], squashed.astype(np.float64), squashed[:, :, ::-1], squashed.swapaxes(2, 3), frozen):
+        with pytest.raises(OptionError, match="out"):
+            grounding_input(image, 40, SAM, out=bad)
+    with pytest.raises(OptionError, match="out"):
+        divide(image, grid, CLIP, out=views[:-1])

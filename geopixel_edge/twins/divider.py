@@ -87,13 +87,14 @@ def divide(
     std: Triple,
     pad_value: int,
     threads: int = 0,
+    out: F32 | None = None,
 ) -> F32:
     """uint8 (H, W, 3) -> float32 (1 + rows * cols, 3, tile_px, tile_px); resized sizes are in landscape orientation."""
     width, height = (resized_h_px, resized_w_px) if transposed else (resized_w_px, resized_h_px)
     padded = np.full((rows * tile_px, cols * tile_px, 3), pad_value, np.uint8)
     padded[:height, :width] = resize(image, width, height, transposed)
     table = _normalise(np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1), mean, std)
-    views = np.empty((1 + rows * cols, 3, tile_px, tile_px), np.float32)
+    views = np.empty((1 + rows * cols, 3, tile_px, tile_px), np.float32) if out is None else out
     samples = _halve(_halve(padded.astype(np.int64), tile_px).swapaxes(0, 1), tile_px).swapaxes(0, 1)
     views[0] = _normalise(samples.astype(np.float32) / np.float32(1024), mean, std).transpose(2, 0, 1)
     tiles = padded.reshape(rows, tile_px, cols, tile_px, 3).transpose(0, 2, 4, 1, 3)
@@ -133,7 +134,11 @@ def _resize_rows_f32(values: U8 | F32, out_px: int) -> F32:
     return total
 
 
-def grounding_input(image: U8, side_px: int, mean: Triple, std: Triple, threads: int = 0) -> F32:
+def grounding_input(
+    image: U8, side_px: int, mean: Triple, std: Triple, threads: int = 0, out: F32 | None = None
+) -> F32:
     """uint8 (H, W, 3) -> float32 (1, 3, side_px, side_px): antialiased bilinear squash, rows first, then normalised."""
     squashed = _resize_rows_f32(_resize_rows_f32(image, side_px).swapaxes(0, 1), side_px).swapaxes(0, 1)
-    return np.ascontiguousarray(_normalise(squashed, mean, std).transpose(2, 0, 1)[None])
+    made = np.empty((1, 3, side_px, side_px), np.float32) if out is None else out
+    made[0] = _normalise(squashed, mean, std).transpose(2, 0, 1)
+    return made
