@@ -24,9 +24,7 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(n, queries, width), twice (n or 1, keys, width) -> (n, queries, width)."""
-        mixed = attend(
-            self._split(self.q_proj(query)), self._split(self.k_proj(key)), self._split(self.v_proj(value))
-        )
+        mixed = attend(self._split(self.q_proj(query)), self._split(self.k_proj(key)), self._split(self.v_proj(value)))
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return projected
 
