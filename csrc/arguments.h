@@ -5,8 +5,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 
 #include "kernels.h"
@@ -75,6 +80,33 @@ py::array_t<T> as_array(std::vector<T>&& values) {
 py::tuple as_tuple(Rle&& rle) {
     const Box box = rle.box;
     return py::make_tuple(box.x, box.y, box.w, box.h, as_array(std::move(rle.counts)));
+}
+
+// A new array that starts at a cache line; large ones ask for huge pages, which are made far faster than small ones.
+py::array new_output(const std::vector<py::ssize_t>& shape) {
+    constexpr size_t kHuge = size_t{2} << 20;
+    size_t bytes = sizeof(float);
+    for (const py::ssize_t length : shape) bytes *= static_cast<size_t>(length);
+    const size_t alignment = bytes >= 2 * kHuge ? kHuge : 64;
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    void* memory = std::aligned_alloc(alignment, bytes);
+    if (memory == nullptr) throw std::bad_alloc();
+    py::capsule owner(memory, [](void* held) { std::free(held); });
+#if defined(__linux__)
+    if (alignment == kHuge) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return py::array_t<float>(shape, static_cast<float*>(memory), owner);
+}
+
+// The caller's array when it is one of this shape that can be written, a new one when it is None.
+py::array as_output(const py::object& out, const std::vector<py::ssize_t>& shape) {
+    if (out.is_none()) return new_output(shape);
+    require(py::isinstance<py::array>(out), "out is not an array");
+    py::array array = py::reinterpret_borrow<py::array>(out);
+    require_array<float>(array, 4, "out is not a float32 array of four axes");
+    require((array.flags() & py::array::c_style) != 0 && array.writeable(), "out is not C-contiguous and writeable");
+    require(std::equal(shape.begin(), shape.end(), array.shape()), "out has another shape than the result");
+    return array;
 }
 
 }  // namespace

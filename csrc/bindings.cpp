@@ -18,17 +18,6 @@ py::array_t<uint8_t> py_resize(const py::array& image, int width, int height, bo
     return out;
 }
 
-// The caller's array when it is one of this shape that can be written, a new one when it is None.
-py::array as_output(const py::object& out, const std::vector<py::ssize_t>& shape) {
-    if (out.is_none()) return py::array_t<float>(shape);
-    require(py::isinstance<py::array>(out), "out is not an array");
-    py::array array = py::reinterpret_borrow<py::array>(out);
-    require_array<float>(array, 4, "out is not a float32 array of four axes");
-    require((array.flags() & py::array::c_style) != 0 && array.writeable(), "out is not C-contiguous and writeable");
-    require(std::equal(shape.begin(), shape.end(), array.shape()), "out has another shape than the result");
-    return array;
-}
-
 py::array py_divide(const py::array& image, int rows, int cols, int resized_w, int resized_h, bool transposed, int tile,
                     const Triple& mean, const Triple& std, int pad, int threads, const py::object& given) {
     const Image in = as_image(image);

@@ -85,7 +85,7 @@ void down(const uint8_t* const* rows, const int32_t* weights, int count, int n, 
     }
 }
 
-void normalise(const uint8_t* in, int n, const Unit& unit, float* out) {
+void normalise_to(const uint8_t* in, int n, const Unit& unit, float* out) {
     const Unit u = unit;
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
     if (u.fused) {
@@ -100,6 +100,22 @@ void normalise(const uint8_t* in, int n, const Unit& unit, float* out) {
     }
 #endif
     for (int i = 0; i < n; ++i) out[i] = (static_cast<float>(in[i]) / 255.0f - u.mean) / u.std;
+}
+
+// Whole cache lines go past the cache: nobody reads the tiles before all of them are written.
+void normalise(const uint8_t* in, int n, const Unit& unit, float* out) {
+    constexpr int kLine = 16, kPiece = 32 * kLine;
+    if (reinterpret_cast<uintptr_t>(out) % 64 != 0) return normalise_to(in, n, unit, out);
+    alignas(64) float made[kPiece];
+    int i = 0;
+    for (; i + kLine <= n; ) {
+        const int piece = (n - i < kPiece ? n - i : kPiece) / kLine * kLine;
+        normalise_to(in + i, piece, unit, made);
+        for (int line = 0; line < piece; line += kLine) stream_line(out + i + line, made + line);
+        i += piece;
+    }
+    normalise_to(in + i, n - i, unit, out + i);
+    stream_end();
 }
 
 void cubic(const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d, int n, int16_t* out) {

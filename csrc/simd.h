@@ -47,7 +47,19 @@ inline void narrow(uint8_t* to, I32 sum) {
     memcpy(to, &four, 4);
 }
 
+inline void stream_line(float* to, const float* from) { memcpy(to, from, 64); }
+inline void stream_end() {}
+
 #else
+
+inline void stream_line(float* to, const float* from) {
+#if defined(__AVX512BW__)
+    _mm512_stream_ps(to, _mm512_loadu_ps(from));
+#else
+    for (int i = 0; i < 16; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
+#endif
+}
+inline void stream_end() { _mm_sfence(); }
 
 using Bytes = __m128i;
 
