@@ -38,7 +38,7 @@ def limit_threads(threads: int) -> None:
 
 
 def reference_divide(image: U8, grid: Grid, scaling: Normalisation) -> F32:
-    """The original's steps on a landscape image, as it composes them: Pillow's resize, a padded copy, torch for the rest.
+    """The original's steps on a landscape image as it composes them: Pillow's resize, NumPy's padding, then torch.
 
     To float planes, / 255, - mean, / std (each a new tensor or in place as torchvision has it), bicubic global view,
     tiles by reshape and permute, and both in one batch.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,3 +196,24 @@ class Mask:
     def __sub__(self, other: Mask) -> Mask:
         """Pixels of this mask that the other one lacks."""
         return self._combine(other, "difference")
+
+
+def merge(masks: Sequence[Mask], scores: Sequence[float], min_iou: float = 0.5) -> list[tuple[Mask, list[int]]]:
+    """Masks of one image that show the same thing joined, best score first (like NMS, but nothing is lost).
+
+    A mask joins the first kept mask it overlaps by at least `min_iou` (against that mask as first kept); each result
+    is the union and the indices it came from, the best first. OptionError for unequal lengths, sizes or a bad bound.
+    """
+    if len(masks) != len(scores):
+        raise OptionError(f"scores has {len(scores)} values for {len(masks)} masks; give one score per mask")
+    if not 0.0 < min_iou <= 1.0:
+        raise OptionError(f"min_iou={min_iou!r} is out of range; give a number above 0 and up to 1")
+    kept: list[tuple[Mask, list[int]]] = []
+    for index in sorted(range(len(masks)), key=lambda i: -scores[i]):
+        for _, members in kept:
+            if masks[members[0]].iou(masks[index]) >= min_iou:
+                members.append(index)
+                break
+        else:
+            kept.append((masks[index], [index]))
+    return [(functools.reduce(Mask.__or__, (masks[i] for i in members)), members) for _, members in kept]

@@ -17,7 +17,7 @@ from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
 from geopixel_edge.errors import OptionError
-from geopixel_edge.masks import Mask
+from geopixel_edge.masks import Mask, merge
 
 GOLDENS = Path(__file__).parent / "data" / "tiny-geopixel" / "goldens"
 BITS = arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -198,3 +198,20 @@ def test_cleaning_fills_holes_and_drops_sprinkles_as_sam2_defines_them() -> None
     assert mask.cleaned() == mask
     with pytest.raises(OptionError, match="max_hole_px"):
         mask.cleaned(max_hole_px=-1)
+
+
+def test_merging_joins_what_overlaps_and_loses_nothing() -> None:
+    bits = np.zeros((4, 20, 20), bool)
+    bits[0, 2:10, 2:10] = bits[1, 3:10, 2:10] = bits[2, 12:18, 12:18] = bits[3, 2:11, 2:10] = True
+    masks = [Mask.from_array(plane) for plane in bits]
+    merged = merge(masks, [0.5, 0.9, 0.7, 0.1], 0.7)
+    assert [members for _, members in merged] == [[1, 0, 3], [2]]
+    assert merged[0][0] == Mask.from_array(bits[0] | bits[1] | bits[3])
+    assert merged[1][0] == masks[2]
+    assert [members for _, members in merge(masks, [0.5, 0.9, 0.7, 0.1], 1.0)] == [[1], [2], [0], [3]]
+    assert merge([], []) == []
+    with pytest.raises(OptionError, match="scores"):
+        merge(masks, [1.0])
+    for bad in (0.0, 1.5, float("nan")):
+        with pytest.raises(OptionError, match="min_iou"):
+            merge(masks, [1.0] * 4, bad)
