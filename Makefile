@@ -12,8 +12,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test check clean
 
+# Random weights seldom end an answer, so the demo limits its length.
 demo: $(DEMO)/engine/manifest.json
-	$(BIN)/geopixel-edge ask examples/scene.png "$(QUESTION)" --engine $(DEMO)/engine --out $(DEMO)/answer
+	$(BIN)/geopixel-edge ask examples/scene.png "$(QUESTION)" --engine $(DEMO)/engine --out $(DEMO)/answer --max-new-tokens 24
 	@echo "Open $(CURDIR)/$(DEMO)/answer/report.html"
 
 test: check
