@@ -83,9 +83,9 @@ py::tuple as_tuple(Rle&& rle) {
 }
 
 // A new array that starts at a cache line; large ones ask for huge pages, which are made far faster than small ones.
-py::array new_output(const std::vector<py::ssize_t>& shape) {
+py::array new_output(const py::dtype& type, const std::vector<py::ssize_t>& shape) {
     constexpr size_t kHuge = size_t{2} << 20;
-    size_t bytes = sizeof(float);
+    size_t bytes = static_cast<size_t>(type.itemsize());
     for (const py::ssize_t length : shape) bytes *= static_cast<size_t>(length);
     const size_t alignment = bytes >= 2 * kHuge ? kHuge : 64;
     bytes = (bytes + alignment - 1) / alignment * alignment;
@@ -95,15 +95,15 @@ py::array new_output(const std::vector<py::ssize_t>& shape) {
 #if defined(__linux__)
     if (alignment == kHuge) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-    return py::array_t<float>(shape, static_cast<float*>(memory), owner);
+    return py::array(type, shape, memory, owner);
 }
 
 // The caller's array when it is one of this shape that can be written, a new one when it is None.
-py::array as_output(const py::object& out, const std::vector<py::ssize_t>& shape) {
-    if (out.is_none()) return new_output(shape);
+py::array as_output(const py::object& out, const char* type, const std::vector<py::ssize_t>& shape) {
+    if (out.is_none()) return new_output(py::dtype(type), shape);
     require(py::isinstance<py::array>(out), "out is not an array");
     py::array array = py::reinterpret_borrow<py::array>(out);
-    require_array<float>(array, 4, "out is not a float32 array of four axes");
+    require(array.dtype().equal(py::dtype(type)) && array.ndim() == 4, "out has another dtype or number of axes");
     require((array.flags() & py::array::c_style) != 0 && array.writeable(), "out is not C-contiguous and writeable");
     require(std::equal(shape.begin(), shape.end(), array.shape()), "out has another shape than the result");
     return array;

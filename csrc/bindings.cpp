@@ -19,7 +19,8 @@ py::array_t<uint8_t> py_resize(const py::array& image, int width, int height, bo
 }
 
 py::array py_divide(const py::array& image, int rows, int cols, int resized_w, int resized_h, bool transposed, int tile,
-                    const Triple& mean, const Triple& std, int pad, int threads, const py::object& given) {
+                    const Triple& mean, const Triple& std, int pad, int threads, const py::object& given,
+                    bool half) {
     const Image in = as_image(image);
     const Scaling scaling = as_scaling(mean, std);
     require(pad >= 0 && pad <= 255, "pad_value is not in 0..255");
@@ -30,10 +31,11 @@ py::array py_divide(const py::array& image, int rows, int cols, int resized_w, i
     const int width = transposed ? resized_h : resized_w, height = transposed ? resized_w : resized_h;
     require(width >= 1 && width <= cols * tile && height >= 1 && height <= rows * tile, "the resized image leaves the grid");
     checked_threads(threads);
-    py::array out = as_output(given, {1 + rows * cols, 3, tile, tile});
-    float* data = static_cast<float*>(out.mutable_data());
+    py::array out = as_output(given, half ? "float16" : "float32", {1 + rows * cols, 3, tile, tile});
+    void* data = out.mutable_data();
+    const Views views{half ? nullptr : static_cast<float*>(data), half ? static_cast<uint16_t*>(data) : nullptr};
     py::gil_scoped_release released;
-    divide(in, {rows, cols, resized_w, resized_h, transposed, tile, pad}, scaling, threads, data);
+    divide(in, {rows, cols, resized_w, resized_h, transposed, tile, pad}, scaling, threads, views);
     return out;
 }
 
@@ -43,7 +45,7 @@ py::array py_grounding(const py::array& image, int size, const Triple& mean, con
     const Scaling scaling = as_scaling(mean, std);
     side(size, "side_px is not in 1..65535");
     checked_threads(threads);
-    py::array out = as_output(given, {1, 3, size, size});
+    py::array out = as_output(given, "float32", {1, 3, size, size});
     float* data = static_cast<float*>(out.mutable_data());
     py::gil_scoped_release released;
     grounding_input(in, size, scaling, threads, data);
@@ -181,7 +183,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("resize", &py_resize, arg("image"), arg("width_px"), arg("height_px"), arg("vertical_first"), arg("threads") = 0);
     m.def("divide", &py_divide, arg("image"), arg("rows"), arg("cols"), arg("resized_w_px"), arg("resized_h_px"),
           arg("transposed"), arg("tile_px"), arg("mean"), arg("std"), arg("pad_value"), arg("threads") = 0,
-          arg("out") = py::none());
+          arg("out") = py::none(), arg("half") = false);
     m.def("grounding_input", &py_grounding, arg("image"), arg("side_px"), arg("mean"), arg("std"), arg("threads") = 0,
           arg("out") = py::none());
     m.def("mask_from_array", &py_mask_from_array, arg("mask"));

@@ -23,7 +23,7 @@ struct Sample {
 
 class Band {
    public:
-    Band(const Resizing& resizing, const Division& division, const std::array<Unit, 3>& units, float* out)
+    Band(const Resizing& resizing, const Division& division, const std::array<Unit, 3>& units, const Views& out)
         : division_(division), units_(units), resizing_(resizing), lanes_(lanes()), lines_(resizing), out_(out) {
         width_ = division.cols * division.tile;
         height_ = division.rows * division.tile;
@@ -33,6 +33,7 @@ class Band {
         // Two samples to spare on either side repeat the border, so that the cubic needs no clamping across.
         halves_.resize(static_cast<size_t>(width_) + 4);
         sums_.resize(static_cast<size_t>(division.tile));
+        values_.resize(static_cast<size_t>(division.tile));
     }
 
     // Global rows [begin, end) and the tile rows they cover.
@@ -67,11 +68,13 @@ class Band {
 
     void write_tiles(int y) {
         const size_t tile = static_cast<size_t>(division_.tile), plane = tile * tile;
-        float* row = out_ + 3 * plane * (1 + static_cast<size_t>(y / division_.tile) * division_.cols);
+        const size_t row = 3 * plane * (1 + static_cast<size_t>(y / division_.tile) * division_.cols);
         for (size_t col = 0; col < static_cast<size_t>(division_.cols); ++col) {
             for (int c = 0; c < 3; ++c) {
-                float* line = row + (3 * col + c) * plane + (y % division_.tile) * tile;
+                const size_t at = row + (3 * col + c) * plane + (y % division_.tile) * tile;
+                float* line = out_.half == nullptr ? out_.full + at : values_.data();
                 lanes_.normalise(recent(y, c) + col * tile, division_.tile, units_[c], line);
+                if (out_.half != nullptr) lanes_.to_half(line, division_.tile, out_.half + at);
             }
         }
     }
@@ -94,7 +97,10 @@ class Band {
                 const int16_t* from = halves + across.first(x);
                 sums_[x] = across.taps() == 1 ? 32 * from[0] : 19 * (from[1] + from[2]) - 3 * (from[0] + from[3]);
             }
-            lanes_.normalise_sums(sums_.data(), division_.tile, units_[c], out_ + c * plane + y * static_cast<size_t>(division_.tile));
+            const size_t to = c * plane + y * static_cast<size_t>(division_.tile);
+            float* line = out_.half == nullptr ? out_.full + to : values_.data();
+            lanes_.normalise_sums(sums_.data(), division_.tile, units_[c], line);
+            if (out_.half != nullptr) lanes_.to_half(line, division_.tile, out_.half + to);
         }
     }
 
@@ -103,12 +109,13 @@ class Band {
     const Resizing& resizing_;
     const Lanes& lanes_;
     Lines lines_;
-    float* out_;
+    const Views& out_;
     int width_, height_;
     size_t stride_;
     std::vector<uint8_t> recent_, row_;
     std::vector<int16_t> halves_;
     std::vector<int32_t> sums_;
+    std::vector<float> values_;
 };
 
 }  // namespace
@@ -131,7 +138,7 @@ static std::array<Unit, 3> units(const Scaling& scaling) {
     return found;
 }
 
-void divide(const Image& image, const Division& division, const Scaling& scaling, int threads, float* out) {
+void divide(const Image& image, const Division& division, const Scaling& scaling, int threads, const Views& out) {
     const int width = division.transposed ? division.resized_h : division.resized_w;
     const int height = division.transposed ? division.resized_w : division.resized_h;
     const Resizing resizing(image, width, height, division.transposed);

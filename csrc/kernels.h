@@ -59,7 +59,13 @@ struct Division {
 };
 
 void resize(const Image& image, int width, int height, bool vertical_first, int threads, uint8_t* out);
-void divide(const Image& image, const Division& division, const Scaling& scaling, int threads, float* out);
+// Where the views go: as float32, or, where `half` is set, as float16.
+struct Views {
+    float* full;
+    uint16_t* half;
+};
+
+void divide(const Image& image, const Division& division, const Scaling& scaling, int threads, const Views& out);
 void grounding_input(const Image& image, int side, const Scaling& scaling, int threads, float* out);
 
 // --- Masks -----------------------------------------------------------------------------------------------

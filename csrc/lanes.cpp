@@ -118,6 +118,18 @@ void normalise(const uint8_t* in, int n, const Unit& unit, float* out) {
     stream_end();
 }
 
+void to_half(const float* in, int n, uint16_t* out) {
+    int i = 0;
+    for (; i + kHalves <= n; i += kHalves) halve(in + i, out + i);
+    if (i < n) {
+        float rest[kHalves] = {};
+        uint16_t made[kHalves];
+        memcpy(rest, in + i, sizeof(float) * static_cast<size_t>(n - i));
+        halve(rest, made);
+        memcpy(out + i, made, sizeof(uint16_t) * static_cast<size_t>(n - i));
+    }
+}
+
 void cubic(const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d, int n, int16_t* out) {
     for (int i = 0; i < n; ++i) out[i] = static_cast<int16_t>(19 * (b[i] + c[i]) - 3 * (a[i] + d[i]));
 }
@@ -171,8 +183,8 @@ void across_f32(const float* line, const TapsView<float>& taps, int n, float* co
 
 extern const Lanes GEOPIXEL_LANES(GEOPIXEL_ISA);
 const Lanes GEOPIXEL_LANES(GEOPIXEL_ISA) = {
-    GEOPIXEL_NAME(GEOPIXEL_ISA), transpose, across,         down,     normalise,
-    cubic,                       normalise_sums, down_f32, across_f32, normalise_f32,
+    GEOPIXEL_NAME(GEOPIXEL_ISA), transpose, across, down, normalise, to_half, cubic, normalise_sums, down_f32, across_f32,
+    normalise_f32,
 };
 
 }  // namespace geopixel

@@ -36,6 +36,8 @@ struct Lanes {
     // out[i] = sum of weights[j] * rows[j][i], rounded to bytes
     void (*down)(const uint8_t* const* rows, const int32_t* weights, int count, int n, uint8_t* out);
     void (*normalise)(const uint8_t* in, int n, const Unit& unit, float* out);
+    // Rounds to the nearest float16, ties to even
+    void (*to_half)(const float* in, int n, uint16_t* out);
     // Bicubic halves in 1/32: 19 * (b + c) - 3 * (a + d)
     void (*cubic)(const uint8_t* a, const uint8_t* b, const uint8_t* c, const uint8_t* d, int n, int16_t* out);
     // sums in 1/1024 -> normalised

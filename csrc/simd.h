@@ -151,6 +151,39 @@ inline void store_f(float* to, F32 value) { _mm_storeu_ps(to, value); }
 #endif
 #endif
 
+// float16 by the hardware, kHalves at once; the baseline has only the scalar rule below.
+#if defined(__aarch64__)
+constexpr int kHalves = 4;
+inline void halve(const float* from, uint16_t* to) {
+    vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(from))));
+}
+#elif defined(__F16C__)
+constexpr int kHalves = 8;
+inline void halve(const float* from, uint16_t* to) {
+    const __m128i made = _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), made);
+}
+#else
+constexpr int kHalves = 1;
+inline void halve(const float* from, uint16_t* to) {
+    uint32_t bits;
+    memcpy(&bits, from, 4);
+    const uint32_t sign = bits >> 16 & 0x8000u;
+    bits &= 0x7FFFFFFFu;
+    if (bits >= 0x47800000u) {  // 65536 and more, infinity, NaN
+        *to = static_cast<uint16_t>(sign | (bits > 0x7F800000u ? 0x7E00u : 0x7C00u));
+    } else if (bits < 0x38800000u) {  // below the least normal float16: adding 0.5 leaves the subnormal's bits
+        float value;
+        memcpy(&value, &bits, 4);
+        value += 0.5f;
+        memcpy(&bits, &value, 4);
+        *to = static_cast<uint16_t>(sign | (bits - 0x3F000000u));
+    } else {
+        *to = static_cast<uint16_t>(sign | ((bits - 0x38000000u + 0x0FFFu + (bits >> 13 & 1u)) >> 13));
+    }
+}
+#endif
+
 // Four rounds of interleaving row i with row i + 8 transpose 16 x 16 bytes.
 inline void transpose16(Bytes* rows) {
     Bytes next[16];

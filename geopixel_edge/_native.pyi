@@ -1,5 +1,7 @@
 """The C++ kernels, with the signatures of geopixel_edge.twins; bad arguments raise ValueError or TypeError."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +28,9 @@ def divide(
     std: _Triple,
     pad_value: int,
     threads: int = 0,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]: ...
+    out: NDArray[Any] | None = None,
+    half: bool = False,
+) -> NDArray[Any]: ...
 def grounding_input(
     image: NDArray[np.uint8],
     side_px: int,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geopixel_edge import limits
-from geopixel_edge.divider import Grid, divide, grounding_input, plan_grid
+from geopixel_edge.divider import Grid, divide, divide_half, grounding_input, plan_grid
 from geopixel_edge.engine import Normalisation
 from geopixel_edge.errors import ImageError, OptionError
 from geopixel_edge.native import native
@@ -219,3 +219,19 @@ def test_a_given_array_takes_the_result() -> None:
             grounding_input(image, 40, SAM, out=bad)
     with pytest.raises(OptionError, match="out"):
         divide(image, grid, CLIP, out=views[:-1])
+
+
+def test_half_precision_is_the_full_one_rounded() -> None:
+    image = np.random.default_rng(3).integers(0, 256, (61, 97, 3), dtype=np.uint8)
+    grid, _ = plan_grid(97, 61, 4, 35)
+    tiny = Normalisation(mean=(0.5, 0.5, 0.5), std=(3e-6, 2000.0, 9e7))  # reaches inf, normals and subnormals
+    for scaling in (CLIP, tiny):
+        with np.errstate(over="ignore"):
+            expected = divide(image, grid, scaling).astype(np.float16)
+        found = divide_half(image, grid, scaling, threads=2)
+        assert found.dtype == np.float16
+        np.testing.assert_array_equal(found.view(np.uint16), expected.view(np.uint16))
+    kept = np.zeros_like(found)
+    assert divide_half(image, grid, CLIP, out=kept) is kept
+    with pytest.raises(OptionError, match="float16"):
+        divide_half(image, grid, CLIP, out=divide(image, grid, CLIP))

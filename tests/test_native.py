@@ -71,7 +71,8 @@ def check_divide(h: int, w: int, rows: int, cols: int, tile: int, turned: bool, 
     width, height = int(rng.integers(1, cols * tile + 1)), int(rng.integers(1, rows * tile + 1))
     long_px, short_px = (height, width) if turned else (width, height)
     pad = int(rng.integers(256))
-    both("divide", image, rows, cols, long_px, short_px, turned, tile, MEAN, STD, pad, threads)
+    half = bool(rng.integers(2))
+    both("divide", image, rows, cols, long_px, short_px, turned, tile, MEAN, STD, pad, threads, None, half)
 
 
 @checked(SIDE, SIDE, SIDE, THREADS, SEED)
@@ -159,6 +160,8 @@ image = rng.integers(0, 256, (211, 307, 3), dtype=np.uint8)
 unit = ((0.48, 0.45, 0.40), (0.26, 0.26, 0.27))
 made = [_native.resize(image, 190, 130, False), _native.resize(image, 500, 97, True)]
 made += [_native.divide(image, 2, 3, 168, 100, False, 56, *unit, 255), _native.grounding_input(image, 61, *unit)]
+wide = ((0.5, 0.5, 0.5), (3e-6, 2000.0, 9e7))
+made += [_native.divide(image, 2, 3, 168, 100, False, 56, *scale, 255, 0, None, True) for scale in (unit, wide)]
 print(_native.INSTRUCTION_SET, hashlib.sha256(b"".join(array.tobytes() for array in made)).hexdigest())
 """
 

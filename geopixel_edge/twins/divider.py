@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,14 +89,19 @@ def divide(
     std: Triple,
     pad_value: int,
     threads: int = 0,
-    out: F32 | None = None,
-) -> F32:
-    """uint8 (H, W, 3) -> float32 (1 + rows * cols, 3, tile_px, tile_px); resized sizes are in landscape orientation."""
+    out: NDArray[Any] | None = None,
+    half: bool = False,
+) -> NDArray[Any]:
+    """uint8 (H, W, 3) -> float32, or float16 if `half`, (1 + rows * cols, 3, tile_px, tile_px).
+
+    The resized sizes are in landscape orientation.
+    """
     width, height = (resized_h_px, resized_w_px) if transposed else (resized_w_px, resized_h_px)
     padded = np.full((rows * tile_px, cols * tile_px, 3), pad_value, np.uint8)
     padded[:height, :width] = resize(image, width, height, transposed)
     table = _normalise(np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1), mean, std)
-    views = np.empty((1 + rows * cols, 3, tile_px, tile_px), np.float32) if out is None else out
+    dtype = np.float16 if half else np.float32
+    views = np.empty((1 + rows * cols, 3, tile_px, tile_px), dtype) if out is None else out
     samples = _halve(_halve(padded.astype(np.int64), tile_px).swapaxes(0, 1), tile_px).swapaxes(0, 1)
     views[0] = _normalise(samples.astype(np.float32) / np.float32(1024), mean, std).transpose(2, 0, 1)
     tiles = padded.reshape(rows, tile_px, cols, tile_px, 3).transpose(0, 2, 4, 1, 3)

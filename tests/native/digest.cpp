@@ -43,8 +43,11 @@ void images(Digest& resized, Digest& divided, Digest& grounded) {
         const int rows = 1 + round % 4, cols = 1 + round / 4, tile = 33 + round;
         const int long_px = (round % 2 ? rows : cols) * tile, short_px = (round % 2 ? cols : rows) * tile - 5;
         std::vector<float> views(static_cast<size_t>(1 + rows * cols) * 3 * tile * tile);
-        divide(image, {rows, cols, long_px, short_px, round % 2 == 1, tile, 255}, scaling(), 3, views.data());
+        divide(image, {rows, cols, long_px, short_px, round % 2 == 1, tile, 255}, scaling(), 3, {views.data(), nullptr});
         divided.add(views.data(), views.size());
+        std::vector<uint16_t> halves(views.size());
+        divide(image, {rows, cols, long_px, short_px, round % 2 == 1, tile, 255}, scaling(), 2, {nullptr, halves.data()});
+        divided.add(halves.data(), halves.size());
         std::vector<float> squashed(3 * 64 * 64);
         grounding_input(image, 64, scaling(), 2, squashed.data());
         grounded.add(squashed.data(), squashed.size());
