@@ -78,8 +78,7 @@ py::list py_masks_from_logits(const py::array& logits, int height, int width, in
     std::vector<Rle> found;
     {
         py::gil_scoped_release released;
-        const size_t values = static_cast<size_t>(logits.size());
-        for (size_t i = 0; i < values; ++i) require(std::isfinite(data[i]), "logits are not finite");
+        require(all_finite(data, static_cast<size_t>(logits.size())), "logits are not finite");
         found = masks_from_logits(data, n, h, w, height, width, threads);
     }
     py::list masks;

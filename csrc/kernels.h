@@ -103,6 +103,7 @@ enum class Join { kUnion, kIntersection, kDifference };
 
 Rle encode(const Spans& spans);
 std::vector<uint32_t> encode_in(const Spans& spans, const Box& box);
+bool all_finite(const float* values, size_t size);
 Rle mask_from_array(const uint8_t* mask, int height, int width);
 std::vector<Rle> masks_from_logits(const float* logits, int n, int h, int w, int height, int width, int threads);
 void decode_window(const Spans& spans, const Box& window, uint8_t* out);

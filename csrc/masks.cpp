@@ -163,6 +163,17 @@ class Thresholder {
 
 }  // namespace
 
+// A float is infinite or NaN where all its exponent bits are set.
+bool all_finite(const float* values, size_t size) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < size; ++i) {
+        uint32_t bits;
+        std::memcpy(&bits, values + i, 4);
+        bad |= (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    return bad == 0;
+}
+
 // Only where a row differs from the one above is anything looked at, eight pixels at a time.
 Rle mask_from_array(const uint8_t* mask, int height, int width) {
     std::vector<std::vector<int32_t>> edges(width);
