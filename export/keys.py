@@ -8,7 +8,7 @@ from torch import nn
 
 from geopixel_edge.errors import CheckpointError
 
-from .config import ModelConfig
+from .config import ModelConfig, reason
 from .grounding_encoder import GroundingEncoder
 from .language_model import LanguageModel
 from .pixel_decoder import PixelDecoder
@@ -54,14 +54,22 @@ PREFIXES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def build(block: str, config: ModelConfig, rank: int) -> nn.Module:
-    """The torch module of a block, with fresh parameters on the default device."""
-    if block == "vision_encoder":
-        return VisionEncoder(config.clip, config.hidden)
-    if block == "language_model":
-        return LanguageModel(config, rank)
-    if block == "grounding_encoder":
-        return GroundingEncoder(config.sam2)
-    return PixelDecoder(config.sam2, config.hidden, config.out_dim)
+    """The torch module of a block, with fresh parameters on the default device.
+
+    CheckpointError when the config's sizes contradict each other.
+    """
+    try:
+        if block == "vision_encoder":
+            return VisionEncoder(config.clip, config.hidden)
+        if block == "language_model":
+            return LanguageModel(config, rank)
+        if block == "grounding_encoder":
+            return GroundingEncoder(config.sam2)
+        return PixelDecoder(config.sam2, config.hidden, config.out_dim)
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch and transformers raise nearly any class on sizes that make no model
+        raise CheckpointError(f"config.json describes no {block} that can be built ({reason(error)})") from error
 
 
 def is_dropped(key: str) -> bool:
@@ -91,6 +99,12 @@ def assign(keys: Iterable[str]) -> dict[str, dict[str, str]]:
         shown = ", ".join(sorted(unknown)[:5])
         raise CheckpointError(f"{len(unknown)} keys belong to no block of GeoPixel: {shown}")
     return claims
+
+
+def checkpoint_name(block: str, name: str) -> str:
+    """The key under which a checkpoint stores a block's parameter `name`."""
+    theirs, mine = max((pair for pair in PREFIXES[block] if name.startswith(pair[1])), key=lambda pair: len(pair[1]))
+    return theirs + name[len(mine) :]
 
 
 def local_name(block: str, key: str) -> str | None:

@@ -6,6 +6,8 @@ lives in the exported graph only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,19 +31,43 @@ class PartialLoRALinear(nn.Linear):
         return result.index_add(0, image_rows, self.Plora_B(self.Plora_A(rows[image_rows])))
 
 
-def rotate_half(states: Tensor, positions: Tensor, theta: float) -> Tensor:
-    """Rotary position embedding of (B, heads, S, D) at integer positions (S,) (reference behaviour 13)."""
-    cos, sin = rotary_tables(states.shape[-1], positions, theta)
-    first, second = states.float().chunk(2, dim=-1)
-    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-    return turned.to(states.dtype)
-
-
 def rotary_tables(head_dim: int, positions: Tensor, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (S, head_dim / 2) float32."""
+    """Cosine and sine (..., head_dim / 2) float32 at integer positions (...) (reference behaviour 13)."""
     steps = torch.arange(0, head_dim, 2, dtype=torch.int64, device=positions.device).float() / head_dim
-    angles = torch.outer(positions.float(), 1.0 / theta**steps)
+    angles = positions.float()[..., None] * (1.0 / theta**steps)
     return angles.cos(), angles.sin()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What every layer needs to know of the sequences being read.
+
+    `image_rows` indexes the flattened (batch * S) rows that hold image tokens. `cos`, `sin` are rotary tables that
+    broadcast against (batch, heads, S, head_dim / 2). `mask` bool (batch, 1, S, S) says what may be attended to; None
+    is causal.
+    """
+
+    batch: int
+    image_rows: Tensor | None
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, config: ModelConfig, batch: int, positions: Tensor, image_rows: Tensor | None, mask: Tensor | None = None
+    ) -> Reading:
+        """At positions (S,) or (batch, S)."""
+        cos, sin = rotary_tables(config.head_dim, positions, config.rope_theta)
+        if positions.ndim == 2:
+            cos, sin = cos[:, None], sin[:, None]
+        return cls(batch, image_rows, cos, sin, mask)
+
+    def rotate(self, states: Tensor) -> Tensor:
+        """Rotary position embedding of (batch, heads, S, head_dim), halves rotated."""
+        first, second = states.float().chunk(2, dim=-1)
+        turned = torch.cat([first * self.cos - second * self.sin, second * self.cos + first * self.sin], dim=-1)
+        return turned.to(states.dtype)
 
 
 class Attention(nn.Module):
@@ -54,17 +80,16 @@ class Attention(nn.Module):
         self.wqkv = PartialLoRALinear(config.hidden, outputs, rank)
         self.wo = PartialLoRALinear(config.heads * config.head_dim, config.hidden, rank)
 
-    def forward(self, rows: Tensor, image_rows: Tensor | None, batch: int) -> Tensor:
-        c = self.config
+    def forward(self, rows: Tensor, reading: Reading) -> Tensor:
+        c, image_rows = self.config, reading.image_rows
         groups = c.heads // c.kv_heads
-        packed = self.wqkv(rows, image_rows).reshape(batch, -1, c.kv_heads, groups + 2, c.head_dim)
+        packed = self.wqkv(rows, image_rows).reshape(reading.batch, -1, c.kv_heads, groups + 2, c.head_dim)
         length = packed.shape[1]
-        query = packed[..., :groups, :].reshape(batch, length, c.heads, c.head_dim).transpose(1, 2)
+        query = packed[..., :groups, :].reshape(reading.batch, length, c.heads, c.head_dim).transpose(1, 2)
         key, value = (packed[..., groups + which, :].transpose(1, 2) for which in (0, 1))
-        positions = torch.arange(length, device=rows.device)
-        query, key = (rotate_half(states, positions, c.rope_theta) for states in (query, key))
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-        return self.wo(mixed.transpose(1, 2).reshape(batch * length, -1), image_rows)
+        query, key, causal = reading.rotate(query), reading.rotate(key), reading.mask is None
+        mixed = F.scaled_dot_product_attention(query, key, value, reading.mask, is_causal=causal, enable_gqa=True)
+        return self.wo(mixed.transpose(1, 2).reshape(reading.batch * length, -1), image_rows)
 
 
 class FeedForward(nn.Module):
@@ -90,15 +115,17 @@ class Layer(nn.Module):
         self.ffn_norm = nn.RMSNorm(config.hidden, eps=config.rms_norm_eps)
         self.feed_forward = FeedForward(config, rank)
 
-    def forward(self, rows: Tensor, image_rows: Tensor | None, batch: int) -> Tensor:
-        rows = rows + self.attention(self.attention_norm(rows), image_rows, batch)
-        return rows + self.feed_forward(self.ffn_norm(rows), image_rows)
+    def forward(self, rows: Tensor, reading: Reading) -> Tensor:
+        rows = rows + self.attention(self.attention_norm(rows), reading)
+        return rows + self.feed_forward(self.ffn_norm(rows), reading.image_rows)
 
 
 class LanguageModel(nn.Module):
     """Input embeddings (B, S, hidden) -> final-normed hidden states (B, S, hidden); `output` maps those to logits.
 
-    `image_rows` indexes the flattened (B * S) rows that hold image tokens.
+    `image_rows` indexes the flattened (B * S) rows that hold image tokens. `positions` (S,) or (B, S) and `mask`
+    bool (B, 1, S, S) let several questions share one image prefix in training; left out, positions ascend and
+    attention is causal.
     """
 
     KEYS = (("model.layers.", "layers."), ("model.norm.", "norm."), ("output.", "output."))
@@ -110,9 +137,18 @@ class LanguageModel(nn.Module):
         self.norm = nn.RMSNorm(config.hidden, eps=config.rms_norm_eps)
         self.output = nn.Linear(config.hidden, config.vocabulary, bias=False)
 
-    def forward(self, inputs_embeds: Tensor, image_rows: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        image_rows: Tensor | None = None,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         batch, length, hidden = inputs_embeds.shape
+        if positions is None:
+            positions = torch.arange(length, device=inputs_embeds.device)
+        reading = Reading.of(self.config, batch, positions, image_rows, mask)
         rows = inputs_embeds.reshape(batch * length, hidden)
         for layer in self.layers:
-            rows = layer(rows, image_rows, batch)
+            rows = layer(rows, reading)
         return self.norm(rows).reshape(batch, length, hidden)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from .checkpoint import Checkpoint
 from .config import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, PAD_VALUE
 from .keys import EMBEDDINGS_KEY
-from .language_model import Layer
+from .language_model import Layer, Reading
 from .vision_encoder import stitch
 
 
@@ -77,6 +77,7 @@ def image_tokens(checkpoint: Checkpoint, divided: Divided) -> Tensor:
 def hidden_states(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor) -> Tensor:
     """Final-normed hidden states (S, hidden), one decoder layer's weights in memory at a time."""
     names, rows = checkpoint.claims["language_model"], embeds
+    reading = Reading.of(checkpoint.config, 1, torch.arange(len(embeds)), image_rows)
     for index in range(checkpoint.config.layers):
         prefix = f"layers.{index}."
         layer = Layer(checkpoint.config, checkpoint.rank)
@@ -86,7 +87,7 @@ def hidden_states(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor) ->
             if name.startswith(prefix)
         }
         layer.load_state_dict(state, assign=True)
-        rows = layer(rows, image_rows, 1)
+        rows = layer(rows, reading)
     weight = checkpoint.tensor(names["norm.weight"]).float()
     return F.rms_norm(rows, weight.shape, weight, checkpoint.config.rms_norm_eps)
 

@@ -44,10 +44,9 @@ def write_checkpoint(root: Path) -> ModelConfig:
     config = read_config(root / "config.json")
     torch.manual_seed(11)
     state = {keys.EMBEDDINGS_KEY: torch.randn(config.vocabulary, config.hidden)}
-    for block, prefixes in keys.PREFIXES.items():
+    for block in keys.CLASSES:
         for name, value in keys.build(block, config, RANK).state_dict().items():
-            theirs, mine = max((pair for pair in prefixes if name.startswith(pair[1])), key=lambda pair: len(pair[1]))
-            state[theirs + name[len(mine) :]] = torch.randn(value.shape) * 0.2 + (value == 1)
+            state[keys.checkpoint_name(block, name)] = torch.randn(value.shape) * 0.2 + (value == 1)
     save_file({key: value.contiguous() for key, value in state.items()}, root / "model.safetensors")
     return config
 
