@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ examples:
   python -m export GeoPixel-7B engine --precision fp16
   python -m export tests/data/tiny-geopixel/checkpoint build/engine --json
 
-exit codes: 0 published, 2 usage, 4 the checkpoint cannot be used, 6 nothing was published
+exit codes: 0 published, 2 usage, 4 the checkpoint cannot be used, 6 nothing was published, 130 interrupted
 """
 
 
@@ -39,13 +40,16 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
-    from .publish import export_engine  # torch loads only when there is work to do
-
     try:
+        from .publish import export_engine  # torch loads only when there is work to do
+
         checks = export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite)
     except GeoPixelError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: nothing was published", file=sys.stderr)
+        return 130
     if args.json:
         rows = [asdict(check) for check in checks]
         print(json.dumps({"engine_dir": str(args.engine_dir), "checks": rows}, indent=1))
@@ -57,5 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what was written aside is removed
     sys.exit(main())

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
+from geopixel_edge import limits
 from geopixel_edge.engine import sha256_of
 from geopixel_edge.errors import CheckpointError
 
 from . import keys
-from .config import ModelConfig, read_config
+from .config import ModelConfig, read_config, reason
 
-_READ_ERRORS = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    SafetensorError,
-)
+# What the published checkpoint and its fine-tunings are stored in.
+_DTYPES = ("BF16", "F16", "F32")
+_PICKLED = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 
 
 class _SafetensorsShard:
@@ -36,8 +29,9 @@ class _SafetensorsShard:
         self.handle = safe_open(path, framework="pt")
         self.names = set(self.handle.keys())
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        return tuple(self.handle.get_slice(key).get_shape())
+    def kind(self, key: str) -> tuple[str, tuple[int, ...]]:
+        found = self.handle.get_slice(key)
+        return str(found.get_dtype()), tuple(found.get_shape())
 
     def tensor(self, key: str) -> Tensor:
         return self.handle.get_tensor(key)
@@ -48,16 +42,21 @@ class _PickleShard:
 
     def __init__(self, path: Path) -> None:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-            raise ValueError("it does not hold a dictionary of tensors")
+        plain = isinstance(loaded, dict) and all(
+            isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided
+            for key, value in loaded.items()
+        )
+        if not plain:
+            raise ValueError("it does not hold a dictionary of dense tensors")
         self.state: dict[str, Tensor] = loaded
         self.names = set(loaded)
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        return tuple(self.state[key].shape)
+    def kind(self, key: str) -> tuple[str, tuple[int, ...]]:
+        found = self.state[key]
+        return _PICKLED.get(found.dtype, str(found.dtype)), tuple(found.shape)
 
     def tensor(self, key: str) -> Tensor:
-        return self.state[key]
+        return self.state[key].detach()
 
 
 class Checkpoint:
@@ -69,10 +68,13 @@ class Checkpoint:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if not root.is_dir():
-            raise CheckpointError(f"checkpoint={str(root)!r} is not a directory; give a Hugging Face checkpoint")
-        self.config: ModelConfig = read_config(root / "config.json")
-        self.files, self._where = self._open_shards()
+        try:
+            if not root.is_dir():
+                raise CheckpointError(f"checkpoint={str(root)!r} is not a directory; give a Hugging Face checkpoint")
+            self.config: ModelConfig = read_config(root / "config.json")
+            self.files, self._where = self._open_shards()
+        except OSError as error:
+            raise CheckpointError(f"checkpoint={str(root)[:200]!r} cannot be read: {reason(error)}") from None
         self.claims = keys.assign(self._where)
         self.rank = self._rank()
 
@@ -91,8 +93,8 @@ class Checkpoint:
         try:
             weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
             names = sorted(set(weight_map.values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{index} is not a shard index: {error!r}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise CheckpointError(f"{index} is not a shard index ({reason(error)}); download it again") from None
         if any(not isinstance(name, str) or Path(name).name != name for name in names):
             raise CheckpointError(f"{index} names a shard outside {self.root}")
         shards = {name: self._open_shard(self.root / name) for name in names}
@@ -108,35 +110,41 @@ class Checkpoint:
 
     @staticmethod
     def _open_shard(path: Path) -> _SafetensorsShard | _PickleShard:
-        if not path.is_file():
-            raise CheckpointError(f"shard {path} is missing; download the checkpoint again")
         try:
+            if not path.is_file():
+                raise CheckpointError(f"shard {path} is missing; download the checkpoint again")
             return _SafetensorsShard(path) if path.suffix == ".safetensors" else _PickleShard(path)
-        except _READ_ERRORS as error:
-            raise CheckpointError(f"shard {path} is corrupt: {str(error).splitlines()[0][:200]}") from None
+        except CheckpointError:
+            raise
+        except Exception as error:  # both readers raise nearly any class on damaged bytes
+            raise CheckpointError(f"shard {path} is corrupt ({reason(error)}); download it again") from None
 
     def _rank(self) -> int:
         key = "model.layers.0.attention.wqkv.Plora_A.weight"
         if key not in self._where:
             raise CheckpointError(f"key {key!r} is missing; this is not a GeoPixel checkpoint")
-        return self.shape(key)[0]
+        shape = self.shape(key)
+        if len(shape) != 2 or not 1 <= shape[0] <= limits.MAX_MODEL_SIZE:
+            raise CheckpointError(f"key {key!r} has shape {shape}, which is no low-rank matrix")
+        return shape[0]
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of a tensor, without reading it."""
-        return tuple(self._where[key].shape(key))
+        found: tuple[int, ...] = self._where[key].kind(key)[1]
+        return found
 
     def tensor(self, key: str) -> Tensor:
         """One tensor as stored (CPU); CheckpointError when its bytes cannot be read or are not finite."""
         try:
             value: Tensor = self._where[key].tensor(key)
-        except _READ_ERRORS as error:
-            raise CheckpointError(f"key {key!r} cannot be read: {error}") from None
+        except Exception as error:  # as above
+            raise CheckpointError(f"key {key!r} cannot be read ({reason(error)}); download it again") from None
         if not torch.isfinite(value).all():
             raise CheckpointError(f"key {key!r} holds numbers that are not finite; the checkpoint is damaged")
         return value
 
     def check_all(self) -> None:
-        """Compare every block's expected names and shapes with the checkpoint's, without reading weights."""
+        """Compare every block's expected names, shapes and dtypes with the checkpoint's, without reading weights."""
         for block in keys.CLASSES:
             with torch.device("meta"):
                 module = keys.build(block, self.config, self.rank)
@@ -152,9 +160,11 @@ class Checkpoint:
         for name in sorted(claimed.keys() - expected.keys()):
             raise CheckpointError(f"{block}: key {claimed[name]!r} is not part of this model")
         for name, shape in expected.items():
-            found = self.shape(claimed[name])
+            dtype, found = self._where[claimed[name]].kind(claimed[name])
             if found != shape:
                 raise CheckpointError(f"key {claimed[name]!r} has shape {found}, the config asks for {shape}")
+            if dtype not in _DTYPES:
+                raise CheckpointError(f"key {claimed[name]!r} is stored as {dtype}; convert it to one of {_DTYPES}")
 
     def load(self, block: str) -> nn.Module:
         """The block's torch module in float32 with the checkpoint's weights, in eval mode."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geopixel_edge import limits
 from geopixel_edge.errors import CheckpointError
 
 from .grounding_encoder import HIERA_LARGE
@@ -75,25 +76,65 @@ _FIELDS = {
     "max_positions": "max_position_embeddings",
     "out_dim": "out_dim",
 }
+_FRACTIONS = ("rms_norm_eps", "rope_theta")
+_DEPTHS = ("num_hidden_layers", "stages", "transformer_depth", "iou_head_depth")
+_INDICES = ("global_att_blocks", "fpn_top_down_levels")
+
+
+def reason(error: Exception) -> str:
+    """Class and first line of an error of a library below, for one of ours to quote."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def read_config(path: Path) -> ModelConfig:
     """Parse a GeoPixel `config.json`; CheckpointError names a missing or impossible field."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds {type(raw).__name__}, not an object; download the checkpoint again")
     missing = [name for name in _FIELDS.values() if name not in raw]
     if missing:
         raise CheckpointError(f"{path} lacks {missing}; is this a GeoPixel checkpoint?")
+    try:
+        for name in _FIELDS.values():
+            _check_like(0.5 if name in _FRACTIONS else 1, raw[name], name)
+        for name, defaults in (("clip_config", CLIP_LARGE_560), ("sam2_config", HIERA_LARGE)):
+            _check_like(defaults, raw.get(name, defaults), name)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; download the checkpoint again") from None
+    # Other fields of clip_config matter in training only.
+    clip = {name: raw.get("clip_config", {}).get(name, default) for name, default in CLIP_LARGE_560.items()}
     sizes: dict[str, Any] = {field: raw[name] for field, name in _FIELDS.items()}
-    for field, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise CheckpointError(f"{path}: {_FIELDS[field]}={value!r} is not a positive number")
-    clip = {**CLIP_LARGE_560, **raw.get("clip_config", {})}
     config = ModelConfig(**sizes, clip=clip, sam2=raw.get("sam2_config", HIERA_LARGE))
     _refuse_unsupported(path, raw, config)
     return config
+
+
+def _check_like(default: Any, value: Any, name: str) -> None:
+    """ValueError unless `value` is of the kind of the original's own value `default`, and in range."""
+    key = name.rpartition(".")[2].partition("[")[0]
+    if isinstance(default, dict):
+        wanted, good = "an object", isinstance(value, dict)
+        for part in default.keys() & value.keys() if good else ():
+            _check_like(default[part], value[part], f"{name}.{part}")
+    elif isinstance(default, list):
+        wanted, good = "a short list", isinstance(value, list) and len(value) <= limits.MAX_MODEL_LAYERS
+        for index, entry in enumerate(value if good else ()):
+            _check_like(default[0], entry, f"{name}[{index}]")
+    elif isinstance(default, (bool, str)):
+        wanted, good = f"of type {type(default).__name__}", isinstance(value, type(default))
+    elif isinstance(default, float):
+        top = limits.MAX_MODEL_SIZE**2  # no base of rotary angles is near
+        wanted, good = f"a number above 0, up to {top}", type(value) in (int, float) and 0 < value <= top
+    else:
+        low, high = 0 if key in _INDICES else 1, limits.MAX_MODEL_SIZE
+        high = limits.MAX_MODEL_LAYERS if key in _DEPTHS else high
+        high = limits.MAX_MODEL_SIDE_PX if key == "image_size" else high
+        wanted, good = f"an integer from {low} to {high}", type(value) is int and low <= value <= high
+    if not good:
+        raise ValueError(f"{name}={str(value)[:50]} is not {wanted}")
 
 
 def _refuse_unsupported(path: Path, raw: dict[str, Any], config: ModelConfig) -> None:
@@ -105,9 +146,12 @@ def _refuse_unsupported(path: Path, raw: dict[str, Any], config: ModelConfig) ->
         problems.append(f"hidden_act={raw['hidden_act']!r}")
     if config.hidden % config.heads or config.heads % config.kv_heads or config.head_dim % 2:
         problems.append(f"{config.heads} heads and {config.kv_heads} KV heads at hidden size {config.hidden}")
-    if (raw.get("rope_scaling") or {"type": "dynamic"}).get("type") != "dynamic":
-        problems.append(f"rope_scaling={raw['rope_scaling']!r}")
-    if int(config.clip["image_size"]) % (2 * int(config.clip["patch_size"])):
+    scaling = raw.get("rope_scaling") or {"type": "dynamic"}
+    if not isinstance(scaling, dict) or scaling.get("type") != "dynamic":
+        problems.append(f"rope_scaling={scaling!r}")
+    if config.clip["image_size"] % (2 * config.clip["patch_size"]):
         problems.append(f"a CLIP grid of {config.clip['image_size']} / {config.clip['patch_size']}, which is not even")
+    if "image_size" not in config.sam2:
+        problems.append("a sam2_config without image_size")
     if problems:
         raise CheckpointError(f"{path} asks for what this exporter does not build: {'; '.join(problems)}")

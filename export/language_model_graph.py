@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from geopixel_edge.errors import ExportError
-
 from .checkpoint import Checkpoint
 from .graph import GraphWriter
 from .language_model import rotary_tables
+from .onnx_file import at_precision
 
 OPSET = 24
 _DTYPES = {"fp32": "float32", "fp16": "float16"}
@@ -40,7 +39,7 @@ class LanguageModelGraph:
     def __init__(self, checkpoint: Checkpoint, path: Path, precision: str) -> None:
         self.checkpoint, self.config = checkpoint, checkpoint.config
         self.keys = checkpoint.claims["language_model"]
-        self.dtype = _DTYPES[precision]
+        self.precision, self.dtype = precision, _DTYPES[precision]
         self.graph = GraphWriter(path, OPSET)
 
     def write(self, progress: tqdm[Any]) -> None:
@@ -85,8 +84,8 @@ class LanguageModelGraph:
         graph.constant("kv_heads", np.array([1, -1, c.kv_heads, c.head_dim], np.int64))
         graph.constant("merge_heads", np.array([-1, query], np.int64))
         cos, sin = rotary_tables(c.head_dim, torch.arange(c.max_positions), c.rope_theta)
-        graph.weight("cos", self._numpy(cos))
-        graph.weight("sin", self._numpy(sin))
+        self._weight("cos", cos)
+        self._weight("sin", sin)
         graph.op("Unsqueeze", "image_rows", "axis_1", name="image_index")
         rows = graph.op("Squeeze", "inputs_embeds", "axis_0")
         return graph.op("Cast", rows, to=10) if self.dtype == "float16" else rows
@@ -95,21 +94,18 @@ class LanguageModelGraph:
         """Block borders are float32 whatever the precision inside."""
         return self.graph.op("Cast", name, to=1) if self.dtype == "float16" else name
 
-    def _numpy(self, value: Tensor) -> np.ndarray:
-        array = value.float().numpy()
-        if self.dtype == "float16" and np.abs(array).max(initial=0) > np.finfo(np.float16).max:
-            raise ExportError("a weight exceeds float16's range; export with --precision fp32")
-        return array.astype(self.dtype)
+    def _weight(self, name: str, value: Tensor) -> str:
+        return self.graph.weight(name, at_precision(value, self.precision, name))
 
     def _tensor(self, name: str) -> Tensor:
         return self.checkpoint.tensor(self.keys[name])
 
     def _matrix(self, name: str) -> str:
         """A linear layer's weight, transposed to (inputs, outputs) for MatMul."""
-        return self.graph.weight(name, self._numpy(self._tensor(name).T))
+        return self._weight(name, self._tensor(name).T)
 
     def _norm(self, rows: str, name: str) -> str:
-        weight = self.graph.weight(name, self._numpy(self._tensor(name)))
+        weight = self._weight(name, self._tensor(name))
         return self.graph.op("RMSNormalization", rows, weight, axis=-1, epsilon=self.config.rms_norm_eps)
 
     def _image_rows(self, rows: str) -> str:
@@ -122,7 +118,7 @@ class LanguageModelGraph:
         if order is not None:
             weights[0], weights[2] = weights[0][order], weights[2][order]
         base, down, up = (
-            graph.weight(f"{name}.{part}weight", self._numpy(value.T))
+            self._weight(f"{name}.{part}weight", value.T)
             for part, value in zip(("", "Plora_A.", "Plora_B."), weights, strict=True)
         )
         full = graph.op("MatMul", rows, base)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,14 @@ from geopixel_edge.errors import ExportError
 OPSET = 20  # keeps Gelu and LayerNormalization whole, and is the newest that TensorRT 10.3 parses
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 _LOGGERS = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
+
+
+def at_precision(value: Tensor, precision: str, name: str) -> np.ndarray:
+    """The weight `name` as NumPy array; ExportError when a number in it exceeds float16's range."""
+    cast = value.to(PRECISIONS[precision])
+    if not torch.isfinite(cast).all():
+        raise ExportError(f"{name} exceeds {precision}'s range; export with --precision fp32")
+    return cast.numpy()
 
 
 class BorderCast(nn.Module):
@@ -36,6 +46,9 @@ class BorderCast(nn.Module):
         if fold is not None:
             fold()
         self.module.to(self.inner)
+        for name, value in itertools.chain(self.module.named_parameters(), self.module.named_buffers()):
+            if not torch.isfinite(value).all():
+                raise ExportError(f"{name} exceeds {precision}'s range; export with --precision fp32")
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Float32 in, float32 out; a single output becomes a 1-tuple."""

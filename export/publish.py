@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -19,6 +20,7 @@ from tqdm import tqdm
 import geopixel_edge
 from geopixel_edge import limits
 from geopixel_edge.engine import (
+    CHECKSUM_NAME,
     MANIFEST_NAME,
     SCHEMA_VERSION,
     BlockSpec,
@@ -31,17 +33,20 @@ from geopixel_edge.engine import (
     SpecialTokens,
     TensorSpec,
     describe_file,
+    read_manifest,
     write_manifest,
 )
-from geopixel_edge.errors import ExportError, GeoPixelError
+from geopixel_edge.errors import EngineError, ExportError, GeoPixelError
 from geopixel_edge.golden import Check, verify
 from geopixel_edge.pipeline import Pipeline
 
 from . import config as constants
 from . import grounding_encoder, keys, pixel_decoder, vision_encoder
 from .checkpoint import Checkpoint
+from .config import reason
 from .golden import write_golden
 from .language_model_graph import LanguageModelGraph
+from .onnx_file import at_precision
 from .tokenizer import TokenizerFacts, convert
 
 log = logging.getLogger(__name__)
@@ -54,10 +59,14 @@ _EXPORTERS = {module.__name__.rpartition(".")[2]: module.export_onnx
 def export_engine(source: Path, target: Path, precision: str = "fp32", overwrite: bool = False) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
-    Nothing is published unless every check passes. CheckpointError when the checkpoint is not whole; ExportError for
-    an existing target, a full disk or a failed check. A failure leaves `target` as it was and removes what was
+    Nothing is published unless every check passes. `overwrite` replaces an engine directory, and nothing else.
+    CheckpointError when the checkpoint is not whole; ExportError for an existing target, a full disk, sizes the
+    graphs cannot have or a failed check. A failure or an interruption leaves `target` as it was and removes what was
     written aside.
     """
+    if precision not in BYTES_PER_NUMBER:
+        raise ExportError(f"precision={precision!r} is not one of {sorted(BYTES_PER_NUMBER)}")
+    target = Path(os.path.abspath(target))
     _check_target(target, overwrite)
     checkpoint = Checkpoint(source)
     checkpoint.check_all()
@@ -69,28 +78,46 @@ def export_engine(source: Path, target: Path, precision: str = "fp32", overwrite
         for check in checks:
             distances[check.block] = max(distances.get(check.block, 0.0), check.distance)
         write_manifest(root, msgspec.structs.replace(manifest, distance=distances))
-        _publish(root, target)
+        _publish(root, target, overwrite)
     return checks
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
-    if target.is_symlink() or (target.exists() and not (overwrite and (target / MANIFEST_NAME).is_file())):
+    """ExportError unless the place is free, or holds an engine and nothing else and may be overwritten."""
+    if not target.parent.is_dir():
+        raise ExportError(f"engine_dir={str(target)!r} has no parent directory; create it first")
+    if not os.path.lexists(target):
+        return
+    if not overwrite or target.is_symlink():
         raise ExportError(
             f"engine_dir={str(target)!r} exists; give a new path (or --overwrite for an engine directory)"
         )
-    if not target.absolute().parent.is_dir():
-        raise ExportError(f"engine_dir={str(target)!r} has no parent directory; create it first")
+    try:
+        known = {MANIFEST_NAME, CHECKSUM_NAME, *(spec.path for spec in read_manifest(target).files())}
+    except EngineError as error:
+        raise ExportError(f"engine_dir is not replaced, since it is no sound engine: {error}; or remove it") from None
+    found = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
+    if strangers := sorted({path.relative_to(target).as_posix() for path in found} - known):
+        raise ExportError(f"engine_dir={str(target)!r} holds {strangers[0]!r}, which is not the engine's; move it")
 
 
 @contextlib.contextmanager
 def _aside(target: Path) -> Iterator[Path]:
     """A directory beside the target, on the same file system, gone afterwards unless it was renamed."""
-    root = target.absolute().parent / f".{target.name}.partial-{os.getpid()}"
+    # Not the process id: on a shared volume two containers can have the same one.
+    root = target.with_name(f".{target.name[:100]}.partial-{secrets.token_hex(4)}")
     try:
         root.mkdir()
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{target.parent} cannot be written in ({reason(error)}); give another place") from None
+    try:
         yield root
+    except GeoPixelError:
+        raise
     except OSError as error:
-        raise ExportError(f"nothing was published: {error.strerror or error} ({root.parent})") from error
+        raise ExportError(f"nothing was published: {error.strerror or error} ({target.parent})") from error
+    except Exception as error:  # sizes that only the tracing or running of a graph shows to be impossible
+        raise ExportError(f"nothing was published, a step failed ({reason(error)}); is config.json right?") from error
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -119,8 +146,8 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
         log.info("exporting language_model")
         LanguageModelGraph(checkpoint, root / "language_model.onnx", precision).write(bar)
         bar.set_description("token embeddings")
-        dtype = np.float16 if precision == "fp16" else np.float32
-        np.save(root / "token_embeddings.npy", checkpoint.tensor(keys.EMBEDDINGS_KEY).float().numpy().astype(dtype))
+        table = at_precision(checkpoint.tensor(keys.EMBEDDINGS_KEY), precision, keys.EMBEDDINGS_KEY)
+        np.save(root / "token_embeddings.npy", table)
         bar.update()
         bar.set_description("golden values")
         golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json")
@@ -200,16 +227,17 @@ def _check(root: Path) -> list[Check]:
     return checks
 
 
-def _publish(root: Path, target: Path) -> None:
-    """One rename; an engine being replaced is moved aside first and removed last."""
+def _publish(root: Path, target: Path, overwrite: bool) -> None:
+    """One rename; an engine being replaced is moved aside first, removed last, and put back if that fails."""
+    _check_target(target, overwrite)  # hours may have passed
     if not target.exists():
         root.rename(target)
         return
-    old = target.with_name(f".{target.name}.replaced-{os.getpid()}")
-    target.rename(old)
+    old = root.with_name(f"{root.name}-replaced")
     try:
+        target.rename(old)
         root.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)

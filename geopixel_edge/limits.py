@@ -46,3 +46,11 @@ MASKS_PER_RUN = 8
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 # Sizes and token ids fit a 32-bit signed integer, so that products of two fit the 64 bits of tensor shapes.
 MAX_ENGINE_SIZE = 2**31 - 1
+
+# --- Checkpoint -------------------------------------------------------------------------------------------
+# Widths, vocabularies and positions of published models are far below; a product of three fits tensor shapes.
+MAX_MODEL_SIZE = 2**20
+# The deepest published language models have fewer than 200 layers; building modules takes time for each.
+MAX_MODEL_LAYERS = 512
+# SAM 2 sees 1,024 pixels a side; activations grow with the square, and with the fourth power in global attention.
+MAX_MODEL_SIDE_PX = 4_096
