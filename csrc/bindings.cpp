@@ -31,7 +31,7 @@ py::array py_divide(const py::array& image, int rows, int cols, int resized_w, i
     const int width = transposed ? resized_h : resized_w, height = transposed ? resized_w : resized_h;
     require(width >= 1 && width <= cols * tile && height >= 1 && height <= rows * tile, "the resized image leaves the grid");
     checked_threads(threads);
-    py::array out = as_output(given, half ? "float16" : "float32", {1 + rows * cols, 3, tile, tile});
+    py::array out = as_output(given, half ? "float16" : "float32", {1 + py::ssize_t{rows} * cols, 3, tile, tile});
     void* data = out.mutable_data();
     const Views views{half ? nullptr : static_cast<float*>(data), half ? static_cast<uint16_t*>(data) : nullptr};
     py::gil_scoped_release released;

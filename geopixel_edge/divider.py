@@ -83,7 +83,9 @@ def _check_normalisation(normalisation: Normalisation) -> None:
 def _check_grid(grid: Grid) -> None:
     rows, cols = (grid.cols, grid.rows) if grid.transposed else (grid.rows, grid.cols)
     fits = 1 <= grid.resized_w_px <= cols * grid.tile_px and 1 <= grid.resized_h_px <= rows * grid.tile_px
-    if not fits or grid.tile_px < 1 or max(rows, cols) * grid.tile_px > limits.MAX_IMAGE_SIDE_PX:
+    padded_px = rows * cols * grid.tile_px**2
+    too_large = max(rows, cols) * grid.tile_px > limits.MAX_IMAGE_SIDE_PX or padded_px > 2 * limits.MAX_IMAGE_PIXELS
+    if not fits or grid.tile_px < 1 or too_large:
         raise OptionError(f"grid={grid} does not hold its resized image; take the one plan_grid gives")
 
 

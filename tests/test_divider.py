@@ -197,6 +197,8 @@ def test_options_outside_their_range() -> None:
         grounding_input(image, 0, SAM)
     with pytest.raises(OptionError, match="grid"):
         divide(image, Grid(1, 1, 15, 14, False, 14), CLIP)
+    with pytest.raises(OptionError, match="grid"):
+        divide(image, Grid(60_000, 60_000, 14, 14, False, 1), CLIP)
     with pytest.raises(OptionError, match="std"):
         divide(image, grid, Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 0.0, 1.0)))
     with pytest.raises(OptionError, match="mean"):
