@@ -101,7 +101,8 @@ def test_slivers_go_back_to_the_ground() -> None:
     canvas = small_canvas()
     canvas.flat(box(0.2, 0.2, 1, 1), (9, 9, 9), canvas.new("car", "black", box(0, 0, 1, 1)))
     owners, instances = collect(shrink_owners(canvas), canvas.things)
-    assert instances == () and not owners.any()
+    assert instances == ()
+    assert not owners.any()
 
 
 @pytest.mark.parametrize("turn", [0.0, 33.0, 90.0])
@@ -142,7 +143,8 @@ def test_held_out_colours_are_never_drawn_for_training_but_are_for_evaluation() 
     assert len(pairs(EVALUATION_SEED) & HELD_OUT_COLOURS) >= 4
     for class_name, colour in HELD_OUT_COLOURS:
         left = [one for one in CLASSES[class_name] if (class_name, one) not in HELD_OUT_COLOURS]
-        assert colour in CLASSES[class_name] and len(left) >= 2
+        assert colour in CLASSES[class_name]
+        assert len(left) >= 2
 
 
 def test_scenes_vary_in_scale_and_light() -> None:
@@ -171,7 +173,8 @@ def test_develop_keeps_the_picture_in_range() -> None:
     canvas = small_canvas()
     canvas.image.paste((255, 255, 255), (0, 0, 128, 64))
     picture = air_module.develop(canvas, np.zeros((64, 64), np.int32))
-    assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
+    assert picture.shape == (64, 64, 3)
+    assert picture.dtype == np.uint8
     assert picture[:20].mean() > picture[44:].mean() + 60
 
 

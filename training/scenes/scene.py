@@ -101,8 +101,6 @@ def collect(owners: NDArray[np.int32], things: list[Thing]) -> tuple[NDArray[np.
         centre = float(x.mean()) + 0.5, float(y.mean()) + 0.5
         bbox = left, top, crop.shape[1], crop.shape[0]
         found.append(
-            Instance(
-                number, thing.class_name, thing.colour, thing.kind, bbox, centre, count, thing.area_px, side, crop
-            )
+            Instance(number, thing.class_name, thing.colour, thing.kind, bbox, centre, count, thing.area_px, side, crop)
         )
     return np.where(lost[owners], 0, owners).astype(np.int32), tuple(found)
