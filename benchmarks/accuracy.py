@@ -1,0 +1,198 @@
+"""`python -m benchmarks.accuracy ENGINE_DIR`: how well an engine grounds scenes that no training has seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from geopixel_edge import Answer, GeoPixelError, Pipeline, limits
+from geopixel_edge.divider import check_integer
+from geopixel_edge.errors import OptionError, OutputError
+from geopixel_edge.events import Region
+from geopixel_edge.masks import Mask
+from geopixel_edge.terminal import table
+from geopixel_edge.writers.overlay import render
+from training.questions import Example, conversation, referring
+from training.scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
+
+from .scorers import Conversation, Referring, Shown, score_conversations, score_referring, well_formed
+
+MAX_SCENES = 100_000
+MAX_PICTURES = 60
+GAP_PX = 6
+
+
+@dataclass
+class Run:
+    """What was asked and what came of it."""
+
+    referring: list[tuple[Example, Referring]] = field(default_factory=list)
+    conversations: list[tuple[Example, Conversation]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    pictures: int = 0
+
+
+def judge_referring(scene: Scene, example: Example, answer: Answer) -> Referring:
+    """The answer to a referring question beside the truth."""
+    masks = example.masks(scene)
+    expected = Mask.from_array(masks[0]) if masks else None
+    shown = tuple(region.mask for region in answer.regions)
+    return Referring(shown, expected, "[SEG]" not in answer.response and not shown)
+
+
+def judge_conversation(scene: Scene, example: Example, answer: Answer) -> Conversation:
+    """The description of a scene beside the truth."""
+    expected = tuple(
+        Shown(Mask.from_array(mask), phrase) for mask, phrase in zip(example.masks(scene), example.phrases, strict=True)
+    )
+    predicted = tuple(Shown(region.mask, region.phrase, region.score) for region in answer.regions)
+    formed = well_formed(answer.response, len(answer.regions), answer.finish_reason)
+    return Conversation(predicted, expected, formed)
+
+
+def run(args: argparse.Namespace) -> Run:
+    """Ask everything; the time of a scene is that of opening it and answering its first question."""
+    pipe, done = Pipeline(args.engine_dir, device=args.device, threads=args.threads), Run()
+    for seed in tqdm(range(args.seed, args.seed + args.scenes), disable=None, unit="scene", leave=False):
+        scene = make_scene(seed, args.size)
+        examples = referring(scene, args.questions) if args.task != "conversation" else []
+        examples += [conversation(scene)] if args.task != "referring" else []
+        start = time.perf_counter()
+        with pipe.open(scene.image, hd_num=args.hd_num) as image:
+            for number, example in enumerate(examples):
+                answer = image.ask(example.question, max_new_tokens=args.max_new_tokens)
+                if number == 0:
+                    done.seconds.append(time.perf_counter() - start)
+                _judge(done, scene, example, answer, args.out)
+    return done
+
+
+def _judge(done: Run, scene: Scene, example: Example, answer: Answer, out: Path | None) -> None:
+    if example.task == "conversation":
+        told = judge_conversation(scene, example, answer)
+        done.conversations.append((example, told))
+        failed = not told.well_formed or (score_conversations([told])["miou"] or 0.0) < 0.5
+    else:
+        found = judge_referring(scene, example, answer)
+        done.referring.append((example, found))
+        failed = not found.refused if found.expected is None else found.iou < 0.5
+    if failed and out is not None and done.pictures < MAX_PICTURES:
+        save_failure(out, scene, example, answer, done.pictures)
+        done.pictures += 1
+
+
+def save_failure(out: Path, scene: Scene, example: Example, answer: Answer, number: int) -> None:
+    """Expected masks on the left, shown ones on the right, and both texts beside them; OutputError if it cannot."""
+    wanted = [Region(phrase, (0, 0), Mask.from_array(mask), 1.0)
+              for mask, phrase in zip(example.masks(scene), example.phrases, strict=True)]  # fmt: skip
+    sheet = Image.new("RGB", (2 * scene.side_px + GAP_PX, scene.side_px))
+    for place, regions in enumerate((wanted, answer.regions)):
+        sheet.paste(render(scene.image, regions, labels=True), (place * (scene.side_px + GAP_PX), 0))
+    text = (
+        f"question: {example.question}\nexpected: {example.answer}\nanswered: {answer.response}\nform: {example.form}\n"
+    )
+    name = re.sub(r"[^a-z0-9]+", "_", example.form)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        sheet.save(out / f"{number:03d}_{scene.seed}_{name}.png")
+        (out / f"{number:03d}_{scene.seed}_{name}.txt").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"out={str(out)!r} cannot be written ({error.strerror}); choose another folder") from None
+
+
+def figures(done: Run, args: argparse.Namespace) -> dict[str, Any]:
+    """Everything measured, as plain values."""
+    found: dict[str, Any] = {}
+    if args.task != "conversation":
+        found["referring"] = score_referring([result for _, result in done.referring])
+    if args.task != "referring":
+        found["conversation"] = score_conversations([result for _, result in done.conversations])
+    # The first scene warms everything up.
+    found["latency_s"] = {"median": statistics.median(done.seconds[1:] or done.seconds)}
+    forms = sorted({example.form for example, _ in done.referring})
+    groups = {form: [result for example, result in done.referring if example.form == form] for form in forms}
+    unseen = [result for example, result in done.referring if example.unseen]
+    told_unseen = [result for example, result in done.conversations if example.unseen]
+    found["details"] = {
+        "referring_by_form": {form: {"questions": len(one), **score_referring(one)} for form, one in groups.items()},
+        "referring_unseen": {"questions": len(unseen), **score_referring(unseen)},
+        "conversation_unseen": {"scenes": len(told_unseen), **score_conversations(told_unseen)},
+    }
+    found["settings"] = {
+        "task": args.task, "scenes": args.scenes, "seed": args.seed, "size_px": args.size, "hd_num": args.hd_num,
+        "referring_questions": len(done.referring), "max_new_tokens": args.max_new_tokens,
+        "generator_version": GENERATOR_VERSION,
+    }  # fmt: skip
+    return found
+
+
+def report(found: dict[str, Any]) -> str:
+    """The figures as text."""
+    groups = ("referring", "conversation", "latency_s")
+    values = [(f"{group}.{name}", value) for group in groups for name, value in found.get(group, {}).items()]
+    rows = [(name, "-" if value is None else f"{value:.4f}") for name, value in values]
+    lines = [
+        ", ".join(f"{name} {value}" for name, value in found["settings"].items()),
+        "",
+        table(("figure", "value"), rows),
+    ]
+    forms = found["details"]["referring_by_form"]
+    if forms:
+        shown = [(form, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}"
+                  for key in ("p50", "miou", "absent_refused"))) for form, one in forms.items()]  # fmt: skip
+        lines += ["", table(("form", "questions", "P@0.5", "mIoU", "refused"), shown)]
+    return "\n".join(lines)
+
+
+def _check(args: argparse.Namespace) -> None:
+    check_integer("scenes", args.scenes, 1, MAX_SCENES)
+    check_integer("questions", args.questions, 1, 32)
+    check_integer("max_new_tokens", args.max_new_tokens, 1, limits.MAX_NEW_TOKENS)
+    if args.seed < EVALUATION_SEED:
+        raise OptionError(
+            f"seed={args.seed} is a training seed; give one from {EVALUATION_SEED} up, which no training has seen"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument(
+        "engine_dir", nargs="?", type=Path, help="what `python -m export` wrote (default: the bundled one)"
+    )
+    parser.add_argument("--task", choices=("referring", "conversation", "all"), default="all", help="default: all")
+    parser.add_argument("--scenes", type=int, default=500, help="how many scenes (default: 500)")
+    parser.add_argument(
+        "--seed", type=int, default=EVALUATION_SEED, help=f"first seed, from {EVALUATION_SEED} up (default)"
+    )
+    parser.add_argument("--size", type=int, default=640, help="side of a scene in pixels (default: 640)")
+    parser.add_argument("--questions", type=int, default=3, help="referring questions per scene (default: 3)")
+    parser.add_argument("--hd-num", type=int, default=9, help="how finely to divide (default: 9)")
+    parser.add_argument("--max-new-tokens", type=int, default=512, help="longest answer (default: 512)")
+    parser.add_argument("--threads", type=int, help="CPU threads per block (default: every core)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--out", type=Path, help="folder for pictures of failures")
+    args = parser.parse_args(argv)
+    try:
+        _check(args)
+        found = figures(run(args), args)
+    except GeoPixelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(found, indent=1) if args.json else report(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
