@@ -135,7 +135,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
     with tqdm(total=len(_EXPORTERS) + c.layers + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
         facts = convert(checkpoint.root, root / "tokenizer.json")
-        tokens = _special_tokens(facts)
+        tokens = special_tokens(facts)
         bar.update()
         for block, export_onnx in _EXPORTERS.items():
             bar.set_description(block)
@@ -157,7 +157,8 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
     return manifest
 
 
-def _special_tokens(facts: TokenizerFacts) -> SpecialTokens:
+def special_tokens(facts: TokenizerFacts) -> SpecialTokens:
+    """The ids of a converted tokenizer with the strings of the chat template (reference behaviour 10)."""
     return SpecialTokens(
         bos=facts.bos, eos=facts.eos, unk=facts.unk, seg=facts.seg, phrase_open=facts.phrase_open,
         phrase_close=facts.phrase_close, turn_open="[UNUSED_TOKEN_146]", turn_close="[UNUSED_TOKEN_145]",
