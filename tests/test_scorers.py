@@ -158,6 +158,13 @@ def test_average_precision_equals_coco_s(results: list[Conversation]) -> None:
     assert average_precision(results) == pytest.approx(coco_ap50(results), abs=1e-9)
 
 
+def test_of_equal_matches_the_last_is_taken_as_in_coco() -> None:
+    first, last = shown(square(1, 0), square(3, 0))
+    for expected, wanted in (((first, last), 1.0), ((last, first), 51 / 101)):
+        result = [Conversation(shown(square(2, 0), square(0, 0)), expected, True)]
+        assert average_precision(result) == pytest.approx(coco_ap50(result)) == pytest.approx(wanted)
+
+
 @given(scenes)
 def test_an_iou_equals_pycocotools(result: Conversation) -> None:
     from pycocotools import mask as coco

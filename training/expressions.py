@@ -25,12 +25,12 @@ GROUNDS = {"bridge": ("car", "truck"), "parking lot": ("car",), "roundabout": ("
 # Classes that a person may take for the first one.
 LOOKALIKES = {"tree": ("tree group",), "road": ("bridge", "roundabout")}
 
-CRUMB_PX, CRUMB_PART = 16, 0.3  # of which less is seen, a thing is not asked about and spoils asking about its likes
-CLEAR_SIDE, UNCLEAR_SIDE = (
-    0.36,
-    0.46,
-)  # parts of the picture: clearly left below the first, clearly not above the second
-CLEAR_MIDDLE, UNCLEAR_MIDDLE = 0.13, 0.25  # distance from the centre, likewise
+# Of which less is seen, a thing is not asked about and spoils asking about its likes.
+CRUMB_PX, CRUMB_PART = 16, 0.3
+# Parts of the picture: clearly left below the first, clearly not above the second.
+CLEAR_SIDE, UNCLEAR_SIDE = 0.36, 0.46
+# Distance from the centre, likewise.
+CLEAR_MIDDLE, UNCLEAR_MIDDLE = 0.13, 0.25
 ORDER_GAP = 0.035  # parts of the picture between neighbours that are put in order
 SIZE_RATIO, NEAR_RATIO = 1.3, 1.3  # by which the largest, smallest or nearest must win
 HELD_OUT_EVERY = 7  # one of so many compositions of class with place or relation is held out
