@@ -96,14 +96,15 @@ def opencv_grounding(cv2: ModuleType, image: U8, side_px: int, scaling: Normalis
 
 
 def reference_masks(logits: F32, height_px: int, width_px: int) -> list[dict[str, Any]]:
-    """torch's upsampling to full size, a threshold, pycocotools' run lengths."""
+    """torch's upsampling to full size, a threshold, pycocotools' run lengths; mask by mask, to fit the memory."""
     import torch
     from pycocotools import mask as coco
 
-    planes = torch.from_numpy(logits)[:, None]
-    full = torch.nn.functional.interpolate(planes, size=(height_px, width_px), mode="bilinear", align_corners=False)
-    bits = (full[:, 0] > 0).numpy()
-    return [coco.encode(np.asfortranarray(mask.view(np.uint8))) for mask in bits]
+    found = []
+    for plane in torch.from_numpy(logits)[:, None, None]:
+        full = torch.nn.functional.interpolate(plane, size=(height_px, width_px), mode="bilinear", align_corners=False)
+        found.append(coco.encode(np.asfortranarray((full[0, 0] > 0).numpy().view(np.uint8))))
+    return found
 
 
 def opencv_masks(cv2: ModuleType, logits: F32, height_px: int, width_px: int) -> list[dict[str, Any]]:
