@@ -37,4 +37,10 @@ class CMakeBuild(build_ext):
         subprocess.run(["cmake", "--build", str(build), "--parallel"], check=True)
 
 
-setup(ext_modules=[Extension("geopixel_edge._native", sources=[])], cmdclass={"build_ext": CMakeBuild})
+# Named for source distributions; CMakeLists.txt decides what is compiled.
+SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").glob("*.*"))
+
+setup(
+    ext_modules=[Extension("geopixel_edge._native", sources=[*SOURCES, "CMakeLists.txt"])],
+    cmdclass={"build_ext": CMakeBuild},
+)
