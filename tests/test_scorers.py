@@ -114,6 +114,7 @@ def test_the_best_assignment_is_not_the_greedy_one() -> None:
     assert assign(np.zeros((0, 3))) == assign(np.zeros((3, 0))) == []
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**32 - 1), st.booleans())
 def test_assignment_equals_brute_force(rows: int, columns: int, seed: int, coarse: bool) -> None:
     gains = np.random.default_rng(seed).random((rows, columns))
@@ -165,6 +166,7 @@ def test_of_equal_matches_the_last_is_taken_as_in_coco() -> None:
         assert average_precision(result) == pytest.approx(coco_ap50(result)) == pytest.approx(wanted)
 
 
+@settings(deadline=None, max_examples=60)
 @given(scenes)
 def test_an_iou_equals_pycocotools(result: Conversation) -> None:
     from pycocotools import mask as coco
@@ -176,6 +178,7 @@ def test_an_iou_equals_pycocotools(result: Conversation) -> None:
         assert np.allclose(overlaps(result), coco.iou(*sides, [0] * len(sides[1])))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(boxes, min_size=1, max_size=5, unique_by=lambda mask: mask.bbox))
 def test_a_perfect_prediction_scores_one_and_none_scores_zero(masks: list[Mask]) -> None:
     perfect = score_conversations([Conversation(shown(*masks), shown(*masks), True)])
@@ -188,7 +191,7 @@ def test_a_perfect_prediction_scores_one_and_none_scores_zero(masks: list[Mask])
     assert all(score_referring(nowhere)[key] == 0 for key in ("p50", "p70", "oiou", "miou"))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(scenes, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_order_does_not_matter(results: list[Conversation], random: object) -> None:
     def shuffled(items: Sequence[object]) -> list[object]:
