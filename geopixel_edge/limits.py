@@ -36,8 +36,8 @@ MAX_NEW_TOKENS = 8_192
 PREFILL_CHUNK_TOKENS = 512
 # A cache length of this granularity reuses buffers between requests; its waste is at most 255 positions.
 KV_GRANULE_TOKENS = 256
-# CLIP activations of one 560-pixel view take about 60 MB at ViT-L widths in float32.
-VIEWS_PER_RUN = 4
+# Attention scores of one 560-pixel view take 164 MB at ViT-L widths in float32 (16 heads, 1601 x 1601), twice at once.
+VIEWS_PER_RUN = 2
 # The pixel decoder repeats the image features per [SEG]: 16 MB each at SAM 2 sizes in float32.
 MASKS_PER_RUN = 8
 
