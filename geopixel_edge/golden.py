@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .divider import divide, grounding_input, plan_grid
-from .errors import EngineCorruptError, EngineMismatchError
+from . import limits
+from .divider import check_integer, divide, grounding_input, plan_grid
+from .engine import Engine
+from .errors import EngineCorruptError, EngineMismatchError, EngineSchemaError, ImageError, OptionError, QueryError
 from .images import load_image
 from .manifest import Struct
 from .prompt import Prompt, build_prompt
@@ -69,34 +71,46 @@ def subsample(array: NDArray[np.generic]) -> F32:
     return flat[:: max(1, flat.size // SAMPLES)].astype(np.float32)
 
 
-def read_golden(root: Path) -> tuple[Golden, dict[str, F32]]:
-    """The golden facts and arrays of an engine directory."""
+def read_golden(engine: Engine) -> tuple[Golden, dict[str, F32], Path]:
+    """The golden facts, arrays and image file of an engine; EngineCorruptError when they are not whole."""
+    specs = {spec.path: spec for spec in engine.manifest.golden}
+    if missing := [name for name in GOLDEN_FILES.values() if name not in specs]:
+        raise EngineCorruptError(f"{engine.root} lists no {missing}; export the engine again")
+    paths = {role: engine.path(specs[name]) for role, name in GOLDEN_FILES.items()}
     try:
-        facts = msgspec.json.decode((root / GOLDEN_FILES["facts"]).read_bytes(), type=Golden)
-        with np.load(root / GOLDEN_FILES["arrays"], allow_pickle=False) as stored:
-            return facts, {name: stored[name] for name in ARRAYS}
-    except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
-        raise EngineCorruptError(f"{root / 'golden'} cannot be read: {error}; export the engine again") from None
+        facts = msgspec.json.decode(paths["facts"].read_bytes(), type=Golden)
+        with np.load(paths["arrays"], allow_pickle=False) as stored:
+            return facts, {name: stored[name].astype(np.float32) for name in ARRAYS}, paths["image"]
+    except Exception as error:  # NumPy's and zip's readers raise nearly any class on damaged bytes
+        raise EngineCorruptError(f"{engine.root / 'golden'} cannot be read: {error}; export the engine again") from None
 
 
 def verify(pipeline: Pipeline) -> list[Check]:
     """Run the golden picture through every block, each fed by the one before it, and compare at each border.
 
-    The list has one Check per quantity in ARRAYS, and for float32 one for the greedy token ids. EngineMismatchError
-    when the tokenizer gives other ids, since nothing after that could be compared.
+    The list has one Check per quantity in ARRAYS, and for float32 one for the greedy token ids. EngineCorruptError
+    when the golden files are damaged; EngineMismatchError when the tokenizer gives other ids, since nothing after
+    that could be compared.
     """
-    root, precision = pipeline.engine.root, pipeline.engine.manifest.precision
-    facts, golden = read_golden(root)
+    facts, golden, image_path = read_golden(pipeline.engine)
+    try:
+        return _compare(pipeline, facts, golden, image_path)
+    except (ImageError, QueryError, OptionError) as error:
+        raise EngineCorruptError(f"the golden question cannot be put: {error}; export the engine again") from None
+
+
+def _compare(pipeline: Pipeline, facts: Golden, golden: dict[str, F32], image_path: Path) -> list[Check]:
+    precision = pipeline.engine.manifest.precision
+    if precision not in TOLERANCES:
+        raise EngineSchemaError(f"this version knows no tolerance for precision {precision!r}; upgrade the package")
     prompt = build_prompt(facts.query, (), 1, pipeline.tokenizer, pipeline.engine.manifest.tokens)
     if prompt.parts != facts.text_parts:
         raise EngineMismatchError(f"the tokenizer gives {prompt.parts} for the golden question, not {facts.text_parts}")
-    found = _outputs(pipeline, root / GOLDEN_FILES["image"], facts, prompt)
+    found = _outputs(pipeline, image_path, facts, prompt)
     tolerance = TOLERANCES[precision]
     checks = [Check(ARRAYS[name], name, _distance(found[name], golden[name]), tolerance) for name in ARRAYS]
     if precision == "fp32":
-        answer = pipeline(
-            root / GOLDEN_FILES["image"], facts.query, hd_num=facts.hd_num, max_new_tokens=len(facts.token_ids)
-        )
+        answer = pipeline(image_path, facts.query, hd_num=facts.hd_num, max_new_tokens=len(facts.token_ids))
         same = tuple(answer.token_ids) == facts.token_ids
         checks.append(Check("language_model", "token_ids", 0.0 if same else 1.0, 0.0))
     return checks
@@ -105,6 +119,7 @@ def verify(pipeline: Pipeline) -> list[Check]:
 def _outputs(pipeline: Pipeline, image_path: Path, facts: Golden, prompt: Prompt) -> dict[str, NDArray[np.generic]]:
     manifest, image = pipeline.engine.manifest, load_image(image_path)
     sizes, preprocessing = manifest.sizes, manifest.preprocessing
+    check_integer("hd_num", facts.hd_num, 1, limits.MAX_HD_NUM)
     grid, _ = plan_grid(image.width_px, image.height_px, facts.hd_num, sizes.tile_px)
     views = divide(image.pixels, grid, preprocessing.vision, preprocessing.pad_value)
     tokens = pipeline.vision_encoder.encode(views, grid)
@@ -125,4 +140,5 @@ def _distance(found: NDArray[np.generic], golden: F32) -> float:
     sampled = subsample(found)
     if sampled.shape != golden.shape:
         return float("inf")
-    return float(np.abs(sampled - golden).max() / max(float(np.abs(golden).max()), 1e-6))
+    with np.errstate(all="ignore"):  # a distance that is no number fails its check
+        return float(np.abs(sampled - golden).max()) / max(float(np.abs(golden).max()), 1e-6)

@@ -21,11 +21,12 @@ class TokenEmbeddings:
 
     def __init__(self, path: Path, sizes: Sizes) -> None:
         try:
-            self.table = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            self.table = np.lib.format.open_memmap(path, mode="r")
+        except Exception as error:  # NumPy's header reader raises nearly any class on damaged bytes
             raise EngineCorruptError(f"{path} is not a NumPy table: {error}; export the engine again") from None
-        if self.table.shape != (sizes.vocabulary, sizes.hidden):
-            raise EngineCorruptError(f"{path} has shape {self.table.shape}, not {(sizes.vocabulary, sizes.hidden)}")
+        found, wanted = (self.table.shape, self.table.dtype.name), (sizes.vocabulary, sizes.hidden)
+        if found not in ((wanted, "float32"), (wanted, "float16")):
+            raise EngineCorruptError(f"{path} has shape and dtype {found}, not {wanted} float32 or float16")
 
     def __call__(self, token_ids: Sequence[int]) -> F32:
         """Token ids (n,) -> embeddings (n, hidden) float32."""

@@ -13,7 +13,7 @@ from . import __version__, limits
 from .answer import Answer
 from .divider import check_integer
 from .engine import Engine
-from .errors import EngineNotFoundError, ImageError, OptionError
+from .errors import EngineMismatchError, EngineNotFoundError, ImageError, OptionError
 from .grounding_encoder import GroundingEncoder
 from .images import LoadedImage, load_image
 from .language_model import LanguageModel, TokenEmbeddings
@@ -24,7 +24,6 @@ from .tokenizer import Tokenizer
 from .vision_encoder import VisionEncoder
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
-MAX_THREADS = 1024
 
 
 class Pipeline:
@@ -43,12 +42,16 @@ class Pipeline:
         if not isinstance(device, str):
             raise OptionError(f"device={device!r} is not a string; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
         if threads is not None:
-            threads = check_integer("threads", threads, 1, MAX_THREADS)
+            threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
         self.native_threads = threads or 0
         self.device = device
         self.engine = Engine(engine_dir)
         manifest = self.engine.manifest
         self.tokenizer = Tokenizer(self.engine.path(manifest.tokenizer), manifest.tokens)
+        if self.tokenizer.size > manifest.sizes.vocabulary:
+            raise EngineMismatchError(
+                f"the tokenizer has {self.tokenizer.size} ids, the model {manifest.sizes.vocabulary}; export again"
+            )
         embeddings = TokenEmbeddings(self.engine.path(manifest.embeddings.file), manifest.sizes)
         self.vision_encoder = VisionEncoder(load_block(self.engine, "vision_encoder", device, threads))
         language_model = load_block(self.engine, "language_model", device, threads)

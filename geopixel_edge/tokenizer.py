@@ -95,6 +95,11 @@ class Tokenizer:
         self.pieces = self._read_pieces(byte_fallback, silent, steps)
         self._check_tokens(path)
 
+    @property
+    def size(self) -> int:
+        """One more than the highest id it gives."""
+        return max(len(self.pieces.text), *(token_id + 1 for token_id in self.pieces.added))
+
     def _check_tokens(self, path: str | os.PathLike[str]) -> None:
         for name in ("bos", "eos", "seg", "phrase_open", "phrase_close"):
             token_id, is_tag = getattr(self.tokens, name), name not in ("bos", "eos")

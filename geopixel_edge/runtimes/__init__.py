@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import BlockSpec, Engine
-from ..errors import RuntimeUnavailableError
+from ..errors import EngineMismatchError, RuntimeUnavailableError
+from .signatures import differences
 
 Array = NDArray[np.generic]
 
@@ -41,10 +42,17 @@ class BlockRunner(Protocol):
 
 
 def load_block(engine: Engine, block: str, device: str, threads: int | None) -> BlockRunner:
-    """Load one block with the runtime its manifest entry names; RuntimeUnavailableError when that one is absent."""
+    """Load one block with the runtime its manifest entry names.
+
+    EngineMismatchError when its inputs and outputs are not those of this block; RuntimeUnavailableError when the
+    runtime is absent.
+    """
     spec = engine.manifest.blocks[block]
+    if found := differences(block, spec, engine.manifest.sizes):
+        raise EngineMismatchError(f"block {block!r} is another's or has other sizes: {'; '.join(found[:3])}")
+    paths = [engine.path(file) for file in spec.files]
     if spec.runtime == "onnx":
         from .onnx import OnnxBlock
 
-        return OnnxBlock(engine.path(spec.files[0]), spec, block, device, threads)
+        return OnnxBlock(paths[0], spec, block, device, threads)
     raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}; this version runs 'onnx' engines")

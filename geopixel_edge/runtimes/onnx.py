@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..engine import BlockSpec, TensorSpec
-from ..errors import EngineMismatchError, InferenceError, OptionError, RuntimeUnavailableError
+from ..errors import EngineMismatchError, EnginePathError, InferenceError, OptionError, RuntimeUnavailableError
 from . import Array, State
 
 # ONNX Runtime's errors have no common base.
 _ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
+    MemoryError,
     *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
 )
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
-_ONLY_ERRORS = 3
+_DEVICE = re.compile("auto|cpu|cuda(?::([0-9]{1,3}))?")
+_ONLY_FATAL = 4  # errors arrive as exceptions; ONNX Runtime would also print them
+_LOCATION = b"\n\x08location\x12"  # an ONNX file's entry with the key "location"; length and value follow
 
 
 def providers(device: str) -> list[tuple[str, dict[str, str]]]:
     """Execution providers for `device`: "auto", "cpu", "cuda" or "cuda:N"."""
     available = ort.get_available_providers()
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+    named = _DEVICE.fullmatch(device)
+    if named is None:
         raise OptionError(f"device={device!r} is unknown; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
-    if kind == "cuda" and "CUDAExecutionProvider" not in available:
+    has_cuda = "CUDAExecutionProvider" in available
+    if device.startswith("cuda") and not has_cuda:
         raise RuntimeUnavailableError(f"device={device!r}: this onnxruntime has {available}; install onnxruntime-gpu")
     cpu: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
-    if kind == "cpu" or "CUDAExecutionProvider" not in available:
+    if device == "cpu" or not has_cuda:
         return [cpu]
-    return [("CUDAExecutionProvider", {"device_id": index or "0"}), cpu]
+    return [("CUDAExecutionProvider", {"device_id": named[1] or "0"}), cpu]
+
+
+def _reason(error: Exception) -> str:
+    """The end of ONNX Runtime's message, which says most; before it stand names of its source files."""
+    return " ".join(str(error).split())[-300:]
+
+
+def check_locations(path: Path, spec: BlockSpec, block: str) -> None:
+    """EnginePathError unless the ONNX file reads its weights from the block's own, verified files only.
+
+    ONNX Runtime refuses what lies outside the directory, but reads what the manifest does not list.
+    """
+    here = PurePosixPath(spec.files[0].path).parent
+    own = [PurePosixPath(file.path) for file in spec.files[1:]]
+    names = [str(file.relative_to(here)).encode() for file in own if file.is_relative_to(here)]
+    data = path.read_bytes()
+    listed = sum(data.count(_LOCATION + bytes([len(name)]) + name) for name in names if len(name) < 128)
+    if data.count(b"\x08location") != listed:
+        raise EnginePathError(
+            f"block {block!r}: {path} reads weights from a file that is not the block's; do not use it"
+        )
 
 
 class OnnxState:
@@ -49,7 +75,10 @@ class OnnxState:
         self._arrays: dict[str, Array] = {}
         for name in pairs:
             shape = tuple(dims[side] if isinstance(side, str) else side for side in specs[name].shape)
-            self._put(name, np.zeros(shape, specs[name].dtype))
+            try:
+                self._put(name, np.zeros(shape, specs[name].dtype))
+            except _ERRORS as error:
+                raise InferenceError(f"{name} of shape {shape} finds no memory; ask for less ({error})") from None
 
     def _put(self, name: str, array: Array) -> None:
         self.buffers[name] = ort.OrtValue.ortvalue_from_numpy(array, *self.place)
@@ -83,32 +112,45 @@ class OnnxBlock:
     def __init__(self, path: Path, spec: BlockSpec, block: str, device: str, threads: int | None) -> None:
         self.spec, self.block = spec, block
         chosen = providers(device)
+        check_locations(path, spec, block)
         options = ort.SessionOptions()
-        options.log_severity_level = _ONLY_ERRORS
+        options.log_severity_level = _ONLY_FATAL
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         if threads is not None:
             options.intra_op_num_threads = threads
-        try:
-            self.session = ort.InferenceSession(str(path), options, providers=chosen)
-        except _ERRORS as error:
-            raise EngineMismatchError(
-                f"block {block!r} does not load in ONNX Runtime {ort.__version__}: {error}"
-            ) from None
+        self.session = self._open(path, options, chosen, device)
         if chosen[0][0] not in self.session.get_providers():
-            raise RuntimeUnavailableError(f"device={device!r}: it fell back to the CPU; check CUDA's libraries")
+            raise RuntimeUnavailableError(
+                f"device={device!r}: it fell back to the CPU; check CUDA's libraries, or give 'cpu'"
+            )
         on_gpu = chosen[0][0].startswith("CUDA")
         self.place = ("cuda", int(chosen[0][1]["device_id"])) if on_gpu else ("cpu", 0)
         self._inputs = {tensor.name: tensor for tensor in spec.inputs}
         self._check(spec.inputs, self.session.get_inputs(), "inputs")
         self._check(spec.outputs, self.session.get_outputs(), "outputs")
 
+    def _open(
+        self, path: Path, options: ort.SessionOptions, chosen: list[tuple[str, dict[str, str]]], device: str
+    ) -> ort.InferenceSession:
+        try:
+            # Its own fallback would print, and run on the CPU what was meant for a GPU.
+            return ort.InferenceSession(str(path), options, providers=chosen, enable_fallback=0)
+        except _ERRORS as error:
+            if len(chosen) > 1:
+                self._open(path, options, chosen[1:], device)  # raises when the block is at fault, not the device
+                raise RuntimeUnavailableError(f"device={device!r} cannot be used: {_reason(error)}") from None
+            reason = f"{_reason(error)} (ONNX Runtime {ort.__version__})"
+            raise EngineMismatchError(f"block {self.block!r} does not load: {reason}") from None
+
     def _check(self, expected: tuple[TensorSpec, ...], found: list[ort.NodeArg], kind: str) -> None:
         # A dimension the runtime infers only at run time has no number here; it constrains nothing.
         described = {(t.name, t.dtype, _known(t.shape)) for t in expected}
         actual = {(t.name, _DTYPES.get(t.type, t.type), _known(tuple(t.shape))) for t in found}
         if described != actual:
+            in_file, in_manifest = sorted(actual - described)[:3], sorted(described - actual)[:3]
             raise EngineMismatchError(
-                f"block {self.block!r}: the file's {kind} {sorted(actual - described)} are not those of the manifest "
-                f"{sorted(described - actual)}; the engine was put together from different exports"
+                f"block {self.block!r}: the file's {kind} {in_file} are not those of the manifest {in_manifest}; the "
+                "engine was put together from different exports"
             )
 
     def new_state(self, pairs: Mapping[str, str], dims: Mapping[str, int]) -> OnnxState:
@@ -134,8 +176,25 @@ class OnnxBlock:
             self.session.run_with_iobinding(binding)
             outputs = binding.get_outputs()
         except _ERRORS as error:
-            raise InferenceError(f"block {self.block!r} failed in ONNX Runtime {ort.__version__}: {error}") from None
-        return dict(zip(wanted, (value.numpy() for value in outputs[: len(wanted)]), strict=True))
+            raise InferenceError(
+                f"block {self.block!r} failed in ONNX Runtime {ort.__version__}: {_reason(error)}"
+            ) from None
+        found = dict(zip(wanted, (value.numpy() for value in outputs[: len(wanted)]), strict=True))
+        self._check_shapes(feeds, found)
+        return found
+
+    def _check_shapes(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """ONNX Runtime does not hold a graph to the output shapes it declares."""
+        known = {
+            symbol: size
+            for name, value in feeds.items()
+            for symbol, size in zip(self._inputs[name].shape, value.shape, strict=True)
+        }
+        for tensor in self.spec.outputs:
+            if tensor.name in outputs:
+                wanted, found = tuple(known.get(side, side) for side in tensor.shape), outputs[tensor.name].shape
+                if found != wanted:
+                    raise InferenceError(f"block {self.block!r} gave {tensor.name!r} of shape {found}, not {wanted}")
 
 
 def _known(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:

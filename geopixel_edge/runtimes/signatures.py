@@ -1,0 +1,68 @@
+"""The borders of each block: what the pipeline feeds it and reads back, whatever runtime executes it."""
+
+from __future__ import annotations
+
+from ..manifest import BlockSpec, Sizes, TensorSpec
+
+Shape = tuple[int | str | None, ...]
+# SAM 2's widths are not among the manifest's sizes, and nothing here depends on them.
+_FEATURES: dict[str, Shape] = dict.fromkeys(("image_embed", "high_res0", "high_res1"), (1, None, None, None))
+_INTEGERS = ("position_ids", "write_index", "image_rows")
+_CACHE_DTYPES = ("float32", "float16")
+
+
+def _borders(block: str, sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Inputs and outputs, name to shape; a string is a symbolic dimension, None any fixed one."""
+    side, hidden = sizes.tokens_per_side, sizes.hidden
+    if block == "vision_encoder":
+        views: Shape = ("n", 3, sizes.tile_px, sizes.tile_px)
+        return {"views": views}, {"tokens": ("n", side, side, hidden), "separators": (2, hidden)}
+    if block == "grounding_encoder":
+        return {"image": (1, 3, sizes.grounding_px, sizes.grounding_px)}, dict(_FEATURES)
+    if block == "pixel_decoder":
+        masks: Shape = ("n", sizes.mask_px, sizes.mask_px)
+        return {"seg_hidden": ("n", hidden), **_FEATURES}, {"low_res_masks": masks, "iou": ("n",)}
+    cache: Shape = (1, sizes.kv_heads, "capacity", sizes.head_dim)
+    slots = [f"{kind}_{index}" for index in range(sizes.layers) for kind in ("key", "value")]
+    inputs: dict[str, Shape] = {
+        "inputs_embeds": (1, "S", hidden),
+        "position_ids": (1, "S"),
+        "write_index": (1,),
+        "attention_mask": (1, 1, "S", "capacity"),
+        "image_rows": ("image_rows",),
+        **{f"past_{slot}": cache for slot in slots},
+    }
+    outputs: dict[str, Shape] = {"logits": (1, sizes.vocabulary), "hidden": (1, "S", hidden)}
+    return inputs, {**outputs, **{f"present_{slot}": cache for slot in slots}}
+
+
+def differences(block: str, spec: BlockSpec, sizes: Sizes) -> list[str]:
+    """How a block's inputs and outputs differ from what the pipeline needs; empty when they do not."""
+    found = []
+    for side, expected, tensors in zip(("input", "output"), _borders(block, sizes), _sides(spec), strict=True):
+        given = {tensor.name: tensor for tensor in tensors}
+        found += [f"{side} {name!r} is missing" for name in expected if name not in given]
+        found += [f"{side} {name!r} is unknown" for name in given if name not in expected]
+        for name in expected.keys() & given.keys():
+            if not _fits(given[name], expected[name]):
+                found.append(f"{side} {name!r} is {given[name].dtype} {given[name].shape}, not {expected[name]}")
+    return found
+
+
+def _sides(spec: BlockSpec) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    return spec.inputs, spec.outputs
+
+
+def _fits(tensor: TensorSpec, shape: Shape) -> bool:
+    dtypes: tuple[str, ...] = ("float32",)
+    if tensor.name.startswith(("past_", "present_")):
+        dtypes = _CACHE_DTYPES
+    elif tensor.name == "attention_mask":
+        dtypes = ("bool",)
+    elif tensor.name in _INTEGERS:
+        dtypes = ("int64",)
+    same = len(tensor.shape) == len(shape) and all(
+        isinstance(found, int) if wanted is None else found == wanted
+        for found, wanted in zip(tensor.shape, shape, strict=True)
+    )
+    return same and tensor.dtype in dtypes

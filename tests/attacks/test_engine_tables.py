@@ -1,0 +1,200 @@
+"""Token embeddings, tokenizer and golden files that are damaged or another model's, behind hashes that fit."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from geopixel_edge.engine import Engine
+from geopixel_edge.errors import (
+    EngineCorruptError,
+    EngineError,
+    EngineMismatchError,
+    EnginePathError,
+    EngineSchemaError,
+    GeoPixelError,
+    InferenceError,
+)  # fmt: skip
+from geopixel_edge.golden import GOLDEN_FILES, verify
+from geopixel_edge.pipeline import Pipeline
+from tests.engines import linked, put, sign
+
+TABLE = "token_embeddings.npy"
+
+
+@pytest.fixture
+def root(engine_fp32: Path, tmp_path: Path) -> Path:
+    return linked(engine_fp32, tmp_path)
+
+
+def refused(action: Callable[[], object], kind: type[GeoPixelError], *fragments: str) -> None:
+    with pytest.raises(GeoPixelError) as caught:
+        action()
+    assert type(caught.value) is kind, repr(caught.value)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def npy(array: np.ndarray[Any, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def npz(**arrays: np.ndarray[Any, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+# --- Token embeddings -------------------------------------------------------------------------------------------
+
+
+def test_token_embeddings_that_are_no_table(root: Path) -> None:
+    whole = (root / TABLE).read_bytes()
+    table = np.load(root / TABLE)
+    bad = [
+        b"", whole[:20], whole[:-1], b"\0" * 500, npz(table=table), pickle.dumps(table), npy(table.astype(object)),
+        npy(table[:-1]), npy(table[:, :-1]), npy(table.reshape(-1)), npy(table.astype(np.float64)),
+        npy(table.astype(np.int32)), npy(table.astype(str)), npy(np.zeros(table.shape, np.complex64)), npy(table.T),
+        whole.replace(b"'fortran_order': False", b"'fortran_order': [[[["), whole.replace(b"<f4", b"|O4"),
+    ]  # fmt: skip
+    for data in bad:
+        put(root, TABLE, data)
+        sign(root)
+        refused(lambda: Pipeline(root, device="cpu"), EngineCorruptError, TABLE)
+
+
+def test_a_table_that_would_run_code_is_not_unpickled(root: Path, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (tmp_path / "it-ran").touch, ()
+
+    put(root, TABLE, npy(np.full((1003, 64), Hostile())))
+    sign(root)
+    refused(lambda: Pipeline(root, device="cpu"), EngineCorruptError)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_embeddings_that_are_not_finite(root: Path) -> None:
+    put(root, TABLE, npy(np.full_like(np.load(root / TABLE), np.nan)))
+    sign(root)
+    pipeline = Pipeline(root, device="cpu")
+    refused(lambda: pipeline(None, "Why?", max_new_tokens=1), InferenceError, "not finite")
+
+
+# --- Tokenizer --------------------------------------------------------------------------------------------------
+
+
+def edit_tokenizer(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    value = json.loads((root / "tokenizer.json").read_text())
+    change(value)
+    put(root, "tokenizer.json", json.dumps(value).encode())
+    sign(root)
+
+
+def swap_pieces(document: dict[str, Any]) -> None:
+    vocabulary = document["model"]["vocab"]
+    one, two = list(vocabulary)[300:302]
+    vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
+    swapped = [name for name, index in sorted(vocabulary.items(), key=lambda item: -item[1]) if len(name) == 1][:40]
+    ids = [vocabulary[name] for name in swapped]
+    vocabulary.update(zip(swapped, ids[1:] + ids[:1], strict=True))
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff", b"{" * 10_000, b'{"version": "1.0"}'])
+def test_a_tokenizer_that_is_none(root: Path, data: bytes) -> None:
+    put(root, "tokenizer.json", data)
+    sign(root)
+    refused(lambda: Pipeline(root, device="cpu"), EngineCorruptError, "tokenizer.json")
+
+
+def test_a_tokenizer_of_a_larger_vocabulary(root: Path) -> None:
+    edit_tokenizer(root, lambda document: document["model"]["vocab"].update(another=5000))
+    refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, "5001", "1003")
+
+
+def test_a_tokenizer_with_other_special_tokens(root: Path) -> None:
+    edit_tokenizer(root, lambda document: document["added_tokens"].pop())
+    refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, "tokenizer.json")
+
+
+def test_a_tokenizer_of_another_model_is_noticed_by_verify(root: Path) -> None:
+    edit_tokenizer(root, swap_pieces)
+    pipeline = Pipeline(root, device="cpu")
+    refused(lambda: verify(pipeline), EngineMismatchError, "tokenizer")
+
+
+# --- Golden files -----------------------------------------------------------------------------------------------
+
+
+def facts(root: Path, **changes: Any) -> bytes:
+    return json.dumps({**json.loads((root / GOLDEN_FILES["facts"]).read_text()), **changes}).encode()
+
+
+def golden_damages(root: Path) -> list[tuple[str, bytes]]:
+    arrays = (root / GOLDEN_FILES["arrays"]).read_bytes()
+    stored = dict(np.load(root / GOLDEN_FILES["arrays"]))
+    flipped = bytearray(arrays)
+    flipped[len(flipped) // 2] ^= 16
+    texts = {**stored, "logits": np.array(["a"])}
+    return [
+        *(("arrays", data) for data in (b"", arrays[:1000], arrays[:-30], bytes(flipped), npy(stored["logits"]))),
+        *(("arrays", data) for data in (npz(logits=stored["logits"]), npz(**texts), pickle.dumps(stored))),
+        *(("facts", data) for data in (b"", b"{}", b"[]", facts(root, hd_num=0), facts(root, hd_num=10**18))),
+        *(("facts", facts(root, query=query)) for query in ("", "[SEG]", "<s>", "\0", "x" * 100_000, 3)),
+        ("facts", facts(root, token_ids=[])), ("facts", facts(root, token_ids=["a"])),
+        ("image", b""), ("image", b"no image"), ("image", (root / GOLDEN_FILES["image"]).read_bytes()[:60]),
+    ]  # fmt: skip
+
+
+def test_damaged_golden_files(root: Path) -> None:
+    whole = {role: (root / name).read_bytes() for role, name in GOLDEN_FILES.items()}
+    pipeline = Pipeline(root, device="cpu")
+    for role, data in golden_damages(root):
+        put(root, GOLDEN_FILES[role], data)
+        sign(root)
+        pipeline.engine = Engine(root)
+        with pytest.raises(EngineError) as caught:
+            verify(pipeline)
+        assert type(caught.value) in (EngineCorruptError, EngineMismatchError), data[:40]
+        put(root, GOLDEN_FILES[role], whole[role])
+    sign(root)
+    pipeline.engine = Engine(root)
+    assert all(check.passed for check in verify(pipeline))
+
+
+def test_golden_values_of_another_engine_fail_their_checks(root: Path) -> None:
+    stored = dict(np.load(root / GOLDEN_FILES["arrays"]))
+    wrong = {**stored, "hidden": stored["hidden"] + 1, "iou": stored["iou"] * np.nan, "views": stored["views"][:-1]}
+    wrong["low_res_masks"] = np.full_like(stored["low_res_masks"], np.inf)
+    put(root, GOLDEN_FILES["arrays"], npz(**wrong))
+    put(root, GOLDEN_FILES["facts"], facts(root, token_ids=[7, 8, 9]))
+    sign(root)
+    failed = {check.quantity for check in verify(Pipeline(root, device="cpu")) if not check.passed}
+    assert failed == {"hidden", "iou", "views", "low_res_masks", "token_ids"}
+
+
+def test_golden_files_that_no_hash_vouches_for(root: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline(root, device="cpu")
+    outside = tmp_path / "outside.json"
+    (root / GOLDEN_FILES["facts"]).rename(outside)
+    (root / GOLDEN_FILES["facts"]).symlink_to(outside)
+    refused(lambda: verify(pipeline), EnginePathError)
+    sign_without = [spec for spec in GOLDEN_FILES.values() if spec != GOLDEN_FILES["facts"]]
+    sign(root, lambda m: m.update(golden=[spec for spec in m["golden"] if spec["path"] in sign_without]))
+    pipeline.engine = Engine(root)
+    refused(lambda: verify(pipeline), EngineCorruptError, "facts.json")
+
+
+def test_a_precision_nobody_knows(root: Path) -> None:
+    sign(root, lambda manifest: manifest.update(precision="fp99"))
+    pipeline = Pipeline(root, device="cpu")
+    refused(lambda: verify(pipeline), EngineSchemaError, "fp99")
