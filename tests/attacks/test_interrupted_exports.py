@@ -1,0 +1,112 @@
+"""Exports stopped half-way: a full disk, a signal, blocks that differ from torch. Nothing is published or left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import publish
+from export.checkpoint import Checkpoint
+from export.publish import export_engine
+from geopixel_edge.engine import Manifest, read_manifest
+from geopixel_edge.errors import ExportError
+from tests.checkpoints import SOURCE
+from tests.engines import sign
+
+
+def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000))
+    monkeypatch.setattr(publish, "_write_all", lambda *_: pytest.fail("something was written"))
+    with pytest.raises(ExportError, match="1000 bytes free"):
+        export_engine(SOURCE, tmp_path / "engine")
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from export import publish
+from export.__main__ import main
+exporters = dict(publish._EXPORTERS)
+for blocks, file_bytes in (("", 20_000), ("vision_encoder", 100_000), ("", 100_000)):
+    publish._EXPORTERS = {name: exporters[name] for name in blocks.split()}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
+    code = main(sys.argv[1:])
+    print("code", code, file=sys.stderr)
+"""
+
+
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(SOURCE), str(tmp_path / "engine")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "code "))]
+    assert lines[1::2] == [f"code {ExportError.exit_code}"] * 3, done.stderr
+    assert [fragment in line for fragment, line in zip(("tokenizer", "vision_encoder", "File too large"), lines[::2],
+                                                       strict=True)] == [True] * 3  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminated_export_cleans_up(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "export", str(SOURCE), str(tmp_path / "engine")], stderr=subprocess.PIPE, text=True
+    )
+    deadline_s = time.monotonic() + 120
+    while not list(tmp_path.glob(".engine.partial-*/tokenizer.json*")) and time.monotonic() < deadline_s:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted: nothing was published"
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Blocks that are not what torch says -------------------------------------------------------------------------
+
+
+def scaled(root: Path) -> None:
+    """Double some weights of the last matrix."""
+    path = root / "language_model.onnx.data"
+    weights = np.fromfile(path, np.float32)
+    weights[-4000:-1000] *= 2
+    weights.tofile(path)
+
+
+def not_finite(root: Path) -> None:
+    path = root / "language_model.onnx.data"
+    np.full(path.stat().st_size // 4, np.nan, np.float32).tofile(path)
+
+
+def cut(root: Path) -> None:
+    os.truncate(root / "pixel_decoder.onnx.data", 1000)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"), [(scaled, "language_model"), (not_finite, "not finite"), (cut, "pixel_decoder")]
+)
+def test_blocks_that_differ_from_torch_are_not_published(
+    engine_fp32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], named: str
+) -> None:
+    def write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
+        shutil.copytree(engine_fp32, root, dirs_exist_ok=True)
+        damage(root)
+        sign(root)
+        return read_manifest(root)
+
+    monkeypatch.setattr(publish, "_write_all", write_all)
+    with pytest.raises(ExportError) as caught:
+        export_engine(SOURCE, tmp_path / "engine")
+    assert "nothing was published" in str(caught.value)
+    assert named in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
