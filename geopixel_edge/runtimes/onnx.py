@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -58,7 +57,8 @@ def check_locations(path: Path, spec: BlockSpec, block: str) -> None:
     names = [str(file.relative_to(here)).encode() for file in own if file.is_relative_to(here)]
     data = path.read_bytes()
     listed = sum(data.count(_LOCATION + bytes([len(name)]) + name) for name in names if len(name) < 128)
-    if data.count(b"\x08location") != listed:
+    # However an entry is encoded, the key itself must stand in the file.
+    if data.count(b"location") != listed:
         raise EnginePathError(
             f"block {block!r}: {path} reads weights from a file that is not the block's; do not use it"
         )
@@ -198,4 +198,4 @@ class OnnxBlock:
 
 
 def _known(shape: tuple[int | str | None, ...]) -> tuple[int, ...]:
-    return tuple(side if isinstance(side, int) and not math.isnan(side) else -1 for side in shape)
+    return tuple(side if isinstance(side, int) else -1 for side in shape)
