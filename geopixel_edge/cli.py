@@ -131,10 +131,10 @@ def _ask(args: argparse.Namespace) -> int:
 
 
 def _segment(args: argparse.Namespace) -> int:
-    from .prompt import check_text
+    from .prompt import check_phrase
     from .session import SEGMENT_QUERY
 
-    check_text("phrase", args.phrase, grounding_allowed=False)
+    check_phrase(args.phrase)
     return _answer(args, [args.image], SEGMENT_QUERY.format(args.phrase), {}, args.phrase)
 
 

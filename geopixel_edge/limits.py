@@ -28,6 +28,8 @@ MAX_PROMPT_TOKENS = 16_384
 # More characters than the prompt limit can hold even at four characters a token.
 MAX_QUERY_CHARS = 65_536
 MAX_HISTORY_TURNS = 64
+# Whole chats fit at 16 characters a token; this many are encoded in a second.
+MAX_HISTORY_CHARS = 262_144
 # Prompt limit plus this stays within the 24,576 positions up to which plain RoPE is exact.
 MAX_NEW_TOKENS = 8_192
 

@@ -16,7 +16,7 @@ from .errors import SessionClosedError
 from .images import LoadedImage
 from .language_model import KVCache
 from .planning import plan_images
-from .prompt import Prompt, build_prompt, check_text
+from .prompt import Prompt, build_prompt, check_phrase
 from .runtimes import Array
 from .sampling import Sampler
 from .turn import AnswerStream, AskArguments, DeadlinePassed, Event, Turn, check_options
@@ -72,7 +72,7 @@ class OpenedImage:
         self, phrase: str, *, max_new_tokens: int = 1024, deadline_s: float | None = None
     ) -> tuple[Region, ...]:
         """The regions of what `phrase` names, without prose; empty when the model points at nothing."""
-        check_text("phrase", phrase, grounding_allowed=False)
+        check_phrase(phrase)
         answer = self.ask(SEGMENT_QUERY.format(phrase), max_new_tokens=max_new_tokens, deadline_s=deadline_s)
         return answer.with_phrase(phrase).regions
 
