@@ -152,12 +152,14 @@ py::str py_string(const py::array& counts) {
     return py::str(coco_string(rle.counts, rle.size));
 }
 
-py::list py_polygons(const Sides& box, const py::array& counts) {
+py::list py_polygons(const Sides& box, const py::array& counts, double tolerance) {
     const RleView rle = as_rle(box, counts);
+    require(tolerance >= 0 && tolerance <= kMaxTolerancePx, "tolerance_px is not in 0..256");
     std::vector<std::vector<Ring>> found;
     {
         py::gil_scoped_release released;
         found = polygons(rle.spans());
+        if (tolerance > 0) simplify(found, tolerance);
     }
     py::list all;
     for (const auto& polygon : found) {
@@ -177,6 +179,7 @@ py::list py_polygons(const Sides& box, const py::array& counts) {
 PYBIND11_MODULE(_native, m) {
     m.doc() = "C++ kernels of geopixel_edge; signatures in _native.pyi, plain twins in geopixel_edge.twins";
     m.attr("MAX_SIDE_PX") = kMaxSidePx;
+    m.attr("MAX_TOLERANCE_PX") = kMaxTolerancePx;
     m.attr("INSTRUCTION_SET") = lanes().name;
     using py::arg;
     m.def("resize", &py_resize, arg("image"), arg("width_px"), arg("height_px"), arg("vertical_first"), arg("threads") = 0);
@@ -196,5 +199,5 @@ PYBIND11_MODULE(_native, m) {
     m.def("rle_crop", &py_crop, arg("height_px"), arg("width_px"), arg("counts"));
     m.def("rle_string", &py_string, arg("counts"));
     m.def("rle_parse", [](const std::string& text) { return as_array(coco_parse(text)); }, arg("text"));
-    m.def("rle_polygons", &py_polygons, arg("box"), arg("counts"));
+    m.def("rle_polygons", &py_polygons, arg("box"), arg("counts"), arg("tolerance_px") = 0.0);
 }

@@ -121,5 +121,9 @@ std::vector<uint32_t> coco_parse(const std::string& text);
 // A closed ring of x, y pixel-edge coordinates.
 using Ring = std::vector<std::array<int32_t, 2>>;
 std::vector<std::vector<Ring>> polygons(const Spans& spans);
+// Mirrors limits.MAX_TOLERANCE_PX.
+constexpr double kMaxTolerancePx = 256.0;
+// Drops vertices of what polygons() gave; the boundary moves by at most tolerance_px and stays valid.
+void simplify(std::vector<std::vector<Ring>>& polygons, double tolerance_px);
 
 }  // namespace geopixel

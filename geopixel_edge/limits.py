@@ -15,6 +15,8 @@ MAX_IMAGES = 10
 # --- Kernels -----------------------------------------------------------------------------------------------
 # More threads than any machine here has cores only cost stacks.
 MAX_THREADS = 1_024
+# Masks have 256 logits a side; one logit of the largest image is this wide, so a coarser outline says nothing.
+MAX_TOLERANCE_PX = 256.0
 
 # --- Divider ----------------------------------------------------------------------------------------------
 # 41 views of 400 tokens alone exceed the prompt limit, so a larger request cannot be honoured.

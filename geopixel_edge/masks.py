@@ -32,6 +32,15 @@ def _coco_counts(counts: object) -> Counts:
     return runs.astype(np.uint32)
 
 
+def _tolerance(value: object) -> float:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not 0.0 <= value <= limits.MAX_TOLERANCE_PX:  # type: ignore[operator]
+        raise OptionError(
+            f"tolerance_px={value!r} is not in 0..{limits.MAX_TOLERANCE_PX:g}; give pixels, 0 for exact edges"
+        )
+    return float(value)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, eq=False)
 class Mask:
     """A binary mask of a `height_px` x `width_px` image.
@@ -157,7 +166,7 @@ class Mask:
         found = native.rle_clean(self.height_px, self.width_px, self.bbox, self.counts, hole, sprinkle)
         return Mask(self.height_px, self.width_px, *found)
 
-    def polygons(self) -> list[list[Ring]]:
+    def polygons(self, tolerance_px: float = 0.0) -> list[list[Ring]]:
         """Outlines on exact pixel edges: per 4-connected part one polygon, its outline first, then its holes.
 
         A ring is int32 (n + 1, 2) of x, y pixel-edge coordinates, closed; pixel (0, 0) spans 0..1. Every polygon is
@@ -165,8 +174,13 @@ class Mask:
         Orientation is RFC 7946's for the numbers as they stand: outlines run counter-clockwise (positive shoelace
         area), holes clockwise, if y is drawn upwards. Image y points down, so on screen it looks reversed, and a
         transform to coordinates with y upwards (negative determinant) must reverse every ring to keep the rule.
+
+        Above 0, vertices are dropped (Douglas-Peucker, none is moved or added) while the Hausdorff distance of the
+        boundary to the exact one stays at most `tolerance_px`. Parts and holes stay as many, nested and touching as
+        they were, and valid, together too as one MultiPolygon; where that asks for it, less is dropped.
+        OptionError for a tolerance outside 0..MAX_TOLERANCE_PX.
         """
-        return native.rle_polygons(self.bbox, self.counts)
+        return native.rle_polygons(self.bbox, self.counts, _tolerance(tolerance_px))
 
     def _pair(self, other: Mask) -> tuple[Box, Counts, Box, Counts]:
         if (self.height_px, self.width_px) != (other.height_px, other.width_px):

@@ -103,6 +103,7 @@ def check_rle(h: int, w: int, density: float, seed: int) -> None:
     both("rle_clean", h, w, a[:4], a[4], int(rng.integers(9)), int(rng.integers(9)))
     both("rle_window", a[:4], a[4], (int(rng.integers(w)), int(rng.integers(h)), 5, 7))
     both("rle_polygons", a[:4], a[4])
+    both("rle_polygons", a[:4], a[4], float(rng.choice([0.3, 0.75, 1.0, 2.5, 9.0, 256.0])))
 
 
 @checked(st.lists(st.integers(0, 2**32 - 1)), st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=12))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .simplify import simplify
+
 Ring = NDArray[np.int32]
 Corner = tuple[int, int, int]  # x, y, copy: two diagonal pixels meet in two copies of one corner
 Pixels = NDArray[np.int64]
@@ -77,11 +79,13 @@ def _close(ring: list[tuple[int, int]], x: int, y: int) -> Ring:
     return np.array(turned, np.int32) + np.array([x - 1, y - 1], np.int32)
 
 
-def rle_polygons(box: tuple[int, int, int, int], counts: NDArray[np.uint32]) -> list[list[Ring]]:
+def rle_polygons(
+    box: tuple[int, int, int, int], counts: NDArray[np.uint32], tolerance_px: float = 0.0
+) -> list[list[Ring]]:
     """One polygon per 4-connected component, by its first pixel in column-major order: outline, then its holes.
 
     A ring is int32 (n + 1, 2) of x, y, closed, from its least corner (x, then y); outlines have positive shoelace
-    area, holes negative.
+    area, holes negative. Above 0, vertices are dropped as `simplify` says.
     """
     x, y, w, h = box
     flat = np.repeat(np.arange(counts.size) % 2 == 1, counts)
@@ -105,4 +109,4 @@ def rle_polygons(box: tuple[int, int, int, int], counts: NDArray[np.uint32]) -> 
     for label in sorted(found):
         rings = sorted(found[label], key=lambda ring: (_area(ring) < 0, min(ring)))
         polygons.append([_close(ring, x, y) for ring in rings])
-    return polygons
+    return simplify(polygons, tolerance_px) if tolerance_px > 0 else polygons

@@ -54,7 +54,18 @@ void images(Digest& resized, Digest& divided, Digest& grounded) {
     }
 }
 
-void masks(Digest& cut, Digest& outlined, Digest& written) {
+void outlines(const Spans& spans, Digest& outlined, Digest& simplified) {
+    std::vector<std::vector<Ring>> found = polygons(spans);
+    for (const auto& polygon : found) {
+        for (const Ring& ring : polygon) outlined.add(ring.data(), ring.size());
+    }
+    simplify(found, 1.5);
+    for (const auto& polygon : found) {
+        for (const Ring& ring : polygon) simplified.add(ring.data(), ring.size());
+    }
+}
+
+void masks(Digest& cut, Digest& outlined, Digest& simplified, Digest& written) {
     for (int round = 0; round < 12; ++round) {
         const int h = 1 + static_cast<int>(next() % 40), w = 1 + static_cast<int>(next() % 40);
         std::vector<float> logits(static_cast<size_t>(2) * h * w);
@@ -66,9 +77,7 @@ void masks(Digest& cut, Digest& outlined, Digest& written) {
             cut.add(&found[i].box, 1);
             cut.add(found[i].counts.data(), found[i].counts.size());
             spans[i] = RleView{found[i].box, found[i].counts.data(), found[i].counts.size()}.spans();
-            for (const auto& polygon : polygons(spans[i])) {
-                for (const Ring& ring : polygon) outlined.add(ring.data(), ring.size());
-            }
+            outlines(spans[i], outlined, simplified);
         }
         const Rle both = encode(combine(spans[0], spans[1], Join::kUnion));
         const std::string text = coco_string(both.counts.data(), both.counts.size());
@@ -82,13 +91,14 @@ void masks(Digest& cut, Digest& outlined, Digest& written) {
 
 int main() {
     std::fprintf(stderr, "instruction set: %s\n", lanes().name);
-    Digest resized, divided, grounded, cut, outlined, written;
+    Digest resized, divided, grounded, cut, outlined, simplified, written;
     images(resized, divided, grounded);
-    masks(cut, outlined, written);
+    masks(cut, outlined, simplified, written);
     resized.print("resize");
     divided.print("divide");
     grounded.print("grounding");
     cut.print("masks");
     outlined.print("polygons");
+    simplified.print("simplified");
     written.print("rle");
 }

@@ -1,5 +1,6 @@
 // libFuzzer target: arbitrary bytes as a COCO string and as raw run lengths. What parses must survive the round trip,
-// and every outline must be closed and cover exactly the mask's pixels.
+// and every outline must be closed and cover exactly the mask's pixels. Simplified ones must stay rings of the same
+// orientation.
 #include <cstdlib>
 
 #include "kernels.h"
@@ -18,6 +19,28 @@ int64_t area(const Spans& spans) {
     return total;
 }
 
+int64_t doubled_area(const Ring& ring) {
+    int64_t doubled = 0;
+    for (size_t i = 1; i < ring.size(); ++i) {
+        doubled += int64_t{ring[i - 1][0]} * ring[i][1] - int64_t{ring[i][0]} * ring[i - 1][1];
+    }
+    return doubled;
+}
+
+void check_simplified(const std::vector<std::vector<Ring>>& found) {
+    for (const double tolerance : {0.6, 2.0, 40.0}) {
+        std::vector<std::vector<Ring>> simple = found;
+        simplify(simple, tolerance);
+        for (size_t p = 0; p < found.size(); ++p) {
+            for (size_t r = 0; r < found[p].size(); ++r) {
+                const Ring& ring = simple[p][r];
+                expect(ring.size() >= 4 && ring.size() <= found[p][r].size() && ring.front() == ring.back());
+                expect(doubled_area(ring) != 0 && (doubled_area(ring) > 0) == (r == 0));
+            }
+        }
+    }
+}
+
 void check_mask(const RleView& rle) {
     Spans spans;
     try {
@@ -30,15 +53,15 @@ void check_mask(const RleView& rle) {
     expect(area(again) == area(spans) && overlap(again, spans) == area(spans));
     expect(combine(spans, again, Join::kDifference).empty());
     int64_t doubled = 0;
-    for (const auto& polygon : polygons(spans)) {
+    const std::vector<std::vector<Ring>> found = polygons(spans);
+    for (const auto& polygon : found) {
         for (const Ring& ring : polygon) {
             expect(ring.size() >= 5 && ring.front() == ring.back());
-            for (size_t i = 1; i < ring.size(); ++i) {
-                doubled += int64_t{ring[i - 1][0]} * ring[i][1] - int64_t{ring[i][0]} * ring[i - 1][1];
-            }
+            doubled += doubled_area(ring);
         }
     }
     expect(doubled == 2 * area(spans));
+    check_simplified(found);
 }
 
 }  // namespace
