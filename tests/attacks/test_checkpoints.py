@@ -191,7 +191,7 @@ def test_a_damaged_tokenizer(root: Path, refused: Callable[..., None], name: str
 def test_the_command_itself_prints_one_line(root: Path, tmp_path: Path) -> None:
     put(root, LAST, (SOURCE / LAST).read_bytes()[:-1])
     command = [sys.executable, "-m", "export", str(root), str(tmp_path / "engine")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
     assert (done.returncode, done.stdout) == (CheckpointError.exit_code, "")
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: shard")

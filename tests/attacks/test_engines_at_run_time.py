@@ -41,8 +41,7 @@ def refused(root: Path, kind: type[GeoPixelError], *fragments: str, block: str =
     with pytest.raises(GeoPixelError) as caught:
         load_block(Engine(root), block, "cpu", 1)
     assert type(caught.value) is kind, repr(caught.value)
-    for fragment in (repr(block), *fragments):
-        assert fragment in str(caught.value)
+    assert all(fragment in str(caught.value) for fragment in (repr(block), *fragments)), str(caught.value)
     assert len(str(caught.value)) < 800
     assert "\n" not in str(caught.value)
 

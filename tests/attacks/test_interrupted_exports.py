@@ -22,6 +22,8 @@ from geopixel_edge.errors import ExportError
 from tests.checkpoints import SOURCE
 from tests.engines import sign
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000))
@@ -47,7 +49,7 @@ for blocks, file_bytes in (("", 20_000), ("vision_encoder", 100_000), ("", 100_0
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL_DISK, str(SOURCE), str(tmp_path / "engine")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
     lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "code "))]
     assert lines[1::2] == [f"code {ExportError.exit_code}"] * 3, done.stderr
     assert [fragment in line for fragment, line in zip(("tokenizer", "vision_encoder", "File too large"), lines[::2],
@@ -58,8 +60,9 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 
 def test_a_terminated_export_cleans_up(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "export", str(SOURCE), str(tmp_path / "engine")], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "export", str(SOURCE), str(tmp_path / "engine")],
+        stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
+    )  # fmt: skip
     deadline_s = time.monotonic() + 120
     while not list(tmp_path.glob(".engine.partial-*/tokenizer.json*")) and time.monotonic() < deadline_s:
         assert process.poll() is None
