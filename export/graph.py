@@ -18,6 +18,7 @@ _TYPES = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
     "int64": TensorProto.INT64,
+    "int8": TensorProto.INT8,
     "bool": TensorProto.BOOL,
 }
 

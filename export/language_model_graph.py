@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 from .checkpoint import Checkpoint
 from .graph import GraphWriter
+from .int8 import quantise
 from .language_model import rotary_tables
 from .onnx_file import at_precision
 
 OPSET = 24
-_DTYPES = {"fp32": "float32", "fp16": "float16"}
+_DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "float32"}
 _INT64_MAX = np.iinfo(np.int64).max
 
 
@@ -102,7 +103,15 @@ class LanguageModelGraph:
 
     def _matrix(self, name: str) -> str:
         """A linear layer's weight, transposed to (inputs, outputs) for MatMul."""
-        return self._weight(name, self._tensor(name).T)
+        return self._dense(name, self._tensor(name))
+
+    def _dense(self, name: str, value: Tensor) -> str:
+        """A weight (outputs, inputs) as MatMul takes it, at the precision weights are stored at."""
+        if self.precision != "int8":
+            return self._weight(name, value.T)
+        numbers, scale = quantise(at_precision(value.T, "fp32", name), axis=1)
+        stored = self.graph.weight(f"{name}.int8", numbers), self.graph.weight(f"{name}.scale", scale)
+        return self.graph.op("DequantizeLinear", *stored, name=name, axis=1)
 
     def _norm(self, rows: str, name: str) -> str:
         weight = self._weight(name, self._tensor(name))
@@ -118,7 +127,7 @@ class LanguageModelGraph:
         if order is not None:
             weights[0], weights[2] = weights[0][order], weights[2][order]
         base, down, up = (
-            self._weight(f"{name}.{part}weight", value.T)
+            self._dense(f"{name}.{part}weight", value)
             for part, value in zip(("", "Plora_A.", "Plora_B."), weights, strict=True)
         )
         full = graph.op("MatMul", rows, base)

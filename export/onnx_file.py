@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from geopixel_edge.errors import ExportError
 
 OPSET = 20  # keeps Gelu and LayerNormalization whole, and is the newest that TensorRT 10.3 parses
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+# Inside the graphs; int8 is what weights are stored at, see int8.py.
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
 _LOGGERS = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
 
 
@@ -33,7 +34,7 @@ def at_precision(value: Tensor, precision: str, name: str) -> np.ndarray:
 class BorderCast(nn.Module):
     """A copy of `module` for export: in evaluation mode, at `precision` inside, float32 at its inputs and outputs.
 
-    A module with a `fold` method is folded first. ExportError for a precision other than "fp32" and "fp16".
+    A module with a `fold` method is folded first. ExportError for an unknown precision.
     """
 
     def __init__(self, module: nn.Module, precision: str) -> None:

@@ -45,12 +45,13 @@ from . import grounding_encoder, keys, pixel_decoder, vision_encoder
 from .checkpoint import Checkpoint
 from .config import reason
 from .golden import write_golden
+from .int8 import quantise_file
 from .language_model_graph import LanguageModelGraph
 from .onnx_file import at_precision
 from .tokenizer import TokenizerFacts, convert
 
 log = logging.getLogger(__name__)
-BYTES_PER_NUMBER = {"fp32": 4, "fp16": 2}
+BYTES_PER_NUMBER = {"fp32": 4, "fp16": 2, "int8": 1}
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tokenizers")
 _EXPORTERS = {module.__name__.rpartition(".")[2]: module.export_onnx
               for module in (vision_encoder, grounding_encoder, pixel_decoder)}  # fmt: skip
@@ -141,12 +142,15 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
             bar.set_description(block)
             log.info("exporting %s", block)
             export_onnx(checkpoint.load(block), root / f"{block}.onnx", precision)
+            if precision == "int8":
+                quantise_file(root / f"{block}.onnx")
             bar.update()
         bar.set_description("language_model")
         log.info("exporting language_model")
         LanguageModelGraph(checkpoint, root / "language_model.onnx", precision).write(bar)
         bar.set_description("token embeddings")
-        table = at_precision(checkpoint.tensor(keys.EMBEDDINGS_KEY), precision, keys.EMBEDDINGS_KEY)
+        stored = "fp16" if precision == "int8" else precision  # rows are read one by one, so a table has no scale
+        table = at_precision(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, keys.EMBEDDINGS_KEY)
         np.save(root / "token_embeddings.npy", table)
         bar.update()
         bar.set_description("golden values")
@@ -178,7 +182,7 @@ def _manifest(checkpoint: Checkpoint, root: Path, precision: str, tokens: Specia
         source_sha256=checkpoint.digest(),
         source_name=checkpoint.root.resolve().name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        quantisation="none",
+        quantisation="weights int8, a scale per output channel" if precision == "int8" else "none",
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
     )
     return Manifest(

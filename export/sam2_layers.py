@@ -30,13 +30,13 @@ def only(name: str, value: object, supported: object) -> None:
         raise CheckpointError(f"sam2_config {name}={value!r} is not supported; GeoPixel's SAM 2 has {supported!r}")
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention over (batch, heads, tokens, width) tensors; batches of 1 broadcast.
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Softmax attention over (batch, heads, tokens, width) tensors; batches of 1 broadcast; `bias` is added to scores.
 
     The query is scaled before the product, so that half-precision scores stay in range.
     """
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    return torch.softmax(scores, dim=-1) @ value
+    return torch.softmax(scores if bias is None else scores + bias, dim=-1) @ value
 
 
 class Mlp(nn.Module):

@@ -35,8 +35,9 @@ ARRAYS = {
     "iou": "pixel_decoder",
 }
 SAMPLES = 4096
-# Largest difference over the largest golden value. Float32 noise measures 1e-6 to 1e-5; float16 1e-3 to 2e-2.
-TOLERANCES = {"fp32": 2e-4, "fp16": 5e-2}
+# Largest difference over the largest golden value. Float32 noise measures 1e-6 to 1e-5; float16 1e-3 to 2e-2;
+# int8 weights 2e-2 and, where mask logits pass through the hypernetworks' products, up to 4e-1 on random weights.
+TOLERANCES = {"fp32": 2e-4, "fp16": 5e-2, "int8": 6e-1}
 
 F32 = NDArray[np.float32]
 

@@ -116,6 +116,8 @@ class OnnxBlock:
         options = ort.SessionOptions()
         options.log_severity_level = _ONLY_FATAL
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        # int8 weights are widened once, at load, not in every run.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self.session = self._open(path, options, chosen, device)
