@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,15 +14,21 @@ import torch
 from export.config import read_config
 from geopixel_edge.errors import CheckpointError, OptionError
 from training import train as training
-from training.batches import Scenes, pack, prepare
+from training.batches import Samples, pack, prepare
+from training.heads import TeachingHeads, stitched_grid
 from training.losses import mask_losses, measured_iou
 from training.model import GeoPixel
 from training.questions import conversation, referring
+from training.run import Run
 from training.scenes import make_scene
 from training.step import _read
-from training.train import CONFIG, Plan, Run, main
+from training.store import SceneStore
+from training.train import CONFIG, Plan, keep_plan, main, prepare_run, train
 
-PLAN = Plan(steps=4, batch=2, side_px=128, hd_num=4, questions=2, learning_rate=1e-3, masks_per_image=4)
+PLAN = Plan(
+    steps=5, seeing_steps=1, batch=2, processes=1, scenes=3, side_px=128, hd_num=4, questions=2, masks=3,
+    learning_rate=1e-3, decay=0.4,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +48,37 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> SceneStore:
+    kept = SceneStore(tmp_path_factory.mktemp("store"), PLAN.side_px)
+    kept.fill(range(10), 1)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Path:
+    """A run's directory with its tokenizer and config, and no state yet."""
+    directory = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "VOCABULARY_SCENES", 8)
+        prepare_run(directory, config)
+    return directory
+
+
 @pytest.fixture
-def run(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(training, "VOCABULARY_SCENES", 8)
-    return Run(tmp_path / "run", PLAN, "cpu", config)
+def directory(tmp_path: Path, prepared: Path) -> Path:
+    return shutil.copytree(prepared, tmp_path / "run")
+
+
+@pytest.fixture
+def run(directory: Path) -> Run:
+    return Run(directory, PLAN, "cpu")
+
+
+def samples_of(run: Run, store: SceneStore, first: int = 0, step: int = 1) -> Samples:
+    plan = run.plan
+    return Samples(store, plan.scenes, run.model.config, run.tokenizer, plan.hd_num, plan.questions, plan.masks, first,
+                   step)  # fmt: skip
 
 
 def test_packed_questions_are_read_as_if_each_stood_alone(run: Run) -> None:
@@ -52,22 +88,23 @@ def test_packed_questions_are_read_as_if_each_stood_alone(run: Run) -> None:
     whole = prepare(scene, examples, model.config, tokenizer, 4)
     with torch.no_grad():
         images = model.see(whole.views[None], *whole.grid)
-        packed, _ = _read(model, images, [whole], tokenizer.tokens.bos)
+        _, _, packed, _ = _read(model, images, [whole], tokenizer.tokens.bos)
         for index, example in enumerate(examples):
             alone = prepare(scene, [example], model.config, tokenizer, 4)
-            single, _ = _read(model, images, [alone], tokenizer.tokens.bos)
+            _, _, single, _ = _read(model, images, [alone], tokenizer.tokens.bos)
             torch.testing.assert_close(packed[0, whole.segment == index], single[0], atol=1e-5, rtol=1e-4)
 
 
-def test_padding_in_a_batch_changes_nothing(run: Run) -> None:
+def test_padding_in_a_batch_changes_nothing(run: Run, store: SceneStore) -> None:
     model, bos = run.model.eval(), run.tokenizer.tokens.bos
-    samples = [next(iter(Scenes(model.config, run.tokenizer, seed, 128, 4, 2))) for seed in (5, 9)]
+    samples = [prepare(store.load(seed), referring(store.load(seed), 2), model.config, run.tokenizer, 4)
+               for seed in (5, 9)]  # fmt: skip
     assert len(samples[0].token_ids) != len(samples[1].token_ids)
     with torch.no_grad():
         images = torch.cat([model.see(sample.views[None], *sample.grid) for sample in samples])
-        both, targets = _read(model, images, samples, bos)
+        _, _, both, targets = _read(model, images, samples, bos)
         for index, sample in enumerate(samples):
-            single, _ = _read(model, images[index : index + 1], [sample], bos)
+            _, _, single, _ = _read(model, images[index : index + 1], [sample], bos)
             length = len(sample.token_ids)
             torch.testing.assert_close(both[index, :length], single[0], atol=1e-5, rtol=1e-4)
             assert (targets[index, length:] == -100).all()
@@ -101,34 +138,121 @@ def test_mask_losses_teach_mask_0_and_the_best_of_the_others() -> None:
     assert measured_iou(right, truth).tolist() == [1.0]
 
 
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(run: Run, tmp_path: Path, config: Path) -> None:
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(directory: Path, prepared: Path, store: SceneStore,
+                                                          tmp_path: Path) -> None:  # fmt: skip
     class Stop(Exception):
         pass
 
-    def stop_after(step: int) -> None:
-        original = run._one
+    first = Run(directory, PLAN, "cpu")
+    step = first.one
 
-        def one(samples: list) -> dict:
-            if run.step == step:
-                raise Stop
-            line = original(samples)
-            run.save()
-            return line
+    def stopping(samples: list) -> dict:
+        if first.step == 2:
+            raise Stop
+        line = step(samples)
+        first.save()
+        return line
 
-        run._one = one  # type: ignore[method-assign]
-
-    stop_after(2)
+    first.one = stopping  # type: ignore[method-assign]
     with pytest.raises(Stop):
-        run.train(save_every_s=1e9)
-    resumed = Run(run.directory, PLAN, "cpu", config)
+        first.train(store, save_every_s=1e9)
+    resumed = Run(directory, PLAN, "cpu")
     assert resumed.step == 2
-    resumed.train(save_every_s=1e9)
-    whole = Run(tmp_path / "whole", PLAN, "cpu", config)
-    whole.train(save_every_s=1e9)
+    resumed.train(store, save_every_s=1e9)
+    whole = Run(shutil.copytree(prepared, tmp_path / "whole"), PLAN, "cpu")
+    whole.train(store, save_every_s=1e9)
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)
-    curve = [json.loads(line) for line in (run.directory / "curve.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in curve] == [1, 2, 3, 4]
+    curve = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in curve] == [1, 2, 3, 4, 5]
+
+
+def test_first_only_the_encoders_learn_then_every_block(run: Run, store: SceneStore) -> None:
+    def state() -> dict[str, torch.Tensor]:
+        return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+    def changed(before: dict[str, torch.Tensor]) -> set[str]:
+        return {name.partition(".")[0] for name, value in run.model.state_dict().items() if not value.equal(before[name])}
+
+    samples, before = iter(samples_of(run, store)), state()
+    line = run.one(list(itertools.islice(samples, 2)))
+    assert changed(before) == {"vision_encoder", "grounding_encoder"}
+    assert line["answer"] == line["bce"] == 0
+    assert line["tokens"] > 0
+    before = state()
+    line = run.one(list(itertools.islice(samples, 2)))
+    assert changed(before) == {"vision_encoder", "grounding_encoder", "language_model", "pixel_decoder", "token_embeddings"}
+    assert min(line[name] for name in ("answer", "decision", "bce", "dice", "places", "pointers")) > 0
+
+
+def test_the_rate_warms_up_stays_and_falls_to_nearly_nothing(run: Run, store: SceneStore) -> None:
+    run.plan = replace(PLAN, steps=1000)
+    samples = next(iter(samples_of(run, store)))
+    rates = {}
+    for step in (0, 99, 300, 599, 800, 999):
+        run.step = step
+        rates[step] = run.one([samples])["rate"]
+    assert rates[0] < rates[99] < rates[300] == rates[599] == PLAN.learning_rate
+    assert rates[800] == pytest.approx(PLAN.learning_rate / 2)
+    assert rates[999] == pytest.approx(PLAN.learning_rate / 400)
+
+
+def test_a_sample_is_the_same_whenever_it_is_made(run: Run, store: SceneStore) -> None:
+    whole = list(itertools.islice(samples_of(run, store), 8))
+    later = list(itertools.islice(samples_of(run, store, first=5), 3))
+    odd = list(itertools.islice(samples_of(run, store, first=1, step=2), 2))
+    for first, second in (*zip(whole[5:], later, strict=True), *zip(whole[1:4:2], odd, strict=True)):
+        assert first.token_ids.equal(second.token_ids)
+        assert first.views.equal(second.views)
+        assert first.masks.equal(second.masks)
+    rounds = [{sample.views.numpy().tobytes() for sample in whole[at : at + 3]} for at in (0, 3)]
+    assert [len(one) for one in rounds] == [3, 3]
+    assert not rounds[0] & rounds[1]  # other orientations
+
+
+def test_two_processes_learn_from_both_halves(directory: Path, prepared: Path, store: SceneStore, tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=2, processes=2)
+    train(directory, plan, "cpu", store=store.folder.parent, save_every_s=1e9)
+    lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    alone = Run(shutil.copytree(prepared, tmp_path / "alone"), replace(plan, processes=1), "cpu")
+    both = list(itertools.islice(samples_of(alone, store), 2))
+    totals = [Run(alone.directory, alone.plan, "cpu").one([sample])["total"] for sample in both]
+    assert lines[0]["total"] == pytest.approx(sum(totals) / 2, abs=2e-2)
+
+
+def test_tile_tokens_are_found_in_the_stitched_sequence(run: Run) -> None:
+    views = torch.randn(1, 5, 3, 64, 64)
+    with torch.no_grad():
+        image, (tokens, _) = run.model.see(views, 2, 2), run.model.vision_encoder(views[0])
+    side = tokens.shape[1]
+    grid = stitched_grid(image, side, 2, 2)[0]
+    for tile in range(4):
+        row, column = divmod(tile, 2)
+        here = grid[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        torch.testing.assert_close(here, tokens[1 + tile])
+
+
+def test_pointing_at_the_target_costs_nothing_and_elsewhere_much(run: Run, store: SceneStore) -> None:
+    sample = next(iter(samples_of(run, store)))
+    heads = TeachingHeads(run.model.config)
+    width = run.model.config.hidden
+    with torch.no_grad():
+        for head in (heads.query, heads.key):
+            head.weight.zero_()
+            head.bias.zero_()
+            head.weight[:width, :width] = torch.eye(width)[: head.weight.shape[0]] * 40
+    side = sample.grid[0] * run.model.config.tokens_per_side
+    states = torch.zeros(1, side, side, width)
+    states.view(-1, width)[0, 0] = 1.0  # the first token alone answers to a query along the first axis
+    seg = torch.zeros(1, width)
+    seg[0, 0] = 1.0
+    at = torch.zeros(1, side * side)
+    at[0, 0] = 1
+    there = heads.pointer_loss([seg], states, [replace(sample.taught, pointers=at)])
+    elsewhere = heads.pointer_loss([seg], states, [replace(sample.taught, pointers=at.roll(1, 1))])
+    assert float(there) < 1e-3
+    assert float(elsewhere) > 10
 
 
 def test_what_a_run_saves_is_a_whole_checkpoint(run: Run) -> None:
@@ -139,15 +263,30 @@ def test_what_a_run_saves_is_a_whole_checkpoint(run: Run) -> None:
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
-def test_a_damaged_state_or_another_plan_is_refused(run: Run, config: Path) -> None:
+def test_another_plan_is_refused_unless_only_its_length_differs(directory: Path) -> None:
+    keep_plan(directory, PLAN)
+    keep_plan(directory, replace(PLAN, steps=9))
+    with pytest.raises(OptionError, match=r"batch=2; give the same options"):
+        keep_plan(directory, replace(PLAN, batch=4))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+def test_a_damaged_state_is_refused(run: Run, part: float) -> None:
     run.save()
-    with pytest.raises(OptionError, match="another directory"):
-        Run(run.directory, Plan(8, 2, 128, 4, 2, 1e-3, 4), "cpu", config)
-    (run.directory / "state.pt").write_bytes(b"not a state")
+    state = run.state_path.read_bytes()
+    run.state_path.write_bytes(state[: int(len(state) * part)])
     with pytest.raises(CheckpointError, match="cannot be resumed"):
-        Run(run.directory, PLAN, "cpu", config)
+        Run(run.directory, PLAN, "cpu")
 
 
-def test_evaluation_seeds_are_never_trained_on(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        main([str(tmp_path / "run"), "--steps", "500000", "--batch", "2"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--scenes", "1000001"], "scenes=1000001"), (["--steps", "0"], "steps=0"), (["--batch", "0"], "batch=0"),
+     (["--batch", "3", "--processes", "2"], "no multiple of processes"), (["--questions", "0"], "questions=0")],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert main([str(tmp_path / "run"), *options]) == 3
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

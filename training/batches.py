@@ -1,4 +1,4 @@
-"""From a seed to a training sample: one image, several questions packed behind it, and the masks they point at."""
+"""From a scene to a training sample: one image, several questions packed behind it, and what each block must tell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from geopixel_edge.tokenizer import Tokenizer
 
 from .losses import IGNORED
 from .questions import Example, conversation, referring
-from .scenes import CLASS_NAMES, Scene, make_scene
+from .scenes import Scene
+from .store import TURNS, SceneStore, turned
+from .targets import Targets, targets_of
 
 VISION = Normalisation(mean=CLIP_MEAN, std=CLIP_STD)
 GROUNDING = Normalisation(mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -30,9 +32,9 @@ class Sample:
     """One scene. Text tensors are of the packed questions: each sees the image and itself.
 
     `token_ids`, `targets` (what each position must predict, IGNORED where nothing), `positions` counted from BOS,
-    `segment` (which question a token belongs to): all (L,) int64. `seg_at` (n,): packed positions of `[SEG]` inputs;
-    `masks` (n, M, M) float32: covered part of each cell. `classes` (M, M) int64: the class at each cell's middle, 0 for
-    ground.
+    `segment` (which question a token belongs to), `begins` (whether a position predicts an answer's first token):
+    all (L,). `seg_at` (n,): packed positions of `[SEG]` inputs; `chosen` (k,): those of them whose `masks`
+    (k, M, M) float32, the covered part of each cell, are taught; `taught`: what the heads must tell.
     """
 
     views: Tensor
@@ -42,9 +44,11 @@ class Sample:
     targets: Tensor
     positions: Tensor
     segment: Tensor
+    begins: Tensor
     seg_at: Tensor
+    chosen: Tensor
     masks: Tensor
-    classes: Tensor
+    taught: Targets
 
 
 def pack(examples: Sequence[Example], tokenizer: Tokenizer, first_position: int) -> dict[str, Tensor]:
@@ -53,18 +57,23 @@ def pack(examples: Sequence[Example], tokenizer: Tokenizer, first_position: int)
     targets: list[int] = []
     positions: list[int] = []
     segment: list[int] = []
+    begins: list[int] = []
     for index, example in enumerate(examples):
         prompt = build_prompt(example.question, (), 1, tokenizer, tokenizer.tokens)
         asked = list(prompt.parts[1])
         answered = [*tokenizer.encode(example.answer, bos=False), tokenizer.tokens.eos]
         inputs = asked + answered[:-1]
+        begins.append(len(ids) + len(asked) - 1)
         ids += inputs
         targets += [IGNORED] * (len(asked) - 1) + answered
         positions += range(first_position, first_position + len(inputs))
         segment += [index] * len(inputs)
     columns = {"token_ids": ids, "targets": targets, "positions": positions, "segment": segment}
     tensors = {name: torch.tensor(values, dtype=torch.int64) for name, values in columns.items()}
-    return {**tensors, "seg_at": torch.nonzero(tensors["token_ids"] == tokenizer.tokens.seg)[:, 0]}
+    first = torch.zeros(len(ids), dtype=torch.bool)
+    first[begins] = True
+    seg_at = torch.nonzero(tensors["token_ids"] == tokenizer.tokens.seg)[:, 0]
+    return {**tensors, "begins": first, "seg_at": seg_at}
 
 
 def coverage(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
@@ -75,48 +84,59 @@ def coverage(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
     return mask.reshape(side, step, side, step).mean((1, 3), dtype=np.float32)
 
 
-def class_map(scene: Scene, side: int) -> Tensor:
-    """(side, side) int64: 1 + the place in CLASS_NAMES of what is at each cell's middle, 0 for ground."""
-    names = np.zeros(int(scene.owners.max(initial=0)) + 1, np.int64)
-    for instance in scene.instances:
-        names[instance.number] = 1 + CLASS_NAMES.index(instance.class_name)
-    step = scene.side_px // side
-    return torch.from_numpy(names[scene.owners[step // 2 :: step, step // 2 :: step]])
-
-
 def prepare(
-    scene: Scene, examples: Sequence[Example], config: ModelConfig, tokenizer: Tokenizer, hd_num: int
-) -> Sample:
-    """Run the scene through the SDK's own divider, as inference will."""
-    tile_px = int(config.clip["image_size"])
+    scene: Scene, examples: Sequence[Example], config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
+    masks: int = 1000,
+) -> Sample:  # fmt: skip
+    """Run the scene through the SDK's own divider, as inference will; at most `masks` masks are taught."""
+    tile_px, side = int(config.clip["image_size"]), config.mask_px
     grid, _ = plan_grid(scene.side_px, scene.side_px, hd_num, tile_px)
     views = divide(scene.image, grid, VISION, threads=1)
     pixels = grounding_input(scene.image, int(config.sam2["image_size"]), GROUNDING, threads=1)
     packed = pack(examples, tokenizer, 1 + grid.image_tokens(config.tokens_per_side))
-    truths = [coverage(mask, config.mask_px) for example in examples for mask in example.masks(scene)]
-    masks = torch.from_numpy(np.stack(truths)) if truths else torch.zeros(0, config.mask_px, config.mask_px)
-    if len(masks) != len(packed["seg_at"]):
-        raise ValueError(f"scene {scene.seed}: {len(packed['seg_at'])} [SEG] for {len(masks)} masks")
+    groups = [numbers for example in examples for numbers in example.targets]
+    if len(groups) != len(packed["seg_at"]):
+        raise ValueError(f"scene {scene.seed}: {len(packed['seg_at'])} [SEG] for {len(groups)} masks")
+    chosen = np.sort(np.random.default_rng(scene.seed).permutation(len(groups))[:masks])
+    truths = np.zeros((len(chosen), side, side), np.float32)
+    for place, index in enumerate(chosen):
+        members = np.zeros(int(scene.owners.max(initial=0)) + 1, np.bool_)
+        members[list(groups[index])] = True
+        truths[place] = coverage(members[scene.owners], side)
     return Sample(
         views=torch.from_numpy(views), grid=(grid.rows, grid.cols), pixels=torch.from_numpy(pixels),
-        masks=masks, classes=class_map(scene, config.mask_px), **packed,
+        chosen=torch.from_numpy(chosen), masks=torch.from_numpy(truths),
+        taught=targets_of(scene, groups, side, grid.rows * config.tokens_per_side), **packed,
     )  # fmt: skip
 
 
-class Scenes(IterableDataset[Sample]):
-    """Samples of the seeds `start`, `start` + 1, ...; the same seeds give the same samples in the same order."""
+class Samples(IterableDataset[Sample]):
+    """The samples `first`, `first` + `step`, ... of an endless sequence over stored scenes.
 
-    def __init__(self, config: ModelConfig, tokenizer: Tokenizer, start: int, side_px: int, hd_num: int,
-                 questions: int) -> None:  # fmt: skip
-        self.config, self.tokenizer, self.start = config, tokenizer, start
-        self.side_px, self.hd_num, self.questions = side_px, hd_num, questions
+    Each round takes every scene once, in an order, an orientation and with questions of its own, so sample n is the
+    same whenever it is made.
+    """
+
+    def __init__(self, store: SceneStore, scenes: int, config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
+                 questions: int, masks: int, first: int, step: int) -> None:  # fmt: skip
+        self.store, self.scenes, self.config, self.tokenizer = store, scenes, config, tokenizer
+        self.hd_num, self.questions, self.masks = hd_num, questions, masks
+        self.first, self.step = first, step
 
     def __iter__(self) -> Iterator[Sample]:
         worker = torch.utils.data.get_worker_info()
-        offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        seed = self.start + offset
+        offset, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        number = self.first + offset * self.step
         while True:
-            scene = make_scene(seed, self.side_px)
-            examples = [conversation(scene), *referring(scene, self.questions)]
-            yield prepare(scene, examples, self.config, self.tokenizer, self.hd_num)
-            seed += step
+            yield self.sample(number)
+            number += self.step * workers
+
+    def sample(self, number: int) -> Sample:
+        """Sample `number` of the sequence."""
+        turn_of_all, place = divmod(number, self.scenes)
+        rng = np.random.default_rng([turn_of_all, 11])
+        seed = int(rng.permutation(self.scenes)[place])
+        scene = turned(self.store.load(seed), (seed + 3 * turn_of_all) % TURNS)
+        draw = 1 + turn_of_all
+        examples = [conversation(scene, draw), *referring(scene, self.questions, draw)]
+        return prepare(scene, examples, self.config, self.tokenizer, self.hd_num, self.masks)

@@ -53,13 +53,13 @@ class Example:
         return [scene.mask([by_number[number] for number in numbers]) for numbers in self.targets]
 
 
-def referring(scene: Scene, count: int = 4) -> list[Example]:
-    """Up to `count` different referring questions about a scene; the same on every call.
+def referring(scene: Scene, count: int = 4, draw: int = 0) -> list[Example]:
+    """Up to `count` different referring questions about a scene; the same on every call with the same `draw`.
 
     About one in five asks for something that is not there. Training scenes (seeds below 1,000,000) never get a
     composition that is held out.
     """
-    rng = np.random.default_rng([GENERATOR_VERSION, scene.seed, 1])
+    rng = _rng(scene, 1, draw)
     found: dict[Expression, Example] = {}
     for _ in range(TRIES * count):
         if len(found) == count:
@@ -71,6 +71,11 @@ def referring(scene: Scene, count: int = 4) -> list[Example]:
                 found[example.expression] = example  # type: ignore[index]
                 break
     return list(found.values())
+
+
+def _rng(scene: Scene, task: int, draw: int) -> np.random.Generator:
+    """Other draws ask other questions; draw 0 is the one that evaluation uses."""
+    return np.random.default_rng([GENERATOR_VERSION, scene.seed, task, *([draw] if draw else [])])
 
 
 def _present(rng: np.random.Generator, scene: Scene, form: str) -> Example | None:
@@ -154,13 +159,13 @@ def _touches(instance: Instance, place: str) -> bool:
     return all(into[part] < 0.42 * side for part in place.split())
 
 
-def conversation(scene: Scene) -> Example:
-    """A description of the scene; the same on every call.
+def conversation(scene: Scene, draw: int = 0) -> Example:
+    """A description of the scene; the same on every call with the same `draw`.
 
     Classes come in order of the area they cover, the largest first, at most six of those that cover at least a
     thousandth of the picture. One or two things of a class get a phrase each, more are one group with one mask.
     """
-    rng = np.random.default_rng([GENERATOR_VERSION, scene.seed, 2])
+    rng = _rng(scene, 2, draw)
     kind = str(rng.choice(wording.KINDS[scene.kind]))
     opening = ("This aerial image shows {}.", "The image is an aerial view of {}.", "This is {}, seen from above.")
     sentences, phrases, targets = [str(rng.choice(opening)).format(kind)], [], []

@@ -8,82 +8,115 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from export.language_model import Reading
 from export.vision_encoder import stitch
 
 from .batches import Sample
-from .heads import ClassHeads, tile_grid
-from .losses import IGNORED, answer_loss, mask_losses
+from .heads import TeachingHeads, stitched_grid, tile_grid
+from .losses import IGNORED, MaskLosses, answer_loss, mask_losses
 from .model import GeoPixel
+
+# An answer's first token says whether the thing is there; its mean over a dozen copied words would hide that.
+DECISION_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars of one step; masks only where the step had any."""
+    """Scalars of one step, zero where the step had nothing to measure; `total` is what is minimised."""
 
     answer: Tensor
+    decision: Tensor
     bce: Tensor
     dice: Tensor
     iou: Tensor
-    classes: Tensor
+    tokens: Tensor
+    pyramid: Tensor
+    places: Tensor
+    pointers: Tensor
     total: Tensor
 
 
 def losses_of(
-    model: GeoPixel, heads: ClassHeads, samples: list[Sample], bos: int, masks_per_image: int, teach: float
+    model: GeoPixel, heads: TeachingHeads, samples: list[Sample], bos: int, teach: float, seeing_only: bool
 ) -> Losses:
-    """One batch of scenes of one grid through all five blocks; `teach` weighs the encoders' class heads."""
+    """One batch of scenes of one grid; `teach` weighs the heads of the encoders, which learn alone if `seeing_only`."""
     device = model.token_embeddings.weight.device
     rows, cols = samples[0].grid
+    taught = [sample.taught for sample in samples]
     views = torch.stack([sample.views for sample in samples]).to(device)
     tokens, separators = model.vision_encoder(views.flatten(0, 1))
     tokens = tokens.unflatten(0, views.shape[:2])
-    images = torch.stack([stitch(one, separators, rows, cols) for one in tokens])
-    hidden, targets = _read(model, images, samples, bos)
-    answered = targets != IGNORED
-    answer = answer_loss(model.language_model.output(hidden[answered]), targets[answered])
+    token_loss = heads.token_loss(tile_grid(tokens[:, 1:], rows, cols), taught)
     pyramids = model.grounding_encoder(torch.cat([sample.pixels for sample in samples]).to(device))
-    classes = torch.stack([sample.classes for sample in samples]).to(device)
-    taught = heads.loss(tile_grid(tokens[:, 1:], rows, cols), pyramids, classes)
-    found = [_point(model, hidden[i], pyramids, i, sample, masks_per_image) for i, sample in enumerate(samples)]
-    parts = [one for one in found if one is not None]
-    if parts:
-        masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        masks = mask_losses(masks4, iou4, truth)
-        return Losses(answer, masks.bce, masks.dice, masks.iou, taught, answer + masks.total + teach * taught)
-    zero = answer.detach() * 0
-    return Losses(answer, zero, zero, zero, taught, answer + teach * taught)
+    pyramid_loss = heads.pyramid_loss(pyramids, taught)
+    seen = teach * (token_loss + pyramid_loss)
+    zero = seen.detach() * 0
+    if seeing_only:
+        return Losses(zero, zero, zero, zero, zero, token_loss, pyramid_loss, zero, zero, seen)
+    images = torch.stack([stitch(one, separators, rows, cols) for one in tokens])
+    middle, image_states, hidden, targets = _read(model, images, samples, bos)
+    answered = targets != IGNORED
+    logits = model.language_model.output(hidden[answered])
+    answer = answer_loss(logits, targets[answered])
+    begins = padded(samples, "begins", False, device)[answered]
+    decision = answer_loss(logits[begins], targets[answered][begins])
+    side = tokens.shape[2]
+    places = heads.place_loss(stitched_grid(middle, side, rows, cols), taught)
+    pointing = [states[sample.seg_at.to(device)] for states, sample in zip(hidden, samples, strict=True)]
+    pointers = heads.pointer_loss(pointing, stitched_grid(image_states, side, rows, cols), taught)
+    masks = _masks(model, pointing, pyramids, samples) or MaskLosses(zero, zero, zero)
+    total = answer + DECISION_WEIGHT * decision + masks.total + 0.3 * places + 0.3 * pointers + seen
+    return Losses(answer, decision, masks.bce, masks.dice, masks.iou, token_loss, pyramid_loss, places, pointers, total)
 
 
-def _read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tuple[Tensor, Tensor]:
-    """Hidden states (B, L, hidden) and targets (B, L) of the packed questions, each seeing its image and itself."""
-    device, (batch, count) = images.device, images.shape[:2]
+def padded(samples: list[Sample], name: str, value: int | bool, device: torch.device) -> Tensor:
+    """A text column of all samples, (B, L), filled up with `value`."""
     length = max(len(sample.token_ids) for sample in samples)
+    columns = [F.pad(getattr(s, name), (0, length - len(s.token_ids)), value=value) for s in samples]
+    return torch.stack(columns).to(device)
 
-    def padded(name: str, value: int) -> Tensor:
-        columns = [F.pad(getattr(s, name), (0, length - len(s.token_ids)), value=value) for s in samples]
-        return torch.stack(columns).to(device)
 
+def _read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """States of the packed questions, each seeing its image and itself.
+
+    Returns those of the image half-way through the layers and at the end (B, T, hidden), the final ones of the text
+    (B, L, hidden) and its targets (B, L).
+    """
+    device, (batch, count) = images.device, images.shape[:2]
     first = model.token_embeddings(torch.full((batch, 1), bos, device=device))
-    embeds = torch.cat([first, images, model.token_embeddings(padded("token_ids", 0))], dim=1)
-    prefix = 1 + count
-    segment = torch.cat([torch.full((batch, prefix), -1, device=device), padded("segment", -2)], dim=1)
+    text = model.token_embeddings(padded(samples, "token_ids", 0, device))
+    embeds = torch.cat([first, images, text], dim=1)
+    prefix, length = 1 + count, text.shape[1]
+    segment = torch.cat([torch.full((batch, prefix), -1, device=device), padded(samples, "segment", -2, device)], dim=1)
     order = torch.arange(prefix + length, device=device)
     shared = (segment[:, None] == -1) | (segment[:, None] == segment[..., None])
     mask = (shared & (order <= order[:, None]))[:, None]
-    positions = torch.cat([order[:prefix].expand(batch, -1), padded("positions", 0)], dim=1)
+    positions = torch.cat([order[:prefix].expand(batch, -1), padded(samples, "positions", 0, device)], dim=1)
     starts = torch.arange(batch, device=device)[:, None] * (prefix + length)
     image_rows = (starts + torch.arange(1, prefix, device=device)).flatten()
-    states = model.language_model(embeds, image_rows, positions, mask)
-    return states[:, prefix:], padded("targets", IGNORED)
+    language = model.language_model
+    reading = Reading.of(language.config, batch, positions, image_rows, mask)
+    states = embeds.flatten(0, 1)
+    middle = states
+    for index, layer in enumerate(language.layers):
+        states = layer(states, reading)
+        if index == len(language.layers) // 2 - 1:
+            middle = states
+    middle, final = (rows.unflatten(0, (batch, -1)) for rows in (middle, language.norm(states)))
+    return middle[:, 1:prefix], final[:, 1:prefix], final[:, prefix:], padded(samples, "targets", IGNORED, device)
 
 
-def _point(
-    model: GeoPixel, hidden: Tensor, pyramids: tuple[Tensor, ...], index: int, sample: Sample, masks_per_image: int
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Four masks, their predicted IoU and the truth, of at most `masks_per_image` of a sample's `[SEG]`."""
-    if not len(sample.seg_at):
+def _masks(
+    model: GeoPixel, pointing: list[Tensor], pyramids: tuple[Tensor, ...], samples: list[Sample]
+) -> MaskLosses | None:
+    """Losses of the chosen masks of all samples together; None when there are none."""
+    parts = []
+    for index, (states, sample) in enumerate(zip(pointing, samples, strict=True)):
+        if len(sample.chosen):
+            pyramid = [level[index : index + 1] for level in pyramids]
+            masks4, iou4, _ = model.pixel_decoder.all_masks(states[sample.chosen.to(states.device)], *pyramid)
+            parts.append((masks4, iou4, sample.masks.to(states.device)))
+    if not parts:
         return None
-    chosen = torch.randperm(len(sample.seg_at))[:masks_per_image]
-    pyramid = [level[index : index + 1] for level in pyramids]
-    masks4, iou4, _ = model.pixel_decoder.all_masks(hidden[sample.seg_at[chosen].to(hidden.device)], *pyramid)
-    return masks4, iou4, sample.masks[chosen].to(hidden.device)
+    masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return mask_losses(masks4, iou4, truth)

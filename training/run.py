@@ -1,0 +1,127 @@
+"""One process of a training run: its share of every step, and the run's state on disk."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from geopixel_edge.errors import CheckpointError
+
+from .batches import Sample, Samples
+from .heads import TeachingHeads
+from .model import GeoPixel
+from .step import losses_of
+from .store import SceneStore
+from .train import Plan, prepare_run
+
+WARM_STEPS = 200
+GPU_WORKERS = 14
+LAST_TEACHING = 0.2  # what the encoders' heads still count for when the rate begins to fall
+
+
+class Run:
+    """Model, heads, optimiser and step of a run directory, restored when it holds a state."""
+
+    def __init__(self, directory: Path, plan: Plan, device: str, rank: int = 0) -> None:
+        self.directory, self.plan, self.device, self.rank = directory, plan, device, rank
+        self.raw, sizes, self.tokenizer = prepare_run(directory, directory / "config.json")
+        torch.manual_seed(0)
+        self.model, self.heads = GeoPixel(sizes).to(device), TeachingHeads(sizes).to(device)
+        # Of the two forms of the same attention, the plain one is several times as fast on these short sequences.
+        self.model.vision_encoder.clip.config._attn_implementation = "eager"
+        self.parameters = [*self.model.parameters(), *self.heads.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
+        )
+        self.step = 0
+        self.state_path = directory / "state.pt"
+        if self.state_path.is_file():
+            self._restore()
+
+    def _restore(self) -> None:
+        try:
+            state = torch.load(self.state_path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.heads.load_state_dict(state["heads"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{self.state_path} cannot be resumed ({error}); remove it to start anew") from None
+
+    def save(self) -> None:
+        """Write the state aside, then rename; and the model as a checkpoint to export."""
+        state = {"model": self.model.state_dict(), "heads": self.heads.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "step": self.step}  # fmt: skip
+        partial = self.state_path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.rename(self.state_path)
+        self.model.save(self.directory / "checkpoint", self.raw, self.directory / "tokenizer")
+
+    def train(self, store: SceneStore, save_every_s: float) -> None:
+        """Run the remaining steps; `curve.jsonl` gets a line each."""
+        plan = self.plan
+        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, plan.questions, plan.masks,
+                          self.step * plan.batch + self.rank, plan.processes)  # fmt: skip
+        workers = 0 if self.device == "cpu" else GPU_WORKERS
+        loader = iter(DataLoader(samples, batch_size=None, num_workers=workers))
+        saved_s = time.monotonic()
+        first = self.rank == 0
+        with (
+            (self.directory / "curve.jsonl").open("a") as curve,
+            tqdm(total=plan.steps, initial=self.step, disable=None if first else True, unit="step") as bar,
+        ):
+            while self.step < plan.steps:
+                line = self.one(list(islice(loader, plan.batch // plan.processes)))
+                if not first:
+                    continue
+                curve.write(json.dumps(line) + "\n")
+                curve.flush()
+                bar.update()
+                if time.monotonic() - saved_s > save_every_s:
+                    self.save()
+                    saved_s = time.monotonic()
+        if first:
+            self.save()
+
+    def one(self, samples: list[Sample]) -> dict[str, float]:
+        """One step over this process's samples; returns a line of the curve."""
+        plan, start = self.plan, time.perf_counter()
+        left = min(1.0, (plan.steps - self.step) / max(1.0, plan.decay * plan.steps))
+        rate = plan.learning_rate * min(1.0, (self.step + 1) / WARM_STEPS) * left
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        gone = min(1.0, self.step / max(1.0, (1 - plan.decay) * plan.steps))
+        teach = 1 - (1 - LAST_TEACHING) * gone
+        seeing_only = self.step < plan.seeing_steps
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+            losses = losses_of(self.model, self.heads, samples, self.tokenizer.tokens.bos, teach, seeing_only)
+        losses.total.backward()
+        values = self._averaged(torch.stack([value.detach().float() for value in vars(losses).values()]))
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        named = {name: round(value, 5) for name, value in zip(vars(losses), values.tolist(), strict=True)}
+        cost = {"norm": round(float(norm), 4), "rate": round(rate, 7), "s": round(time.perf_counter() - start, 3)}
+        return {"step": self.step, **named, **cost}
+
+    def _averaged(self, values: Tensor) -> Tensor:
+        """Make gradients, and `values`, the mean over all processes."""
+        if self.plan.processes == 1:
+            return values
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        flat = torch.cat([values, *(gradient.flatten() for gradient in gradients)])
+        distributed.all_reduce(flat)
+        flat /= self.plan.processes
+        parts = flat.split([len(values), *(gradient.numel() for gradient in gradients)])
+        for gradient, part in zip(gradients, parts[1:], strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return parts[0]

@@ -1,0 +1,108 @@
+"""Scenes kept on disk, and turned: drawing a scene takes longer than learning from it once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from geopixel_edge.errors import DatasetError
+
+from .scenes import GENERATOR_VERSION, Instance, Scene, make_scene
+
+TURNS = 8  # of a square: bit 0 transposes, bit 1 mirrors left to right, bit 2 top to bottom, in this order
+_PLAIN = ("number", "class_name", "colour", "kind", "bbox", "centre", "area_px", "full_area_px")
+
+
+def turned(scene: Scene, turn: int) -> Scene:
+    """The scene in one of its TURNS orientations, 0 being its own; shadows turn with it, as the sun may stand anywhere."""
+    image, owners, instances = scene.image, scene.owners, scene.instances
+    side = scene.side_px
+    if turn & 1:
+        image, owners = image.swapaxes(0, 1), owners.T
+        instances = tuple(
+            replace(one, bbox=(one.bbox[1], one.bbox[0], one.bbox[3], one.bbox[2]), centre=one.centre[::-1], crop=one.crop.T)
+            for one in instances
+        )
+    for bit, axis in ((2, 1), (4, 0)):
+        if turn & bit:
+            image, owners = np.flip(image, axis), np.flip(owners, axis)
+            instances = tuple(_mirrored(one, axis, side) for one in instances)
+    return Scene(scene.seed, scene.kind, scene.gsd, np.ascontiguousarray(image), np.ascontiguousarray(owners), instances)
+
+
+def _mirrored(one: Instance, axis: int, side: int) -> Instance:
+    """An instance after the picture was mirrored along a NumPy axis."""
+    bbox, centre, place = list(one.bbox), list(one.centre), 1 - axis
+    bbox[place] = side - one.bbox[place] - one.bbox[place + 2]
+    centre[place] = side - one.centre[place]
+    crop = np.flip(one.crop, axis)
+    return replace(one, bbox=(bbox[0], bbox[1], bbox[2], bbox[3]), centre=(centre[0], centre[1]), crop=crop)
+
+
+class SceneStore:
+    """A folder of scenes of one size, a file each, named by seed; a file that is there is never drawn again."""
+
+    def __init__(self, folder: Path, side_px: int) -> None:
+        self.folder = folder / f"scenes-v{GENERATOR_VERSION}-{side_px}px"
+        self.side_px = side_px
+
+    def path(self, seed: int) -> Path:
+        """Where the scene of this seed is or will be."""
+        return self.folder / f"{seed:07d}.npz"
+
+    def fill(self, seeds: Iterable[int], workers: int) -> None:
+        """Draw what is missing; DatasetError when the place cannot be written."""
+        missing = [seed for seed in seeds if not self.path(seed).is_file()]
+        if not missing:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with ProcessPoolExecutor(workers) as pool:
+                drawn = pool.map(self._draw, missing, chunksize=8)
+                for _ in tqdm(drawn, total=len(missing), unit="scene", disable=None, file=sys.stderr):
+                    pass
+        except OSError as error:
+            raise DatasetError(f"{self.folder} cannot be written ({error.strerror}); choose a place with room") from None
+
+    def _draw(self, seed: int) -> None:
+        scene = make_scene(seed, self.side_px)
+        table = [{name: getattr(one, name) for name in _PLAIN} for one in scene.instances]
+        facts = {"seed": seed, "kind": scene.kind, "gsd": scene.gsd, "instances": table}
+        aside = self.path(seed).with_suffix(f".{os.getpid()}.tmp")
+        with aside.open("wb") as stream:
+            np.savez(
+                stream, image=scene.image, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                owners=np.frombuffer(zlib.compress(scene.owners.astype(np.uint16).tobytes(), 1), np.uint8),
+            )  # fmt: skip
+        aside.replace(self.path(seed))
+
+    def load(self, seed: int) -> Scene:
+        """The scene of this seed; DatasetError when its file is not there or damaged."""
+        side = self.side_px
+        try:
+            with np.load(self.path(seed)) as kept:
+                image, facts = kept["image"], json.loads(kept["facts"].tobytes())
+                owners = np.frombuffer(zlib.decompress(kept["owners"].tobytes()), np.uint16).reshape(side, side)
+            owners = owners.astype(np.int32)
+            instances = tuple(_instance(owners, fact) for fact in facts["instances"])
+            return Scene(facts["seed"], facts["kind"], facts["gsd"], image, owners, instances)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise DatasetError(f"{self.path(seed)} is no stored scene ({error}); remove it, it is drawn again") from None
+
+
+def _instance(owners: np.ndarray, fact: dict) -> Instance:  # type: ignore[type-arg]
+    """An instance from its table row; its mask is what it owns of its box."""
+    x, y, width, height = fact["bbox"]
+    crop = owners[y : y + height, x : x + width] == fact["number"]
+    plain = {**fact, "bbox": tuple(fact["bbox"]), "centre": tuple(fact["centre"])}
+    return Instance(**plain, side_px=owners.shape[0], crop=crop)
