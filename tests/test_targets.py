@@ -60,6 +60,17 @@ def test_pointers_spread_each_mask_over_the_tokens_it_covers(targets: Targets) -
         np.testing.assert_allclose(pointer.numpy(), counts / counts.sum(), rtol=1e-6)
 
 
+def test_names_are_what_each_mask_shows_by_area(targets: Targets) -> None:
+    assert targets.names.shape == (len(GROUPS), len(LABELS))
+    for shares, numbers in zip(targets.names, GROUPS, strict=True):
+        members = [one for one in SCENE.instances if one.number in numbers]
+        total = sum(one.area_px for one in members)
+        for index in np.flatnonzero(shares.numpy()).tolist():
+            own = sum(one.area_px for one in members if (one.class_name, one.colour) == LABELS[index])
+            assert float(shares[index]) == pytest.approx(own / total, abs=1e-6)
+        assert float(shares.sum()) == pytest.approx(1.0)
+
+
 def test_a_scene_of_ground_alone_has_no_things() -> None:
     empty = type(SCENE)(0, "desert", 0.3, SCENE.image, np.zeros_like(SCENE.owners), ())
     found = targets_of(empty, [], MASK_SIDE, TOKEN_SIDE)

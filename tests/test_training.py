@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from export import keys
 from export.config import read_config
 from geopixel_edge.errors import CheckpointError, OptionError
 from training import train as training
@@ -129,6 +130,7 @@ def test_mask_losses_teach_mask_0_and_the_best_of_the_others() -> None:
     perfect = mask_losses(torch.stack([right, wrong, right, wrong], 1), torch.tensor([[1.0, 0, 1, 0]]), truth)
     assert perfect.bce < 1e-6
     assert perfect.dice < 0.1
+    assert perfect.near < 1e-6
     assert perfect.iou < 1e-6
     masks = torch.stack([wrong, right, wrong, wrong], 1).requires_grad_()
     mask_losses(masks, torch.zeros(1, 4), truth).total.backward()
@@ -172,7 +174,8 @@ def test_first_only_the_encoders_learn_then_every_block(run: Run, store: SceneSt
         return {name: value.clone() for name, value in run.model.state_dict().items()}
 
     def changed(before: dict[str, torch.Tensor]) -> set[str]:
-        return {name.partition(".")[0] for name, value in run.model.state_dict().items() if not value.equal(before[name])}
+        now = run.model.state_dict()
+        return {name.partition(".")[0] for name, value in now.items() if not value.equal(before[name])}
 
     samples, before = iter(samples_of(run, store)), state()
     line = run.one(list(itertools.islice(samples, 2)))
@@ -181,8 +184,9 @@ def test_first_only_the_encoders_learn_then_every_block(run: Run, store: SceneSt
     assert line["tokens"] > 0
     before = state()
     line = run.one(list(itertools.islice(samples, 2)))
-    assert changed(before) == {"vision_encoder", "grounding_encoder", "language_model", "pixel_decoder", "token_embeddings"}
-    assert min(line[name] for name in ("answer", "decision", "bce", "dice", "places", "pointers")) > 0
+    assert changed(before) == {*keys.CLASSES, "token_embeddings"}
+    masks, heads = ("bce", "dice", "near", "selection"), ("places", "pointers", "looks", "names")
+    assert min(line[name] for name in ("answer", "decision", *masks, *heads)) > 0
 
 
 def test_the_rate_warms_up_stays_and_falls_to_nearly_nothing(run: Run, store: SceneStore) -> None:
@@ -210,7 +214,9 @@ def test_a_sample_is_the_same_whenever_it_is_made(run: Run, store: SceneStore) -
     assert not rounds[0] & rounds[1]  # other orientations
 
 
-def test_two_processes_learn_from_both_halves(directory: Path, prepared: Path, store: SceneStore, tmp_path: Path) -> None:
+def test_two_processes_learn_from_both_halves(
+    directory: Path, prepared: Path, store: SceneStore, tmp_path: Path
+) -> None:
     plan = replace(PLAN, steps=2, processes=2)
     train(directory, plan, "cpu", store=store.folder.parent, save_every_s=1e9)
     lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
@@ -249,8 +255,8 @@ def test_pointing_at_the_target_costs_nothing_and_elsewhere_much(run: Run, store
     seg[0, 0] = 1.0
     at = torch.zeros(1, side * side)
     at[0, 0] = 1
-    there = heads.pointer_loss([seg], states, [replace(sample.taught, pointers=at)])
-    elsewhere = heads.pointer_loss([seg], states, [replace(sample.taught, pointers=at.roll(1, 1))])
+    there = heads.pointer_loss([seg], states, [at])
+    elsewhere = heads.pointer_loss([seg], states, [at.roll(1, 1)])
     assert float(there) < 1e-3
     assert float(elsewhere) > 10
 

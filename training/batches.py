@@ -32,9 +32,11 @@ class Sample:
     """One scene. Text tensors are of the packed questions: each sees the image and itself.
 
     `token_ids`, `targets` (what each position must predict, IGNORED where nothing), `positions` counted from BOS,
-    `segment` (which question a token belongs to), `begins` (whether a position predicts an answer's first token):
-    all (L,). `seg_at` (n,): packed positions of `[SEG]` inputs; `chosen` (k,): those of them whose `masks`
-    (k, M, M) float32, the covered part of each cell, are taught; `taught`: what the heads must tell.
+    `segment` (which question a token belongs to): all (L,). `begins` (q,): the position that predicts each answer's
+    first token; `looks_for` (q, tokens + 1): how what is asked about spreads over the image's tile tokens, or 1 in the
+    last column where nothing fits, or NaN for descriptions. `seg_at` (n,): positions of `[SEG]` inputs; `chosen` (k,):
+    those of them whose `masks` (k, M, M) float32, the covered part of each cell, are taught; `taught`: what the heads
+    must tell.
     """
 
     views: Tensor
@@ -45,6 +47,7 @@ class Sample:
     positions: Tensor
     segment: Tensor
     begins: Tensor
+    looks_for: Tensor
     seg_at: Tensor
     chosen: Tensor
     masks: Tensor
@@ -70,10 +73,8 @@ def pack(examples: Sequence[Example], tokenizer: Tokenizer, first_position: int)
         segment += [index] * len(inputs)
     columns = {"token_ids": ids, "targets": targets, "positions": positions, "segment": segment}
     tensors = {name: torch.tensor(values, dtype=torch.int64) for name, values in columns.items()}
-    first = torch.zeros(len(ids), dtype=torch.bool)
-    first[begins] = True
     seg_at = torch.nonzero(tensors["token_ids"] == tokenizer.tokens.seg)[:, 0]
-    return {**tensors, "begins": first, "seg_at": seg_at}
+    return {**tensors, "begins": torch.tensor(begins, dtype=torch.int64), "seg_at": seg_at}
 
 
 def coverage(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
@@ -103,11 +104,22 @@ def prepare(
         members = np.zeros(int(scene.owners.max(initial=0)) + 1, np.bool_)
         members[list(groups[index])] = True
         truths[place] = coverage(members[scene.owners], side)
+    taught = targets_of(scene, groups, side, grid.rows * config.tokens_per_side)
     return Sample(
         views=torch.from_numpy(views), grid=(grid.rows, grid.cols), pixels=torch.from_numpy(pixels),
         chosen=torch.from_numpy(chosen), masks=torch.from_numpy(truths),
-        taught=targets_of(scene, groups, side, grid.rows * config.tokens_per_side), **packed,
+        taught=taught, looks_for=_looks_for(examples, taught), **packed,
     )  # fmt: skip
+
+
+def _looks_for(examples: Sequence[Example], taught: Targets) -> Tensor:
+    rows = torch.full((len(examples), taught.pointers.shape[1] + 1), float("nan"))
+    pointers = iter(taught.pointers)
+    for row, example in zip(rows, examples, strict=True):
+        own = [next(pointers) for _ in example.targets]
+        if example.task == "referring":
+            row[:-1], row[-1] = own[0] if own else 0.0, float(example.absent)
+    return rows
 
 
 class Samples(IterableDataset[Sample]):

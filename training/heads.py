@@ -7,12 +7,15 @@ are and what thing they belong to; and each `[SEG]` must point at the tokens tha
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.config import ModelConfig
 
+from .losses import coarse_loss
 from .targets import LABELS, PLACE_WIDTH, Targets, place_code
 
 POINTER_WIDTH = 64
@@ -29,6 +32,11 @@ class TeachingHeads(nn.Module):
         self.places = nn.Linear(config.hidden, 2 * PLACE_WIDTH + 1)
         self.query = nn.Linear(config.hidden, POINTER_WIDTH)
         self.key = nn.Linear(config.hidden, POINTER_WIDTH)
+        self.asking = nn.Linear(config.hidden, POINTER_WIDTH)
+        self.nothing = nn.Parameter(torch.zeros(POINTER_WIDTH))
+        self.names = nn.Linear(config.hidden, len(LABELS))
+        depth = int(config.sam2["mask_decoder"]["transformer_depth"])
+        self.coarse = nn.ModuleList(nn.Linear(width, 1) for _ in range(depth))
 
     def token_loss(self, tokens: Tensor, targets: list[Targets]) -> Tensor:
         """Tile tokens (B, side, side, hidden): the labels of their four patches, as far as each covers them."""
@@ -66,16 +74,43 @@ class TeachingHeads(nn.Module):
             loss = loss + 0.2 * F.smooth_l1_loss(told[..., -1][known], sizes[known])
         return loss
 
-    def pointer_loss(self, pointing: list[Tensor], states: Tensor, targets: list[Targets]) -> Tensor:
-        """Final states of each scene's `[SEG]` (n, hidden) and of tile tokens (B, side, side, hidden)."""
+    def pointer_loss(self, pointing: list[Tensor], states: Tensor, wanted: list[Tensor]) -> Tensor:
+        """Final states of each scene's `[SEG]` (n, hidden), of tile tokens (B, side, side, hidden); where to point."""
         parts = []
-        for seg, image, one in zip(pointing, states.flatten(1, 2), targets, strict=True):
-            if len(seg):
-                scores = self.query(seg).float() @ self.key(image).float().T * POINTER_WIDTH**-0.5
-                wanted = one.pointers.to(scores.device)
-                floor = -(wanted * wanted.clamp(min=1e-9).log()).sum(-1)
-                parts.append(-(wanted * scores.log_softmax(-1)).sum(-1) - floor)
-        return torch.cat(parts).mean() if parts else states.sum() * 0
+        for seg, image, one in zip(pointing, states.flatten(1, 2), wanted, strict=True):
+            parts.append(_divergence(self.query(seg), self.key(image), one.to(seg.device)))
+        together = torch.cat(parts)
+        return together.mean() if len(together) else states.sum() * 0
+
+    def look_loss(self, asking: list[Tensor], states: Tensor, wanted: list[Tensor]) -> Tensor:
+        """The same for the states that decide how an answer begins, which may also look at nothing (last column)."""
+        parts = []
+        for start, image, one in zip(asking, states.flatten(1, 2), wanted, strict=True):
+            known = ~one[:, -1].isnan()
+            keys = torch.cat([self.key(image), self.nothing[None].to(image.dtype)])
+            parts.append(_divergence(self.asking(start)[known.to(start.device)], keys, one[known].to(start.device)))
+        together = torch.cat(parts)
+        return together.mean() if len(together) else states.sum() * 0
+
+    def name_loss(self, pointing: list[Tensor], wanted: list[Tensor]) -> Tensor:
+        """Final states of each scene's `[SEG]` (n, hidden): the labels of what it shows (n, LABELS), by area."""
+        told = self.names(torch.cat(pointing)).float().log_softmax(-1)
+        shares = torch.cat(wanted).to(told.device)
+        return -(shares * told).sum(-1).mean() if len(shares) else told.sum() * 0
+
+    def selection_loss(self, images: list[Tensor], truth: Tensor) -> Tensor:
+        """The pixel decoder's image after each of its blocks (n, s * s, width): what belongs to the mask (n, M, M)."""
+        side = math.isqrt(images[0].shape[1])
+        told = [head(image)[..., 0].float().unflatten(1, (side, side))
+                for head, image in zip(self.coarse, images, strict=True)]  # fmt: skip
+        return torch.stack([coarse_loss(logits, truth) for logits in told]).sum()
+
+
+def _divergence(queries: Tensor, keys: Tensor, wanted: Tensor) -> Tensor:
+    """Kullback-Leibler divergence (n,) of where queries (n, w) look among keys (k, w) from `wanted` (n, k)."""
+    scores = queries.float() @ keys.float().T * POINTER_WIDTH**-0.5
+    entropy = -(wanted * wanted.clamp(min=1e-9).log()).sum(-1)
+    return -(wanted * scores.log_softmax(-1)).sum(-1) - entropy
 
 
 def tile_grid(tokens: Tensor, rows: int, cols: int) -> Tensor:

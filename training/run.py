@@ -24,7 +24,7 @@ from .train import Plan, prepare_run
 
 WARM_STEPS = 200
 GPU_WORKERS = 14
-LAST_TEACHING = 0.2  # what the encoders' heads still count for when the rate begins to fall
+LAST_TEACHING = 0.5  # what the encoders' heads still count for when the rate begins to fall
 
 
 class Run:
@@ -41,7 +41,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
         )
-        self.step = 0
+        self.step, self.stopping = 0, False
         self.state_path = directory / "state.pt"
         if self.state_path.is_file():
             self._restore()
@@ -65,20 +65,26 @@ class Run:
         partial.rename(self.state_path)
         self.model.save(self.directory / "checkpoint", self.raw, self.directory / "tokenizer")
 
+    def stop(self, *_: object) -> None:
+        """End after the step that is being made; fit for a signal handler."""
+        self.stopping = True
+
     def train(self, store: SceneStore, save_every_s: float) -> None:
-        """Run the remaining steps; `curve.jsonl` gets a line each."""
+        """Run the remaining steps, or until `stop`; `curve.jsonl` gets a line each."""
         plan = self.plan
-        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, plan.questions, plan.masks,
-                          self.step * plan.batch + self.rank, plan.processes)  # fmt: skip
+        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, plan.questions,
+                          plan.masks, self.step * plan.batch + self.rank, plan.processes)  # fmt: skip
         workers = 0 if self.device == "cpu" else GPU_WORKERS
         loader = iter(DataLoader(samples, batch_size=None, num_workers=workers))
         saved_s = time.monotonic()
         first = self.rank == 0
+        if first:
+            self._cut_curve()
         with (
             (self.directory / "curve.jsonl").open("a") as curve,
             tqdm(total=plan.steps, initial=self.step, disable=None if first else True, unit="step") as bar,
         ):
-            while self.step < plan.steps:
+            while self.step < plan.steps and not self.stopping:
                 line = self.one(list(islice(loader, plan.batch // plan.processes)))
                 if not first:
                     continue
@@ -90,6 +96,12 @@ class Run:
                     saved_s = time.monotonic()
         if first:
             self.save()
+
+    def _cut_curve(self) -> None:
+        """Forget lines of steps that were made after the last save, and are made again now."""
+        path = self.directory / "curve.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        path.write_text("".join(lines[: self.step]))
 
     def one(self, samples: list[Sample]) -> dict[str, float]:
         """One step over this process's samples; returns a line of the curve."""
@@ -104,12 +116,17 @@ class Run:
         with torch.autocast(self.device.split(":")[0], torch.bfloat16):
             losses = losses_of(self.model, self.heads, samples, self.tokenizer.tokens.bos, teach, seeing_only)
         losses.total.backward()
-        values = self._averaged(torch.stack([value.detach().float() for value in vars(losses).values()]))
+        # One process that stops stops all, after the same step.
+        stopping = losses.total.new_tensor(float(self.stopping)).float()
+        *values, stopping = self._averaged(
+            torch.stack([*(value.detach().float() for value in vars(losses).values()), stopping])
+        )
+        self.stopping = bool(stopping > 0)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        named = {name: round(value, 5) for name, value in zip(vars(losses), values.tolist(), strict=True)}
+        named = {name: round(value, 5) for name, value in zip(vars(losses), map(float, values), strict=True)}
         cost = {"norm": round(float(norm), 4), "rate": round(rate, 7), "s": round(time.perf_counter() - start, 3)}
         return {"step": self.step, **named, **cost}
 

@@ -16,8 +16,10 @@ from .heads import TeachingHeads, stitched_grid, tile_grid
 from .losses import IGNORED, MaskLosses, answer_loss, mask_losses
 from .model import GeoPixel
 
-# An answer's first token says whether the thing is there; its mean over a dozen copied words would hide that.
-DECISION_WEIGHT = 0.3
+# Beside GeoPixel's own terms: an answer's first token says whether the thing is there, which a mean over a dozen copied
+# words would hide, so it counts once more.
+MASKS_WEIGHT, HEADS_WEIGHT, PLACES_WEIGHT = 2.0, 0.3, 1.5
+TOKENS_WEIGHT = 4.0  # CLIP learns more slowly than Hiera, whose windows see small things at once
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class Losses:
     decision: Tensor
     bce: Tensor
     dice: Tensor
+    near: Tensor
     iou: Tensor
     tokens: Tensor
     pyramid: Tensor
     places: Tensor
     pointers: Tensor
+    looks: Tensor
+    names: Tensor
+    selection: Tensor
     total: Tensor
 
 
@@ -49,27 +55,36 @@ def losses_of(
     token_loss = heads.token_loss(tile_grid(tokens[:, 1:], rows, cols), taught)
     pyramids = model.grounding_encoder(torch.cat([sample.pixels for sample in samples]).to(device))
     pyramid_loss = heads.pyramid_loss(pyramids, taught)
-    seen = teach * (token_loss + pyramid_loss)
+    seen = teach * (TOKENS_WEIGHT * token_loss + pyramid_loss)
     zero = seen.detach() * 0
     if seeing_only:
-        return Losses(zero, zero, zero, zero, zero, token_loss, pyramid_loss, zero, zero, seen)
+        masks, others = (zero,) * 4, (zero,) * 5
+        return Losses(zero, zero, *masks, token_loss, pyramid_loss, *others, seen)
     images = torch.stack([stitch(one, separators, rows, cols) for one in tokens])
     middle, image_states, hidden, targets = _read(model, images, samples, bos)
     answered = targets != IGNORED
-    logits = model.language_model.output(hidden[answered])
-    answer = answer_loss(logits, targets[answered])
-    begins = padded(samples, "begins", False, device)[answered]
-    decision = answer_loss(logits[begins], targets[answered][begins])
+    answer = answer_loss(model.language_model.output(hidden[answered]), targets[answered])
+    starts = [sample.begins.to(device) for sample in samples]
+    asking = [states[at] for states, at in zip(hidden, starts, strict=True)]
+    first = torch.cat([one[at] for one, at in zip(targets, starts, strict=True)])
+    decision = answer_loss(model.language_model.output(torch.cat(asking)), first)
     side = tokens.shape[2]
     places = heads.place_loss(stitched_grid(middle, side, rows, cols), taught)
     pointing = [states[sample.seg_at.to(device)] for states, sample in zip(hidden, samples, strict=True)]
-    pointers = heads.pointer_loss(pointing, stitched_grid(image_states, side, rows, cols), taught)
-    masks = _masks(model, pointing, pyramids, samples) or MaskLosses(zero, zero, zero)
-    total = answer + DECISION_WEIGHT * decision + masks.total + 0.3 * places + 0.3 * pointers + seen
-    return Losses(answer, decision, masks.bce, masks.dice, masks.iou, token_loss, pyramid_loss, places, pointers, total)
+    seen_by_model = stitched_grid(image_states, side, rows, cols)
+    pointers = heads.pointer_loss(pointing, seen_by_model, [one.pointers for one in taught])
+    looks = heads.look_loss(asking, seen_by_model, [sample.looks_for for sample in samples])
+    names = heads.name_loss(pointing, [one.names for one in taught])
+    masks, selection = _masks(model, heads, pointing, pyramids, samples) or (MaskLosses(zero, zero, zero, zero), zero)
+    taught_by_heads = PLACES_WEIGHT * places + HEADS_WEIGHT * (pointers + looks + names) + selection + seen
+    total = answer + decision + MASKS_WEIGHT * masks.total + taught_by_heads
+    return Losses(
+        answer, decision, masks.bce, masks.dice, masks.near, masks.iou, token_loss, pyramid_loss, places, pointers,
+        looks, names, selection, total,
+    )  # fmt: skip
 
 
-def padded(samples: list[Sample], name: str, value: int | bool, device: torch.device) -> Tensor:
+def padded(samples: list[Sample], name: str, value: int, device: torch.device) -> Tensor:
     """A text column of all samples, (B, L), filled up with `value`."""
     length = max(len(sample.token_ids) for sample in samples)
     columns = [F.pad(getattr(s, name), (0, length - len(s.token_ids)), value=value) for s in samples]
@@ -107,16 +122,21 @@ def _read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> t
 
 
 def _masks(
-    model: GeoPixel, pointing: list[Tensor], pyramids: tuple[Tensor, ...], samples: list[Sample]
-) -> MaskLosses | None:
-    """Losses of the chosen masks of all samples together; None when there are none."""
-    parts = []
+    model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], pyramids: tuple[Tensor, ...], samples: list[Sample]
+) -> tuple[MaskLosses, Tensor] | None:
+    """Losses of the chosen masks of all samples together, and of the selection on the way; None without masks."""
+    decoder, parts = model.pixel_decoder, []
+    steps: list[list[Tensor]] = [[] for _ in decoder.transformer.layers]
+    hooks = [block.register_forward_hook(lambda _block, _inputs, outputs, kept=kept: kept.append(outputs[1]))
+             for block, kept in zip(decoder.transformer.layers, steps, strict=True)]  # fmt: skip
     for index, (states, sample) in enumerate(zip(pointing, samples, strict=True)):
         if len(sample.chosen):
             pyramid = [level[index : index + 1] for level in pyramids]
-            masks4, iou4, _ = model.pixel_decoder.all_masks(states[sample.chosen.to(states.device)], *pyramid)
+            masks4, iou4, _ = decoder.all_masks(states[sample.chosen.to(states.device)], *pyramid)
             parts.append((masks4, iou4, sample.masks.to(states.device)))
+    for hook in hooks:
+        hook.remove()
     if not parts:
         return None
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    return mask_losses(masks4, iou4, truth)
+    return mask_losses(masks4, iou4, truth), heads.selection_loss([torch.cat(kept) for kept in steps], truth)

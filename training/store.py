@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from geopixel_edge.errors import DatasetError
@@ -24,20 +26,23 @@ _PLAIN = ("number", "class_name", "colour", "kind", "bbox", "centre", "area_px",
 
 
 def turned(scene: Scene, turn: int) -> Scene:
-    """The scene in one of its TURNS orientations, 0 being its own; shadows turn with it, as the sun may stand anywhere."""
+    """The scene in one of its TURNS orientations, 0 being its own; shadows turn with it: the sun may stand anywhere."""
     image, owners, instances = scene.image, scene.owners, scene.instances
     side = scene.side_px
     if turn & 1:
         image, owners = image.swapaxes(0, 1), owners.T
-        instances = tuple(
-            replace(one, bbox=(one.bbox[1], one.bbox[0], one.bbox[3], one.bbox[2]), centre=one.centre[::-1], crop=one.crop.T)
-            for one in instances
-        )
+        instances = tuple(_transposed(one) for one in instances)
     for bit, axis in ((2, 1), (4, 0)):
         if turn & bit:
             image, owners = np.flip(image, axis), np.flip(owners, axis)
             instances = tuple(_mirrored(one, axis, side) for one in instances)
-    return Scene(scene.seed, scene.kind, scene.gsd, np.ascontiguousarray(image), np.ascontiguousarray(owners), instances)
+    image, owners = np.ascontiguousarray(image), np.ascontiguousarray(owners)
+    return Scene(scene.seed, scene.kind, scene.gsd, image, owners, instances)
+
+
+def _transposed(one: Instance) -> Instance:
+    x, y, width, height = one.bbox
+    return replace(one, bbox=(y, x, height, width), centre=one.centre[::-1], crop=one.crop.T)
 
 
 def _mirrored(one: Instance, axis: int, side: int) -> Instance:
@@ -72,7 +77,7 @@ class SceneStore:
                 for _ in tqdm(drawn, total=len(missing), unit="scene", disable=None, file=sys.stderr):
                     pass
         except OSError as error:
-            raise DatasetError(f"{self.folder} cannot be written ({error.strerror}); choose a place with room") from None
+            raise DatasetError(f"{self.folder} cannot be written ({error.strerror}); choose another place") from None
 
     def _draw(self, seed: int) -> None:
         scene = make_scene(seed, self.side_px)
@@ -92,15 +97,15 @@ class SceneStore:
         try:
             with np.load(self.path(seed)) as kept:
                 image, facts = kept["image"], json.loads(kept["facts"].tobytes())
-                owners = np.frombuffer(zlib.decompress(kept["owners"].tobytes()), np.uint16).reshape(side, side)
-            owners = owners.astype(np.int32)
+                packed = np.frombuffer(zlib.decompress(kept["owners"].tobytes()), np.uint16)
+            owners = packed.reshape(side, side).astype(np.int32)
             instances = tuple(_instance(owners, fact) for fact in facts["instances"])
             return Scene(facts["seed"], facts["kind"], facts["gsd"], image, owners, instances)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-            raise DatasetError(f"{self.path(seed)} is no stored scene ({error}); remove it, it is drawn again") from None
+            raise DatasetError(f"{self.path(seed)} is no stored scene ({error}); remove it, to draw it again") from None
 
 
-def _instance(owners: np.ndarray, fact: dict) -> Instance:  # type: ignore[type-arg]
+def _instance(owners: NDArray[np.int32], fact: dict[str, Any]) -> Instance:
     """An instance from its table row; its mask is what it owns of its box."""
     x, y, width, height = fact["bbox"]
     crop = owners[y : y + height, x : x + width] == fact["number"]

@@ -32,8 +32,8 @@ class Targets:
     `labels` (M, M) int64; `offsets` (2, M, M): from a place to the centre of the thing there (x, y), in OFFSET_PART,
     NaN on the ground; `shares` (2 side, 2 side, LABELS): how much of each patch a label covers; `centres`
     (side, side, PLACE_WIDTH): the coded centre of the thing that covers most of each token, NaN where there is none;
-    `sizes` (side, side): the logarithm of its part of the picture; `pointers` (n, side * side): how each `[SEG]`'s
-    pixels spread over tokens, each row of sum 1.
+    `sizes` (side, side): the logarithm of its part of the picture; `pointers` (n, side * side) and `names`
+    (n, LABELS): how each `[SEG]`'s pixels spread over tokens, and over labels, each row of sum 1.
     """
 
     labels: Tensor
@@ -42,6 +42,7 @@ class Targets:
     centres: Tensor
     sizes: Tensor
     pointers: Tensor
+    names: Tensor
 
 
 def place_code(points: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -74,7 +75,8 @@ def targets_of(scene: Scene, groups: Sequence[tuple[int, ...]], mask_side: int, 
         shares=_tensor(shares / shares.sum(1, keepdims=True), 2 * token_side),
         centres=_tensor(centres, token_side),
         sizes=torch.from_numpy(table[thing, 2].reshape(token_side, token_side).astype(np.float32)),
-        pointers=_pointers(counts, groups),
+        pointers=_spread(counts.T, groups),
+        names=_spread(_areas(names, scene), groups),
     )
 
 
@@ -94,10 +96,19 @@ def _log_size(one: Instance) -> float:
     return math.log(max(one.area_px, 1) / one.side_px**2)
 
 
-def _pointers(counts: NDArray[np.int64], groups: Sequence[tuple[int, ...]]) -> Tensor:
+def _areas(names: NDArray[np.int64], scene: Scene) -> NDArray[np.int64]:
+    """Pixels of every instance number under its label, (numbers, LABELS)."""
+    table = np.zeros((len(names), len(LABELS)), np.int64)
+    for one in scene.instances:
+        table[one.number, names[one.number]] = one.area_px
+    return table
+
+
+def _spread(counts: NDArray[np.int64], groups: Sequence[tuple[int, ...]]) -> Tensor:
+    """Counts (numbers, places) -> how each group's pixels spread over places, (groups, places) of sum 1."""
     if not groups:
-        return torch.zeros(0, len(counts))
-    spread = np.stack([counts[:, list(numbers)].sum(1) for numbers in groups]).astype(np.float32)
+        return torch.zeros(0, counts.shape[1])
+    spread = np.stack([counts[list(numbers)].sum(0) for numbers in groups]).astype(np.float32)
     return torch.from_numpy(spread / spread.sum(1, keepdims=True))
 
 

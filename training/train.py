@@ -1,6 +1,7 @@
 """`python -m training.train RUN_DIR`: train a small GeoPixel on generated scenes; an interrupted run goes on.
 
-On a CPU every process has one core and a share of each step's scenes, and gradients are averaged between them.
+On a CPU every process has one core and a share of each step's scenes, and gradients are averaged between them. Ctrl-C
+ends a run after its step and saves it; the same command goes on.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from export.config import ModelConfig, read_config
 from export.publish import special_tokens
@@ -94,7 +97,10 @@ def _worker(
         )
     if device == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // plan.processes))
-    Run(directory, plan, device, rank).train(SceneStore(store, plan.side_px), save_every_s)
+    run = Run(directory, plan, device, rank)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, run.stop)
+    run.train(SceneStore(store, plan.side_px), save_every_s)
     if plan.processes > 1:
         torch.distributed.destroy_process_group()
 
@@ -119,7 +125,23 @@ def train(run: Path, plan: Plan, device: str, config: Path = CONFIG, store: Path
         if plan.processes == 1:
             _worker(0, *arguments)
         else:
-            torch.multiprocessing.spawn(_worker, arguments, plan.processes)
+            _spawn(arguments, plan.processes)
+
+
+def _spawn(arguments: tuple[Any, ...], processes: int) -> None:
+    """Run the workers; an interruption is passed on to them, and they end together after a step."""
+    workers = spawn(_worker, arguments, processes, join=False)
+    assert workers is not None
+
+    def pass_on(number: int, frame: object) -> None:
+        for process in workers.processes:
+            if process.is_alive() and process.pid:
+                os.kill(process.pid, signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    while not workers.join():
+        pass
 
 
 def main(argv: list[str] | None = None) -> int:

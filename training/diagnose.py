@@ -1,0 +1,120 @@
+"""`python -m training.diagnose CHECKPOINT`: which block holds a model back, on tuning scenes, with the true text given.
+
+Every question is put with its true answer already written ("oracle text"). So the masks are judged whatever the text
+would have been, and the text token by token whatever the masks are: `decided` is how often the first word of an answer
+(is it there or not?) is the likeliest, `tokens` how often any is. mIoU is at the scene's own size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from export.publish import special_tokens
+from export.tokenizer import convert
+from export.vision_encoder import stitch
+from geopixel_edge.divider import check_integer
+from geopixel_edge.errors import GeoPixelError
+from geopixel_edge.terminal import table
+from geopixel_edge.tokenizer import Tokenizer
+
+from .batches import prepare
+from .model import GeoPixel
+from .questions import Example, conversation, referring
+from .scenes import Scene, make_scene
+from .step import _read
+
+# Neither trained on (training takes seeds from 0 up) nor evaluated on (from 1,000,000 up).
+TUNING_SEED = 900_000
+Scores = dict[str, list[float]]
+
+
+def judge(model: GeoPixel, tokenizer: Tokenizer, scene: Scene, examples: list[Example], hd_num: int,
+          groups: dict[str, Scores]) -> None:  # fmt: skip
+    """Add what the model makes of a scene's questions to the scores of each question's form and class."""
+    sample = prepare(scene, examples, model.config, tokenizer, hd_num)
+    rows, cols = sample.grid
+    tokens, separators = model.vision_encoder(sample.views)
+    pyramid = model.grounding_encoder(sample.pixels)
+    _, _, hidden, targets = _read(model, stitch(tokens, separators, rows, cols)[None], [sample], tokenizer.tokens.bos)
+    right = (model.language_model.output(hidden[0]).argmax(-1) == targets[0]).float()
+    logits, _ = model.pixel_decoder(hidden[0][sample.seg_at], *pyramid)
+    masks = iter(F.interpolate(logits[:, None], size=(scene.side_px,) * 2, mode="bilinear")[:, 0] > 0)
+    for index, example in enumerate(examples):
+        asked = (sample.segment == index) & (targets[0] != -100)
+        names = ["all", f"form {example.form}"]
+        if example.expression:
+            names.append(f"class {example.expression.class_name}")
+        found = [float(right[sample.begins[index]])], [float(right[asked].mean())]
+        ious = [_iou(next(masks).numpy(), truth) for truth in example.masks(scene)]
+        for name in names:
+            for key, values in zip(("decided", "tokens", "iou"), (*found, ious), strict=True):
+                groups[name][key] += values
+
+
+def _iou(found: np.ndarray, truth: np.ndarray) -> float:
+    return float((found & truth).sum() / max(1, (found | truth).sum()))
+
+
+def diagnose(
+    checkpoint: Path, scenes: int, hd_num: int, side_px: int = 640
+) -> dict[str, dict[str, float | int | None]]:
+    """Means by form of question and by class; CheckpointError when the checkpoint is not whole."""
+    model = GeoPixel.load(checkpoint).eval()
+    # Beside the checkpoint's own tokenizer, as the SDK reads it.
+    converted = checkpoint / "tokenizer.converted.json"
+    tokenizer = Tokenizer(converted, special_tokens(convert(checkpoint, converted)))
+    groups: dict[str, Scores] = defaultdict(lambda: {"decided": [], "tokens": [], "iou": []})
+    with torch.no_grad():
+        for seed in tqdm(range(TUNING_SEED, TUNING_SEED + scenes), disable=None, unit="scene", leave=False):
+            scene = make_scene(seed, side_px)
+            judge(model, tokenizer, scene, [conversation(scene), *referring(scene, 12)], hd_num, groups)
+    converted.unlink()
+    return {
+        name: {
+            "questions": len(scores["decided"]), "decided": _mean(scores["decided"]), "tokens": _mean(scores["tokens"]),
+            "miou": _mean(scores["iou"]), "p50": _mean([float(iou >= 0.5) for iou in scores["iou"]]),
+        }
+        for name, scores in sorted(groups.items())
+    }  # fmt: skip
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.diagnose", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("checkpoint", type=Path, help="RUN_DIR/checkpoint")
+    parser.add_argument("--scenes", type=int, default=40, help="default: 40")
+    parser.add_argument("--hd-num", type=int, default=9)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args(argv)
+    try:
+        check_integer("scenes", args.scenes, 1, 1_000_000 - TUNING_SEED)
+        found = diagnose(args.checkpoint, args.scenes, args.hd_num)
+    except GeoPixelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    figures = ("decided", "tokens", "miou", "p50")
+    rows = [(name, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}" for key in figures))
+            for name, one in found.items()]  # fmt: skip
+    print(table(("group", "questions", *figures), rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
