@@ -8,6 +8,7 @@ import re
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,12 +120,11 @@ def figures(done: Run, args: argparse.Namespace) -> dict[str, Any]:
         found["conversation"] = score_conversations([result for _, result in done.conversations])
     # The first scene warms everything up.
     found["latency_s"] = {"median": statistics.median(done.seconds[1:] or done.seconds)}
-    forms = sorted({example.form for example, _ in done.referring})
-    groups = {form: [result for example, result in done.referring if example.form == form] for form in forms}
     unseen = [result for example, result in done.referring if example.unseen]
     told_unseen = [result for example, result in done.conversations if example.unseen]
     found["details"] = {
-        "referring_by_form": {form: {"questions": len(one), **score_referring(one)} for form, one in groups.items()},
+        "referring_by_form": _by(done.referring, lambda example: example.form),
+        "referring_by_class": _by(done.referring, lambda one: one.expression.class_name if one.expression else ""),
         "referring_unseen": {"questions": len(unseen), **score_referring(unseen)},
         "conversation_unseen": {"scenes": len(told_unseen), **score_conversations(told_unseen)},
     }
@@ -136,21 +136,30 @@ def figures(done: Run, args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def _by(results: list[tuple[Example, Referring]], key: Callable[[Example], str]) -> dict[str, Any]:
+    """Scores of the questions that share a key."""
+    groups: dict[str, list[Referring]] = {}
+    for example, result in results:
+        groups.setdefault(key(example), []).append(result)
+    return {name: {"questions": len(one), **score_referring(one)} for name, one in sorted(groups.items())}
+
+
 def report(found: dict[str, Any]) -> str:
     """The figures as text."""
-    groups = ("referring", "conversation", "latency_s")
-    values = [(f"{group}.{name}", value) for group in groups for name, value in found.get(group, {}).items()]
+    parts = ("referring", "conversation", "latency_s")
+    values = [(f"{group}.{name}", value) for group in parts for name, value in found.get(group, {}).items()]
     rows = [(name, "-" if value is None else f"{value:.4f}") for name, value in values]
     lines = [
         ", ".join(f"{name} {value}" for name, value in found["settings"].items()),
         "",
         table(("figure", "value"), rows),
     ]
-    forms = found["details"]["referring_by_form"]
-    if forms:
-        shown = [(form, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}"
-                  for key in ("p50", "miou", "absent_refused"))) for form, one in forms.items()]  # fmt: skip
-        lines += ["", table(("form", "questions", "P@0.5", "mIoU", "refused"), shown)]
+    for name in ("form", "class"):
+        groups = found["details"][f"referring_by_{name}"]
+        shown = [(group, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}"
+                  for key in ("p50", "miou", "absent_refused"))) for group, one in groups.items()]  # fmt: skip
+        if shown:
+            lines += ["", table((name, "questions", "P@0.5", "mIoU", "refused"), shown)]
     return "\n".join(lines)
 
 

@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("engine_dir", type=Path, help="directory to create")
     parser.add_argument("--runtime", choices=["onnx"], default="onnx", help="what will run the blocks (default: onnx)")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default="fp32",
-                        help="fp32 and fp16: weights and arithmetic; int8: weights alone, at float32 arithmetic")  # fmt: skip
+                        help="of weights and arithmetic; int8: of weights alone, arithmetic is float32")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an engine directory that exists")
     parser.add_argument("--json", action="store_true", help="print the measured distances as JSON")
     parser.add_argument("--verbose", action="store_true", help="log each step")

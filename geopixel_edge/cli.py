@@ -16,10 +16,10 @@ from .errors import GeoPixelError
 
 _EPILOG = """\
 examples:
-  geopixel-edge ask scene.png "Describe this image with interleaved segmentation masks." --engine engine --out out
+  geopixel-edge ask scene.png "Describe this image with interleaved segmentation masks." --out out
   geopixel-edge ask before.png after.png "<ImageHere> or <ImageHere>: which shows more ships?" --engine engine
   geopixel-edge ask "What is a pier?" --engine engine
-  geopixel-edge segment scene.png "the red ship" --engine engine --json
+  geopixel-edge segment scene.png "the red ship" --json
   geopixel-edge verify engine
   geopixel-edge doctor
 
@@ -60,12 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("phrase", metavar="PHRASE", help='what to look for, as in "the red ship"')
     _add_generation(segment)
     info = command("info", _info, "show what an engine directory holds, without loading it")
-    info.add_argument("engine", type=Path, metavar="ENGINE")
+    _add_engine(info)
     verify = command("verify", _verify, "check an engine's hashes and compare every block with its golden values")
-    verify.add_argument("engine", type=Path, metavar="ENGINE")
+    _add_engine(verify)
     _add_machine(verify)
     command("doctor", _doctor, "show what this machine offers and what is missing")
     return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", type=Path, metavar="ENGINE", nargs="?", help="default: the bundled one")
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +78,8 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_generation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", type=Path, metavar="DIR", help="what `python -m export` wrote")
+    parser.add_argument("--engine", type=Path, metavar="DIR",
+                        help="what `python -m export` wrote (default: the bundled engine)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="save report.html, overlay.png, regions.geojson, ...")
     _add_machine(parser)
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
@@ -187,10 +192,11 @@ def _info(args: argparse.Namespace) -> int:
     import msgspec
 
     from .describe import describe
-    from .engine import read_manifest
+    from .engine import BUNDLED, read_manifest
 
-    manifest = read_manifest(args.engine)
-    print(json.dumps(msgspec.to_builtins(manifest)) if args.json else describe(args.engine, manifest))
+    root = args.engine or BUNDLED
+    manifest = read_manifest(root)
+    print(json.dumps(msgspec.to_builtins(manifest)) if args.json else describe(root, manifest))
     return 0
 
 
@@ -201,11 +207,12 @@ def _verify(args: argparse.Namespace) -> int:
     from .golden import verify
     from .pipeline import Pipeline
 
-    checks = verify(Pipeline(args.engine, device=args.device, threads=args.threads))
+    pipeline = Pipeline(args.engine, device=args.device, threads=args.threads)
+    checks = verify(pipeline)
     passed = all(check.passed for check in checks)
     if args.json:
         rows = [{**asdict(check), "passed": check.passed} for check in checks]
-        print(json.dumps({"engine_dir": str(args.engine), "passed": passed, "checks": rows}))
+        print(json.dumps({"engine_dir": str(pipeline.engine.root), "passed": passed, "checks": rows}))
     else:
         print(describe_checks(checks))
         print("every file and every block is as exported" if passed else "this engine does not give its golden values")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import NativeMissingError
+from .errors import EngineError, NativeMissingError
 from .native import SWITCH, load
 from .terminal import human_bytes, table
 
@@ -32,13 +32,14 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the interpreter, the packages, ONNX Runtime's devices, the C++ kernels, cores and memory."""
+    """Look at interpreter, packages, ONNX Runtime's devices, C++ kernels, bundled engine, cores and memory."""
     findings = [
         Finding("geopixel-edge", __version__),
         Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *(_package(name) for name in PACKAGES),
         *_onnxruntime(),
         _kernels(),
+        _bundled(),
         Finding("cpu cores", str(usable_cores())),
         _memory(),
     ]
@@ -78,6 +79,17 @@ def _kernels() -> Finding:
     if module.__name__.endswith("_native"):
         return Finding("C++ kernels", "loaded")
     return Finding("C++ kernels", "NumPy twins instead", True, f"slower; unset {SWITCH} for the C++ kernels")
+
+
+def _bundled() -> Finding:
+    from .engine import BUNDLED, Engine
+
+    try:
+        manifest = Engine(BUNDLED).manifest
+    except EngineError as error:
+        return Finding("bundled engine", "unusable", False, f"install the package again: {error}")
+    size = sum(spec.bytes for spec in manifest.files())
+    return Finding("bundled engine", f"{manifest.precision}, {human_bytes(size)}")
 
 
 def _memory() -> Finding:

@@ -30,12 +30,14 @@ from .manifest import (
 )
 
 __all__ = [
-    "BLOCKS", "CHECKSUM_NAME", "MANIFEST_NAME", "SCHEMA_VERSION",
+    "BLOCKS", "BUNDLED", "CHECKSUM_NAME", "MANIFEST_NAME", "SCHEMA_VERSION",
     "BlockSpec", "Embeddings", "Engine", "FileSpec", "Manifest", "Normalisation", "Preprocessing", "Provenance",
     "Sizes", "SpecialTokens", "TensorSpec",
     "describe_file", "read_manifest", "resolve", "sha256_of", "write_manifest",
 ]  # fmt: skip
 
+# The small engine that `training/` made and the package carries.
+BUNDLED = Path(__file__).parent / "bundled"
 MANIFEST_NAME = "manifest.json"
 CHECKSUM_NAME = "manifest.sha256"  # what `sha256sum manifest.json` prints
 

@@ -12,8 +12,8 @@ from PIL import Image
 from . import __version__, limits
 from .answer import Answer
 from .divider import check_integer
-from .engine import Engine
-from .errors import EngineMismatchError, EngineNotFoundError, ImageError, OptionError
+from .engine import BUNDLED, Engine
+from .errors import EngineMismatchError, ImageError, OptionError
 from .grounding_encoder import GroundingEncoder
 from .images import LoadedImage, load_image
 from .language_model import LanguageModel, TokenEmbeddings
@@ -29,23 +29,21 @@ ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
 class Pipeline:
     """A GeoPixel engine, verified and loaded.
 
-    `engine_dir`: what `python -m export` wrote. `device`: "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads
-    per block; None takes every core. Raises an EngineError when the directory cannot be trusted or used, and
-    RuntimeUnavailableError when the device or runtime is absent.
+    `engine_dir`: what `python -m export` wrote; None takes the small trained engine in the package. `device`: "auto",
+    "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. Raises an EngineError when the
+    directory cannot be trusted or used, and RuntimeUnavailableError when the device or runtime is absent.
     """
 
     def __init__(
         self, engine_dir: str | os.PathLike[str] | None = None, *, device: str = "auto", threads: int | None = None
     ) -> None:
-        if engine_dir is None:
-            raise EngineNotFoundError("this package bundles no engine; give the directory `python -m export` wrote")
         if not isinstance(device, str):
             raise OptionError(f"device={device!r} is not a string; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
         if threads is not None:
             threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
         self.native_threads = threads or 0
         self.device = device
-        self.engine = Engine(engine_dir)
+        self.engine = Engine(BUNDLED if engine_dir is None else engine_dir)
         manifest = self.engine.manifest
         self.tokenizer = Tokenizer(self.engine.path(manifest.tokenizer), manifest.tokens)
         if self.tokenizer.size > manifest.sizes.vocabulary:

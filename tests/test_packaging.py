@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 from geopixel_edge import Pipeline
+from geopixel_edge.engine import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 IMAGE = ROOT / "tests" / "data" / "tiny-geopixel" / "images" / "square.png"
 SOURCES = ("geopixel_edge", "csrc", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "setup.py")
 QUESTION = "Segment what you see."
-MAX_WHEEL_BYTES = 5_000_000
+# The package without the engine, and the engine in it.
+MAX_WHEEL_BYTES, MAX_BUNDLED_BYTES = 5_000_000, 20_000_000
 FORBIDDEN = ("torch", "transformers", "onnx", "sentencepiece", "export")
 LIGHT = f"""
 import sys, time
@@ -87,14 +89,18 @@ def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_is_small_and_holds_the_package_alone(wheel: Path) -> None:
-    assert wheel.stat().st_size < MAX_WHEEL_BYTES
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
+        bundled = sum(one.file_size for one in archive.infolist() if one.filename.startswith("geopixel_edge/bundled/"))
+    assert 0 < bundled < MAX_BUNDLED_BYTES
+    assert wheel.stat().st_size - bundled < MAX_WHEEL_BYTES
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"geopixel_edge"}
     inside = {name.removeprefix("geopixel_edge/") for name in names if name.startswith("geopixel_edge/")}
     expected = {path.relative_to(ROOT / "geopixel_edge").as_posix() for path in (ROOT / "geopixel_edge").rglob("*.py*")
                 if "__pycache__" not in path.parts}  # fmt: skip
+    engine = {path.relative_to(ROOT / "geopixel_edge").as_posix() for path in BUNDLED.rglob("*") if path.is_file()}
+    expected |= engine
     assert {name for name in inside if not name.startswith("_native.")} == expected - {"_native.pyi"} | {"py.typed"}
     assert "_native.pyi" in inside
     assert sum(name.startswith("_native.") and not name.endswith(".pyi") for name in inside) == 1

@@ -58,7 +58,7 @@ def test_a_damaged_or_missing_file_is_named(store: SceneStore, tmp_path: Path) -
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="choose a place"):
+    with pytest.raises(DatasetError, match="choose another place"):
         SceneStore(tmp_path / "file", SIDE_PX).fill([0], 1)
 
 

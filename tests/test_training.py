@@ -14,8 +14,7 @@ import torch
 from export import keys
 from export.config import read_config
 from geopixel_edge.errors import CheckpointError, OptionError
-from training import train as training
-from training.batches import Samples, pack, prepare
+from training.batches import pack, prepare
 from training.heads import TeachingHeads, stitched_grid
 from training.losses import mask_losses, measured_iou
 from training.model import GeoPixel
@@ -24,68 +23,15 @@ from training.run import Run
 from training.scenes import make_scene
 from training.step import _read
 from training.store import SceneStore
-from training.train import CONFIG, Plan, keep_plan, main, prepare_run, train
+from training.train import keep_plan, main, train
 
-PLAN = Plan(
-    steps=5, seeing_steps=1, batch=2, processes=1, scenes=3, side_px=128, hd_num=4, questions=2, masks=3,
-    learning_rate=1e-3, decay=0.4,
-)  # fmt: skip
+from .tiny_training import PLAN, samples_of
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small model made tiny: a step takes a fraction of a second."""
-    raw = json.loads(CONFIG.read_text())
-    raw |= {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    raw |= {"num_key_value_heads": 2, "out_dim": 32}
-    raw["clip_config"] |= {"image_size": 64, "patch_size": 16, "hidden_size": 32, "intermediate_size": 64}
-    raw["clip_config"] |= {"num_hidden_layers": 1, "num_attention_heads": 2}
-    raw["sam2_config"]["image_size"] = 128
-    raw["sam2_config"]["hiera"] |= {"embed_dim": 8, "stages": [1, 1, 1, 1], "global_att_blocks": [2]}
-    raw["sam2_config"]["neck"] |= {"d_model": 32, "backbone_channel_list": [64, 32, 16, 8]}
-    raw["sam2_config"]["mask_decoder"] |= {"transformer_num_heads": 4, "transformer_mlp_dim": 32}
-    path = tmp_path_factory.mktemp("config") / "tiny.json"
-    path.write_text(json.dumps(raw))
-    return path
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> SceneStore:
-    kept = SceneStore(tmp_path_factory.mktemp("store"), PLAN.side_px)
-    kept.fill(range(10), 1)
-    return kept
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Path:
-    """A run's directory with its tokenizer and config, and no state yet."""
-    directory = tmp_path_factory.mktemp("prepared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "VOCABULARY_SCENES", 8)
-        prepare_run(directory, config)
-    return directory
-
-
-@pytest.fixture
-def directory(tmp_path: Path, prepared: Path) -> Path:
-    return shutil.copytree(prepared, tmp_path / "run")
-
-
-@pytest.fixture
-def run(directory: Path) -> Run:
-    return Run(directory, PLAN, "cpu")
-
-
-def samples_of(run: Run, store: SceneStore, first: int = 0, step: int = 1) -> Samples:
-    plan = run.plan
-    return Samples(store, plan.scenes, run.model.config, run.tokenizer, plan.hd_num, plan.questions, plan.masks, first,
-                   step)  # fmt: skip
-
-
-def test_packed_questions_are_read_as_if_each_stood_alone(run: Run) -> None:
+def test_packed_questions_are_read_as_if_each_stood_alone(tiny_run: Run) -> None:
     scene = make_scene(3, 128)
     examples = [conversation(scene), *referring(scene, 3)]
-    tokenizer, model = run.tokenizer, run.model.eval()
+    tokenizer, model = tiny_run.tokenizer, tiny_run.model.eval()
     whole = prepare(scene, examples, model.config, tokenizer, 4)
     with torch.no_grad():
         images = model.see(whole.views[None], *whole.grid)
@@ -96,10 +42,10 @@ def test_packed_questions_are_read_as_if_each_stood_alone(run: Run) -> None:
             torch.testing.assert_close(packed[0, whole.segment == index], single[0], atol=1e-5, rtol=1e-4)
 
 
-def test_padding_in_a_batch_changes_nothing(run: Run, store: SceneStore) -> None:
-    model, bos = run.model.eval(), run.tokenizer.tokens.bos
-    samples = [prepare(store.load(seed), referring(store.load(seed), 2), model.config, run.tokenizer, 4)
-               for seed in (5, 9)]  # fmt: skip
+def test_padding_in_a_batch_changes_nothing(tiny_run: Run, scene_store: SceneStore) -> None:
+    model, bos = tiny_run.model.eval(), tiny_run.tokenizer.tokens.bos
+    scenes = [scene_store.load(seed) for seed in (5, 9)]
+    samples = [prepare(scene, referring(scene, 2), model.config, tiny_run.tokenizer, 4) for scene in scenes]
     assert len(samples[0].token_ids) != len(samples[1].token_ids)
     with torch.no_grad():
         images = torch.cat([model.see(sample.views[None], *sample.grid) for sample in samples])
@@ -111,8 +57,8 @@ def test_padding_in_a_batch_changes_nothing(run: Run, store: SceneStore) -> None
             assert (targets[index, length:] == -100).all()
 
 
-def test_targets_are_the_answer_and_its_end(run: Run) -> None:
-    tokenizer = run.tokenizer
+def test_targets_are_the_answer_and_its_end(tiny_run: Run) -> None:
+    tokenizer = tiny_run.tokenizer
     example = referring(make_scene(3, 128), 1)[0]
     packed = pack([example], tokenizer, 100)
     answered = packed["targets"][packed["targets"] != -100].tolist()
@@ -140,12 +86,13 @@ def test_mask_losses_teach_mask_0_and_the_best_of_the_others() -> None:
     assert measured_iou(right, truth).tolist() == [1.0]
 
 
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(directory: Path, prepared: Path, store: SceneStore,
-                                                          tmp_path: Path) -> None:  # fmt: skip
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
+    run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path
+) -> None:
     class Stop(Exception):
         pass
 
-    first = Run(directory, PLAN, "cpu")
+    first = Run(run_directory, PLAN, "cpu")
     step = first.one
 
     def stopping(samples: list) -> dict:
@@ -157,54 +104,54 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(directory: Path, prepa
 
     first.one = stopping  # type: ignore[method-assign]
     with pytest.raises(Stop):
-        first.train(store, save_every_s=1e9)
-    resumed = Run(directory, PLAN, "cpu")
+        first.train(scene_store, save_every_s=1e9)
+    resumed = Run(run_directory, PLAN, "cpu")
     assert resumed.step == 2
-    resumed.train(store, save_every_s=1e9)
-    whole = Run(shutil.copytree(prepared, tmp_path / "whole"), PLAN, "cpu")
-    whole.train(store, save_every_s=1e9)
+    resumed.train(scene_store, save_every_s=1e9)
+    whole = Run(shutil.copytree(prepared_run, tmp_path / "whole"), PLAN, "cpu")
+    whole.train(scene_store, save_every_s=1e9)
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)
-    curve = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
+    curve = [json.loads(line) for line in (run_directory / "curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in curve] == [1, 2, 3, 4, 5]
 
 
-def test_first_only_the_encoders_learn_then_every_block(run: Run, store: SceneStore) -> None:
+def test_first_only_the_encoders_learn_then_every_block(tiny_run: Run, scene_store: SceneStore) -> None:
     def state() -> dict[str, torch.Tensor]:
-        return {name: value.clone() for name, value in run.model.state_dict().items()}
+        return {name: value.clone() for name, value in tiny_run.model.state_dict().items()}
 
     def changed(before: dict[str, torch.Tensor]) -> set[str]:
-        now = run.model.state_dict()
+        now = tiny_run.model.state_dict()
         return {name.partition(".")[0] for name, value in now.items() if not value.equal(before[name])}
 
-    samples, before = iter(samples_of(run, store)), state()
-    line = run.one(list(itertools.islice(samples, 2)))
+    samples, before = iter(samples_of(tiny_run, scene_store)), state()
+    line = tiny_run.one(list(itertools.islice(samples, 2)))
     assert changed(before) == {"vision_encoder", "grounding_encoder"}
     assert line["answer"] == line["bce"] == 0
     assert line["tokens"] > 0
     before = state()
-    line = run.one(list(itertools.islice(samples, 2)))
+    line = tiny_run.one(list(itertools.islice(samples, 2)))
     assert changed(before) == {*keys.CLASSES, "token_embeddings"}
     masks, heads = ("bce", "dice", "near", "selection"), ("places", "pointers", "looks", "names")
     assert min(line[name] for name in ("answer", "decision", *masks, *heads)) > 0
 
 
-def test_the_rate_warms_up_stays_and_falls_to_nearly_nothing(run: Run, store: SceneStore) -> None:
-    run.plan = replace(PLAN, steps=1000)
-    samples = next(iter(samples_of(run, store)))
+def test_the_rate_warms_up_stays_and_falls_to_nearly_nothing(tiny_run: Run, scene_store: SceneStore) -> None:
+    tiny_run.plan = replace(PLAN, steps=1000)
+    samples = next(iter(samples_of(tiny_run, scene_store)))
     rates = {}
     for step in (0, 99, 300, 599, 800, 999):
-        run.step = step
-        rates[step] = run.one([samples])["rate"]
+        tiny_run.step = step
+        rates[step] = tiny_run.one([samples])["rate"]
     assert rates[0] < rates[99] < rates[300] == rates[599] == PLAN.learning_rate
     assert rates[800] == pytest.approx(PLAN.learning_rate / 2)
     assert rates[999] == pytest.approx(PLAN.learning_rate / 400)
 
 
-def test_a_sample_is_the_same_whenever_it_is_made(run: Run, store: SceneStore) -> None:
-    whole = list(itertools.islice(samples_of(run, store), 8))
-    later = list(itertools.islice(samples_of(run, store, first=5), 3))
-    odd = list(itertools.islice(samples_of(run, store, first=1, step=2), 2))
+def test_a_sample_is_the_same_whenever_it_is_made(tiny_run: Run, scene_store: SceneStore) -> None:
+    whole = list(itertools.islice(samples_of(tiny_run, scene_store), 8))
+    later = list(itertools.islice(samples_of(tiny_run, scene_store, first=5), 3))
+    odd = list(itertools.islice(samples_of(tiny_run, scene_store, first=1, step=2), 2))
     for first, second in (*zip(whole[5:], later, strict=True), *zip(whole[1:4:2], odd, strict=True)):
         assert first.token_ids.equal(second.token_ids)
         assert first.views.equal(second.views)
@@ -215,22 +162,22 @@ def test_a_sample_is_the_same_whenever_it_is_made(run: Run, store: SceneStore) -
 
 
 def test_two_processes_learn_from_both_halves(
-    directory: Path, prepared: Path, store: SceneStore, tmp_path: Path
+    run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path
 ) -> None:
     plan = replace(PLAN, steps=2, processes=2)
-    train(directory, plan, "cpu", store=store.folder.parent, save_every_s=1e9)
-    lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
+    train(run_directory, plan, "cpu", scene_store=scene_store.folder.parent, save_every_s=1e9)
+    lines = [json.loads(line) for line in (run_directory / "curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
-    alone = Run(shutil.copytree(prepared, tmp_path / "alone"), replace(plan, processes=1), "cpu")
-    both = list(itertools.islice(samples_of(alone, store), 2))
+    alone = Run(shutil.copytree(prepared_run, tmp_path / "alone"), replace(plan, processes=1), "cpu")
+    both = list(itertools.islice(samples_of(alone, scene_store), 2))
     totals = [Run(alone.directory, alone.plan, "cpu").one([sample])["total"] for sample in both]
     assert lines[0]["total"] == pytest.approx(sum(totals) / 2, abs=2e-2)
 
 
-def test_tile_tokens_are_found_in_the_stitched_sequence(run: Run) -> None:
+def test_tile_tokens_are_found_in_the_stitched_sequence(tiny_run: Run) -> None:
     views = torch.randn(1, 5, 3, 64, 64)
     with torch.no_grad():
-        image, (tokens, _) = run.model.see(views, 2, 2), run.model.vision_encoder(views[0])
+        image, (tokens, _) = tiny_run.model.see(views, 2, 2), tiny_run.model.vision_encoder(views[0])
     side = tokens.shape[1]
     grid = stitched_grid(image, side, 2, 2)[0]
     for tile in range(4):
@@ -239,16 +186,16 @@ def test_tile_tokens_are_found_in_the_stitched_sequence(run: Run) -> None:
         torch.testing.assert_close(here, tokens[1 + tile])
 
 
-def test_pointing_at_the_target_costs_nothing_and_elsewhere_much(run: Run, store: SceneStore) -> None:
-    sample = next(iter(samples_of(run, store)))
-    heads = TeachingHeads(run.model.config)
-    width = run.model.config.hidden
+def test_pointing_at_the_target_costs_nothing_and_elsewhere_much(tiny_run: Run, scene_store: SceneStore) -> None:
+    sample = next(iter(samples_of(tiny_run, scene_store)))
+    heads = TeachingHeads(tiny_run.model.config)
+    width = tiny_run.model.config.hidden
     with torch.no_grad():
         for head in (heads.query, heads.key):
             head.weight.zero_()
             head.bias.zero_()
             head.weight[:width, :width] = torch.eye(width)[: head.weight.shape[0]] * 40
-    side = sample.grid[0] * run.model.config.tokens_per_side
+    side = sample.grid[0] * tiny_run.model.config.tokens_per_side
     states = torch.zeros(1, side, side, width)
     states.view(-1, width)[0, 0] = 1.0  # the first token alone answers to a query along the first axis
     seg = torch.zeros(1, width)
@@ -261,28 +208,28 @@ def test_pointing_at_the_target_costs_nothing_and_elsewhere_much(run: Run, store
     assert float(elsewhere) > 10
 
 
-def test_what_a_run_saves_is_a_whole_checkpoint(run: Run) -> None:
-    run.save()
-    loaded = GeoPixel.load(run.directory / "checkpoint")
-    assert loaded.config == read_config(run.directory / "config.json")
-    for name, value in run.model.state_dict().items():
+def test_what_a_run_saves_is_a_whole_checkpoint(tiny_run: Run) -> None:
+    tiny_run.save()
+    loaded = GeoPixel.load(tiny_run.directory / "checkpoint")
+    assert loaded.config == read_config(tiny_run.directory / "config.json")
+    for name, value in tiny_run.model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
-def test_another_plan_is_refused_unless_only_its_length_differs(directory: Path) -> None:
-    keep_plan(directory, PLAN)
-    keep_plan(directory, replace(PLAN, steps=9))
+def test_another_plan_is_refused_unless_only_its_length_differs(run_directory: Path) -> None:
+    keep_plan(run_directory, PLAN)
+    keep_plan(run_directory, replace(PLAN, steps=9))
     with pytest.raises(OptionError, match=r"batch=2; give the same options"):
-        keep_plan(directory, replace(PLAN, batch=4))
+        keep_plan(run_directory, replace(PLAN, batch=4))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_damaged_state_is_refused(run: Run, part: float) -> None:
-    run.save()
-    state = run.state_path.read_bytes()
-    run.state_path.write_bytes(state[: int(len(state) * part)])
+def test_a_damaged_state_is_refused(tiny_run: Run, part: float) -> None:
+    tiny_run.save()
+    state = tiny_run.state_path.read_bytes()
+    tiny_run.state_path.write_bytes(state[: int(len(state) * part)])
     with pytest.raises(CheckpointError, match="cannot be resumed"):
-        Run(run.directory, PLAN, "cpu")
+        Run(tiny_run.directory, PLAN, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -296,3 +243,21 @@ def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
     assert main([str(tmp_path / "run"), *options]) == 3
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_can_begin_with_a_checkpoint(tiny_run: Run, scene_store: SceneStore, tmp_path: Path) -> None:
+    tiny_run.one([next(iter(samples_of(tiny_run, scene_store)))])
+    tiny_run.save()
+    start = str(tiny_run.directory / "checkpoint")
+    plan = replace(PLAN, start=start, steps=1, seeing_steps=0, pointing_at=9)
+    train(tmp_path / "second", plan, "cpu", store=scene_store.folder.parent)
+    shutil.copytree(tmp_path / "second" / "tokenizer", tmp_path / "third" / "tokenizer")
+    shutil.copy(tmp_path / "second" / "config.json", tmp_path / "third" / "config.json")
+    for name, value in Run(tmp_path / "third", plan, "cpu").model.state_dict().items():
+        torch.testing.assert_close(value, tiny_run.model.state_dict()[name], msg=name)
+    assert (tmp_path / "second" / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_a_run_cannot_begin_with_what_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        train(tmp_path / "run", replace(PLAN, start=str(tmp_path)), "cpu")

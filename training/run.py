@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import pickle
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -18,12 +18,15 @@ from geopixel_edge.errors import CheckpointError
 from .batches import Sample, Samples
 from .heads import TeachingHeads
 from .model import GeoPixel
+from .pointing import Kept, Lesson, keep, learn, renew, whiten
+from .processes import averaged
 from .step import losses_of
 from .store import SceneStore
 from .train import Plan, prepare_run
 
 WARM_STEPS = 200
 GPU_WORKERS = 14
+KEPT_FIRST = 10_000_000  # of samples: orientations and questions that no step of a run takes
 LAST_TEACHING = 0.5  # what the encoders' heads still count for when the rate begins to fall
 
 
@@ -34,17 +37,21 @@ class Run:
         self.directory, self.plan, self.device, self.rank = directory, plan, device, rank
         self.raw, sizes, self.tokenizer = prepare_run(directory, directory / "config.json")
         torch.manual_seed(0)
-        self.model, self.heads = GeoPixel(sizes).to(device), TeachingHeads(sizes).to(device)
+        model = GeoPixel.load(Path(plan.start)) if plan.start else GeoPixel(sizes)
+        self.model, self.heads = model.to(device), TeachingHeads(sizes).to(device)
         # Of the two forms of the same attention, the plain one is several times as fast on these short sequences.
         self.model.vision_encoder.clip.config._attn_implementation = "eager"
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
-        )
-        self.step, self.stopping = 0, False
+        self._new_optimizer()
+        self.step, self.pointed, self.stopping = 0, False, False
         self.state_path = directory / "state.pt"
         if self.state_path.is_file():
             self._restore()
+
+    def _new_optimizer(self) -> None:
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
+        )
 
     def _restore(self) -> None:
         try:
@@ -52,14 +59,14 @@ class Run:
             self.model.load_state_dict(state["model"])
             self.heads.load_state_dict(state["heads"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
+            self.step, self.pointed = state["step"], state["pointed"]
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{self.state_path} cannot be resumed ({error}); remove it to start anew") from None
 
     def save(self) -> None:
         """Write the state aside, then rename; and the model as a checkpoint to export."""
         state = {"model": self.model.state_dict(), "heads": self.heads.state_dict(),
-                 "optimizer": self.optimizer.state_dict(), "step": self.step}  # fmt: skip
+                 "optimizer": self.optimizer.state_dict(), "step": self.step, "pointed": self.pointed}  # fmt: skip
         partial = self.state_path.with_suffix(".partial")
         torch.save(state, partial)
         partial.rename(self.state_path)
@@ -69,13 +76,18 @@ class Run:
         """End after the step that is being made; fit for a signal handler."""
         self.stopping = True
 
+    def _samples(self, store: SceneStore, first: int) -> Iterator[Sample]:
+        """This process's share of all samples from `first` on."""
+        plan = self.plan
+        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, plan.questions,
+                          plan.masks, first + self.rank, plan.processes)  # fmt: skip
+        workers = 0 if self.device == "cpu" else GPU_WORKERS
+        return iter(DataLoader(samples, batch_size=None, num_workers=workers))
+
     def train(self, store: SceneStore, save_every_s: float) -> None:
         """Run the remaining steps, or until `stop`; `curve.jsonl` gets a line each."""
         plan = self.plan
-        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, plan.questions,
-                          plan.masks, self.step * plan.batch + self.rank, plan.processes)  # fmt: skip
-        workers = 0 if self.device == "cpu" else GPU_WORKERS
-        loader = iter(DataLoader(samples, batch_size=None, num_workers=workers))
+        loader = self._samples(store, self.step * plan.batch)
         saved_s = time.monotonic()
         first = self.rank == 0
         if first:
@@ -85,6 +97,8 @@ class Run:
             tqdm(total=plan.steps, initial=self.step, disable=None if first else True, unit="step") as bar,
         ):
             while self.step < plan.steps and not self.stopping:
+                if self.step >= plan.pointing_at and not self.pointed:
+                    self.point_anew(store)
                 line = self.one(list(islice(loader, plan.batch // plan.processes)))
                 if not first:
                     continue
@@ -95,6 +109,29 @@ class Run:
                     self.save()
                     saved_s = time.monotonic()
         if first:
+            self.save()
+
+    def point_anew(self, store: SceneStore) -> None:
+        """The phase in which the pixel decoder starts anew and learns alone; `pointing.jsonl` gets a line a step.
+
+        It is saved when it is over; a run that is interrupted in it begins it again.
+        """
+        plan, kept, samples = self.plan, list[Kept](), self._samples(store, KEPT_FIRST)
+        while len(kept) < plan.kept_scenes // plan.processes:
+            one = keep(self.model, next(samples), self.tokenizer.tokens.bos)
+            kept += [one] if one else []
+        whiten(self.model, self.heads, kept, plan.processes)
+        torch.manual_seed(3)
+        renew(self.model.pixel_decoder)
+        lesson = Lesson(plan.pointing_steps, plan.learning_rate, plan.learning_rate / 4, 2, plan.masks)
+        lines = learn(self.model, self.heads, kept, lesson, self.rank, plan.processes)
+        with (self.directory / "pointing.jsonl").open("w") as curve:
+            for line in tqdm(lines, total=plan.pointing_steps, disable=None if self.rank == 0 else True, unit="step"):
+                if self.rank == 0:
+                    curve.write(json.dumps(line) + "\n")
+        self._new_optimizer()  # what it knew of the whitened layers is of another scale
+        self.pointed = True
+        if self.rank == 0:
             self.save()
 
     def _cut_curve(self) -> None:
@@ -118,9 +155,8 @@ class Run:
         losses.total.backward()
         # One process that stops stops all, after the same step.
         stopping = losses.total.new_tensor(float(self.stopping)).float()
-        *values, stopping = self._averaged(
-            torch.stack([*(value.detach().float() for value in vars(losses).values()), stopping])
-        )
+        values = torch.stack([*(value.detach().float() for value in vars(losses).values()), stopping])
+        *values, stopping = averaged(self.parameters, values, plan.processes)
         self.stopping = bool(stopping > 0)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
@@ -129,16 +165,3 @@ class Run:
         named = {name: round(value, 5) for name, value in zip(vars(losses), map(float, values), strict=True)}
         cost = {"norm": round(float(norm), 4), "rate": round(rate, 7), "s": round(time.perf_counter() - start, 3)}
         return {"step": self.step, **named, **cost}
-
-    def _averaged(self, values: Tensor) -> Tensor:
-        """Make gradients, and `values`, the mean over all processes."""
-        if self.plan.processes == 1:
-            return values
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        flat = torch.cat([values, *(gradient.flatten() for gradient in gradients)])
-        distributed.all_reduce(flat)
-        flat /= self.plan.processes
-        parts = flat.split([len(values), *(gradient.numel() for gradient in gradients)])
-        for gradient, part in zip(gradients, parts[1:], strict=True):
-            gradient.copy_(part.view_as(gradient))
-        return parts[0]

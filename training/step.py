@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.language_model import Reading
+from export.pixel_decoder import PixelDecoder
 from export.vision_encoder import stitch
 
 from .batches import Sample
@@ -121,21 +124,30 @@ def _read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> t
     return middle[:, 1:prefix], final[:, 1:prefix], final[:, prefix:], padded(samples, "targets", IGNORED, device)
 
 
+@contextlib.contextmanager
+def watched(decoder: PixelDecoder) -> Iterator[list[list[Tensor]]]:
+    """For each block of the decoder's transformer, the images it gives while the context is open."""
+    steps: list[list[Tensor]] = [[] for _ in decoder.transformer.layers]
+    hooks = [block.register_forward_hook(lambda _block, _inputs, outputs, kept=kept: kept.append(outputs[1]))
+             for block, kept in zip(decoder.transformer.layers, steps, strict=True)]  # fmt: skip
+    try:
+        yield steps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _masks(
     model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], pyramids: tuple[Tensor, ...], samples: list[Sample]
 ) -> tuple[MaskLosses, Tensor] | None:
     """Losses of the chosen masks of all samples together, and of the selection on the way; None without masks."""
-    decoder, parts = model.pixel_decoder, []
-    steps: list[list[Tensor]] = [[] for _ in decoder.transformer.layers]
-    hooks = [block.register_forward_hook(lambda _block, _inputs, outputs, kept=kept: kept.append(outputs[1]))
-             for block, kept in zip(decoder.transformer.layers, steps, strict=True)]  # fmt: skip
-    for index, (states, sample) in enumerate(zip(pointing, samples, strict=True)):
-        if len(sample.chosen):
-            pyramid = [level[index : index + 1] for level in pyramids]
-            masks4, iou4, _ = decoder.all_masks(states[sample.chosen.to(states.device)], *pyramid)
-            parts.append((masks4, iou4, sample.masks.to(states.device)))
-    for hook in hooks:
-        hook.remove()
+    parts = []
+    with watched(model.pixel_decoder) as steps:
+        for index, (states, sample) in enumerate(zip(pointing, samples, strict=True)):
+            if len(sample.chosen):
+                pyramid = [level[index : index + 1] for level in pyramids]
+                masks4, iou4, _ = model.pixel_decoder.all_masks(states[sample.chosen.to(states.device)], *pyramid)
+                parts.append((masks4, iou4, sample.masks.to(states.device)))
     if not parts:
         return None
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

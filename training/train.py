@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import spawn
 
+from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
 from export.publish import special_tokens
 from export.tokenizer import convert
@@ -26,6 +28,7 @@ from geopixel_edge.divider import check_integer
 from geopixel_edge.errors import GeoPixelError, OptionError
 from geopixel_edge.tokenizer import Tokenizer
 
+from .model import TOKENIZER_FILES
 from .questions import conversation, referring
 from .scenes import EVALUATION_SEED, make_scene
 from .store import SceneStore
@@ -41,11 +44,15 @@ class Plan:
     """What a run does; stored with it, and a resumed run must have the same, but for `steps`.
 
     The rate warms up, stays, and falls to nothing over the last `decay` of the steps, so that a run may be made longer
-    or shorter while it stays. In the first `seeing_steps` only the encoders learn, from the teaching heads.
+    or shorter while it stays. In the first `seeing_steps` only the encoders learn, from the teaching heads. Before step
+    `pointing_at` the pixel decoder starts anew and learns alone for `pointing_steps`, from `kept_scenes`.
     """
 
     steps: int
     seeing_steps: int
+    pointing_at: int
+    pointing_steps: int
+    kept_scenes: int
     batch: int
     processes: int
     scenes: int
@@ -55,12 +62,21 @@ class Plan:
     masks: int
     learning_rate: float
     decay: float
+    start: str | None = None  # a checkpoint whose weights, sizes and tokenizer a run begins with
 
 
-def prepare_run(run: Path, config: Path) -> tuple[dict[str, Any], ModelConfig, Tokenizer]:
-    """The run's tokenizer and config, made on first use from the first training scenes."""
+def prepare_run(
+    run: Path, config: Path, start: str | None = None
+) -> tuple[dict[str, Any], ModelConfig, Tokenizer]:
+    """The run's tokenizer and config: those of `start`, or made on first use from the first training scenes."""
     tokenizer_dir = run / "tokenizer"
-    if not (run / "config.json").is_file():
+    if not (run / "config.json").is_file() and start:
+        Checkpoint(Path(start)).check_all()
+        tokenizer_dir.mkdir(parents=True, exist_ok=True)
+        for name in TOKENIZER_FILES:
+            shutil.copy(Path(start) / name, tokenizer_dir / name)
+        shutil.copy(Path(start) / "config.json", run / "config.json")
+    elif not (run / "config.json").is_file():
         texts = []
         for seed in range(VOCABULARY_SCENES):
             scene = make_scene(seed, VOCABULARY_SIDE_PX)
@@ -108,16 +124,17 @@ def _worker(
 def train(run: Path, plan: Plan, device: str, config: Path = CONFIG, store: Path | None = None,
           save_every_s: float = 300) -> None:  # fmt: skip
     """Begin a run in directory `run`, or go on with it; scenes are drawn into `store` first."""
-    for name in ("steps", "batch", "processes", "questions", "masks"):
+    for name in ("steps", "pointing_steps", "kept_scenes", "batch", "processes", "questions", "masks"):
         check_integer(name, getattr(plan, name), 1, MAX_COUNT)
-    check_integer("seeing_steps", plan.seeing_steps, 0, MAX_COUNT)
+    for name in ("seeing_steps", "pointing_at"):
+        check_integer(name, getattr(plan, name), 0, MAX_COUNT)
     # Scenes are seeds 0, 1, ...; those from EVALUATION_SEED on are never trained on.
     check_integer("scenes", plan.scenes, 1, EVALUATION_SEED)
     if plan.batch % plan.processes:
         raise OptionError(f"batch={plan.batch} is no multiple of processes={plan.processes}; make it one")
     run.mkdir(parents=True, exist_ok=True)
     keep_plan(run, plan)
-    prepare_run(run, config)
+    prepare_run(run, config, plan.start)
     store = store or run / "scenes"
     SceneStore(store, plan.side_px).fill(range(plan.scenes), os.cpu_count() or 1)
     with TemporaryDirectory() as aside:
@@ -151,8 +168,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=CONFIG, help="sizes of the model")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--store", type=Path, help="where drawn scenes are kept (default: RUN/scenes)")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seeing-steps", type=int, default=1_500, help="first steps, in which only encoders learn")
+    parser.add_argument("--pointing-at", type=int, default=5_500, help="before this step the pixel decoder starts anew")
+    parser.add_argument("--pointing-steps", type=int, default=1_400, help="how long it then learns alone")
+    parser.add_argument("--kept-scenes", type=int, default=690, help="scenes whose features it learns from")
     parser.add_argument("--batch", type=int, default=2, help="scenes per step")
     parser.add_argument("--processes", type=int, help="default: one per core on a CPU, up to the batch")
     parser.add_argument("--scenes", type=int, default=6_000, help="how many scenes are drawn; each has 8 orientations")
@@ -165,8 +186,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save-every-s", type=float, default=300)
     args = parser.parse_args(argv)
     processes = args.processes or (min(os.cpu_count() or 1, args.batch) if args.device == "cpu" else 1)
-    plan = Plan(args.steps, args.seeing_steps, args.batch, processes, args.scenes, args.side_px, args.hd_num,
-                args.questions, args.masks, args.learning_rate, args.decay)  # fmt: skip
+    plan = Plan(args.steps, args.seeing_steps, args.pointing_at, args.pointing_steps, args.kept_scenes, args.batch,
+                processes, args.scenes, args.side_px, args.hd_num, args.questions, args.masks, args.learning_rate,
+                args.decay, str(args.start.resolve()) if args.start else None)  # fmt: skip
     try:
         train(args.run, plan, args.device, args.config, args.store, args.save_every_s)
     except GeoPixelError as error:
