@@ -24,7 +24,8 @@ def quantise(weight: npt.NDArray[np.float32], axis: int) -> tuple[npt.NDArray[np
     """Whole numbers in -127..127 and the scale of each channel along `axis`: the nearest to weight / scale."""
     others = tuple(index for index in range(weight.ndim) if index != axis)
     largest = np.abs(weight).max(axis=others)
-    scale = np.where(largest > 0, largest / _INT8_MAX, 1.0).astype(np.float32)
+    scale = (largest / _INT8_MAX).astype(np.float32)
+    scale[scale < np.finfo(np.float32).tiny] = 1.0  # such a channel becomes zero
     shape = [-1 if index == axis else 1 for index in range(weight.ndim)]
     return np.rint(weight / scale.reshape(shape)).astype(np.int8), scale
 

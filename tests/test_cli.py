@@ -53,8 +53,8 @@ def test_help_has_examples_and_every_exit_code(command: tuple[str, ...], capsys:
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["paint"], ["ask"], ["segment", "a.png"], ["info"], ["doctor", "x"], ["ask", "a.png", "q", "--zoom", "2"],
-     ["ask", "a.png", "q", "--hd-num", "many"], ["ask", str(IMAGE)]],
+    [[], ["paint"], ["ask"], ["segment", "a.png"], ["info", "a", "b"], ["doctor", "x"],
+     ["ask", "a.png", "q", "--zoom", "2"], ["ask", "a.png", "q", "--hd-num", "many"], ["ask", str(IMAGE)]],
 )  # fmt: skip
 def test_wrong_usage_exits_with_2(argv: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:

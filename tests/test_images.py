@@ -222,5 +222,5 @@ def test_a_name_that_is_not_unicode_can_still_be_written_down(tmp_path: Path) ->
 def test_the_example_scene_needs_no_conversion() -> None:
     path = Path(__file__).parents[1] / "examples" / "scene.png"
     loaded = load_image(path)
-    assert (loaded.width_px, loaded.height_px, loaded.notes) == (1280, 960, ())
+    assert (loaded.width_px, loaded.height_px, loaded.notes) == (640, 640, ())
     assert path.stat().st_size < 2_000_000

@@ -165,7 +165,7 @@ def test_two_processes_learn_from_both_halves(
     run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path
 ) -> None:
     plan = replace(PLAN, steps=2, processes=2)
-    train(run_directory, plan, "cpu", scene_store=scene_store.folder.parent, save_every_s=1e9)
+    train(run_directory, plan, "cpu", store=scene_store.folder.parent, save_every_s=1e9)
     lines = [json.loads(line) for line in (run_directory / "curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
     alone = Run(shutil.copytree(prepared_run, tmp_path / "alone"), replace(plan, processes=1), "cpu")
@@ -202,8 +202,8 @@ def test_pointing_at_the_target_costs_nothing_and_elsewhere_much(tiny_run: Run, 
     seg[0, 0] = 1.0
     at = torch.zeros(1, side * side)
     at[0, 0] = 1
-    there = heads.pointer_loss([seg], states, [at])
-    elsewhere = heads.pointer_loss([seg], states, [at.roll(1, 1)])
+    there = heads.pointer_loss([seg], states, [at]).detach()
+    elsewhere = heads.pointer_loss([seg], states, [at.roll(1, 1)]).detach()
     assert float(there) < 1e-3
     assert float(elsewhere) > 10
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from export.grounding_encoder import Lateral
 from export.pixel_decoder import PixelDecoder
 from export.sam2_layers import ChannelNorm
 from export.vision_encoder import stitch
@@ -68,7 +69,9 @@ def whiten(model: GeoPixel, heads: TeachingHeads, kept: Sequence[Kept], processe
             level.copy_((level - mean[:, None, None]) / deviation[:, None, None])
     mean, deviation = norms[0]
     for lateral in encoder.image_encoder.neck.convs[:2]:  # the two levels that make the image embedding
+        assert isinstance(lateral, Lateral)
         lateral.conv.weight /= deviation[:, None, None, None]
+        assert lateral.conv.bias is not None
         lateral.conv.bias /= deviation
     encoder.no_mem_embed.copy_((encoder.no_mem_embed - mean) / deviation)
     for convolution, (mean, deviation) in zip((encoder.conv_s0, encoder.conv_s1), norms[1:], strict=True):

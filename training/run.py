@@ -156,12 +156,12 @@ class Run:
         # One process that stops stops all, after the same step.
         stopping = losses.total.new_tensor(float(self.stopping)).float()
         values = torch.stack([*(value.detach().float() for value in vars(losses).values()), stopping])
-        *values, stopping = averaged(self.parameters, values, plan.processes)
-        self.stopping = bool(stopping > 0)
+        *means, stopped = averaged(self.parameters, values, plan.processes).tolist()
+        self.stopping = stopped > 0
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        named = {name: round(value, 5) for name, value in zip(vars(losses), map(float, values), strict=True)}
+        named = {name: round(value, 5) for name, value in zip(vars(losses), means, strict=True)}
         cost = {"norm": round(float(norm), 4), "rate": round(rate, 7), "s": round(time.perf_counter() - start, 3)}
         return {"step": self.step, **named, **cost}

@@ -61,8 +61,7 @@ def losses_of(
     seen = teach * (TOKENS_WEIGHT * token_loss + pyramid_loss)
     zero = seen.detach() * 0
     if seeing_only:
-        masks, others = (zero,) * 4, (zero,) * 5
-        return Losses(zero, zero, *masks, token_loss, pyramid_loss, *others, seen)
+        return Losses(*(zero,) * 6, token_loss, pyramid_loss, *(zero,) * 5, seen)
     images = torch.stack([stitch(one, separators, rows, cols) for one in tokens])
     middle, image_states, hidden, targets = _read(model, images, samples, bos)
     answered = targets != IGNORED
