@@ -1,4 +1,4 @@
-"""`python -m benchmarks.latency ENGINE_DIR`: what one answer costs, block by block, and what a second one costs."""
+"""`python -m benchmarks.latency [ENGINE_DIR]`: what one answer costs, block by block, and what a second one costs."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def report(found: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
-    parser.add_argument("engine_dir", type=Path, help="what `python -m export` wrote")
+    parser.add_argument("engine_dir", nargs="?", type=Path, help="default: the engine in the package")
     parser.add_argument("--image", type=Path, default=SCENE, help="default: examples/scene.png")
     parser.add_argument("--repeat", type=int, default=3, help="counted runs of each phase (default: 3)")
     parser.add_argument("--max-new-tokens", type=int, default=32, help="decode steps and answer length (default: 32)")
