@@ -253,9 +253,18 @@ def test_a_run_can_begin_with_a_checkpoint(tiny_run: Run, scene_store: SceneStor
     train(tmp_path / "second", plan, "cpu", store=scene_store.folder.parent)
     shutil.copytree(tmp_path / "second" / "tokenizer", tmp_path / "third" / "tokenizer")
     shutil.copy(tmp_path / "second" / "config.json", tmp_path / "third" / "config.json")
-    for name, value in Run(tmp_path / "third", plan, "cpu").model.state_dict().items():
-        torch.testing.assert_close(value, tiny_run.model.state_dict()[name], msg=name)
+    third = Run(tmp_path / "third", plan, "cpu")
+    for begun, known in ((third.model, tiny_run.model), (third.heads, tiny_run.heads)):
+        for name, value in begun.state_dict().items():
+            torch.testing.assert_close(value, known.state_dict()[name], msg=name)
     assert (tmp_path / "second" / "checkpoint" / "model.safetensors").is_file()
+
+
+def test_a_checkpoint_without_its_heads_is_refused(tiny_run: Run, run_directory: Path) -> None:
+    tiny_run.save()
+    (tiny_run.directory / "heads.safetensors").write_bytes(b"no heads")
+    with pytest.raises(CheckpointError, match="heads"):
+        Run(run_directory, replace(PLAN, start=str(tiny_run.directory / "checkpoint")), "cpu")
 
 
 def test_a_run_cannot_begin_with_what_is_no_checkpoint(tmp_path: Path) -> None:

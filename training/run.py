@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -24,6 +26,7 @@ from .step import losses_of
 from .store import SceneStore
 from .train import Plan, prepare_run
 
+HEADS_NAME = "heads.safetensors"  # beside the directory `checkpoint`
 WARM_STEPS = 200
 GPU_WORKERS = 14
 KEPT_FIRST = 10_000_000  # of samples: orientations and questions that no step of a run takes
@@ -37,8 +40,10 @@ class Run:
         self.directory, self.plan, self.device, self.rank = directory, plan, device, rank
         self.raw, sizes, self.tokenizer = prepare_run(directory, directory / "config.json")
         torch.manual_seed(0)
-        model = GeoPixel.load(Path(plan.start)) if plan.start else GeoPixel(sizes)
-        self.model, self.heads = model.to(device), TeachingHeads(sizes).to(device)
+        self.model, self.heads = GeoPixel(sizes), TeachingHeads(sizes)
+        if plan.start:
+            self._begin_with(Path(plan.start))
+        self.model, self.heads = self.model.to(device), self.heads.to(device)
         # Of the two forms of the same attention, the plain one is several times as fast on these short sequences.
         self.model.vision_encoder.clip.config._attn_implementation = "eager"
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
@@ -47,6 +52,15 @@ class Run:
         self.state_path = directory / "state.pt"
         if self.state_path.is_file():
             self._restore()
+
+    def _begin_with(self, checkpoint: Path) -> None:
+        """Weights of a checkpoint; and the heads' beside it, since fresh heads would first unteach it."""
+        self.model = GeoPixel.load(checkpoint)
+        path = checkpoint.parent / HEADS_NAME
+        try:
+            self.heads.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"{path} holds no heads of this model ({error}); copy it from the run") from None
 
     def _new_optimizer(self) -> None:
         self.optimizer = torch.optim.AdamW(
@@ -70,6 +84,9 @@ class Run:
         partial = self.state_path.with_suffix(".partial")
         torch.save(state, partial)
         partial.rename(self.state_path)
+        heads = self.state_path.with_name(HEADS_NAME + ".partial")
+        save_file({name: value.cpu().contiguous() for name, value in self.heads.state_dict().items()}, heads)
+        heads.rename(self.directory / HEADS_NAME)
         self.model.save(self.directory / "checkpoint", self.raw, self.directory / "tokenizer")
 
     def stop(self, *_: object) -> None:
