@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,25 @@ def test_a_run_passes_through_the_phase_once(run_directory: Path, scene_store: S
     steps = [json.loads(line)["step"] for line in (run_directory / "curve.jsonl").read_text().splitlines()]
     assert steps == list(range(1, PLAN.steps + 1))
     assert Run(run_directory, PLAN, "cpu").pointed
+
+
+def test_a_run_stopped_in_the_phase_begins_it_again(
+    run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path
+) -> None:
+    whole = Run(shutil.copytree(prepared_run, tmp_path / "whole"), PLAN, "cpu")
+    whole.train(scene_store, save_every_s=1e9)
+    first = Run(run_directory, PLAN, "cpu")
+    save = first.save
+
+    def stopping() -> None:  # what is saved first is the state before the phase
+        save()
+        first.stop()
+
+    first.save = stopping  # type: ignore[method-assign]
+    first.train(scene_store, save_every_s=1e9)
+    assert (first.step, first.pointed) == (PLAN.pointing_at, False)
+    resumed = Run(run_directory, PLAN, "cpu")
+    assert (resumed.step, resumed.pointed) == (PLAN.pointing_at, False)
+    resumed.train(scene_store, save_every_s=1e9)
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)

@@ -234,7 +234,10 @@ def test_a_damaged_state_is_refused(tiny_run: Run, part: float) -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--scenes", "1000001"], "scenes=1000001"), (["--steps", "0"], "steps=0"), (["--batch", "0"], "batch=0"),
+    [(["--learning-rate", "0"], "learning_rate=0.0"), (["--decay", "nan"], "decay=nan"),
+     (["--hd-num", "0"], "hd_num=0"),
+     (["--device", "nowhere"], "device='nowhere'"), (["--kept-scenes", "0"], "kept_scenes=0"),
+     (["--scenes", "1000001"], "scenes=1000001"), (["--steps", "0"], "steps=0"), (["--batch", "0"], "batch=0"),
      (["--batch", "3", "--processes", "2"], "no multiple of processes"), (["--questions", "0"], "questions=0")],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
@@ -243,6 +246,22 @@ def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
     assert main([str(tmp_path / "run"), *options]) == 3
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_an_error_in_a_worker_arrives_as_itself(run_directory: Path, scene_store: SceneStore) -> None:
+    (run_directory / "state.pt").write_bytes(b"not a state")
+    with pytest.raises(CheckpointError, match="cannot be resumed"):
+        train(run_directory, replace(PLAN, processes=2), "cpu", store=scene_store.folder.parent)
+
+
+def test_scenes_that_masks_do_not_divide_and_a_broken_plan_are_named(
+    run_directory: Path, scene_store: SceneStore
+) -> None:
+    with pytest.raises(OptionError, match="side_px=130"):
+        train(run_directory, replace(PLAN, side_px=130), "cpu", store=scene_store.folder.parent)
+    (run_directory / "plan.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"plan\.json is no plan"):
+        train(run_directory, PLAN, "cpu", store=scene_store.folder.parent)
 
 
 def test_a_run_can_begin_with_a_checkpoint(tiny_run: Run, scene_store: SceneStore, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ grow by themselves, drown the position encoding beside them and saturate its att
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -148,9 +148,10 @@ class Lesson:
 
 
 def learn(
-    model: GeoPixel, heads: TeachingHeads, kept: Sequence[Kept], lesson: Lesson, rank: int, processes: int
-) -> Iterator[dict[str, float]]:
-    """Teach the decoder alone; yields a line of losses per step."""
+    model: GeoPixel, heads: TeachingHeads, kept: Sequence[Kept], lesson: Lesson, rank: int, processes: int,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[dict[str, float]]:  # fmt: skip
+    """Teach the decoder alone; yields a line of losses per step, `stopped` the part of the processes that stop."""
     parameters = [*model.pixel_decoder.parameters(), *heads.coarse.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=lesson.rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     draw = random.Random(rank)
@@ -164,10 +165,11 @@ def learn(
             masks, selection = decoder_losses(model, heads, scenes, lesson.count, draw)
             total = MASKS_WEIGHT * masks.total + selection
         total.backward()
-        values = torch.stack([masks.bce, masks.dice, masks.near, masks.iou, selection]).detach().float()
+        stopped = total.new_tensor(float(stopping()))
+        values = torch.stack([masks.bce, masks.dice, masks.near, masks.iou, selection, stopped]).detach().float()
         values = averaged(parameters, values, processes)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        named = zip(("bce", "dice", "near", "iou", "selection"), values.tolist(), strict=True)
+        named = zip(("bce", "dice", "near", "iou", "selection", "stopped"), values.tolist(), strict=True)
         yield {"step": step + 1, **{name: round(value, 5) for name, value in named}, "rate": round(rate, 7)}

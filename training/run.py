@@ -21,7 +21,7 @@ from .batches import Sample, Samples
 from .heads import TeachingHeads
 from .model import GeoPixel
 from .pointing import Kept, Lesson, keep, learn, renew, whiten
-from .processes import averaged
+from .processes import averaged, summed
 from .step import losses_of
 from .store import SceneStore
 from .train import Plan, prepare_run
@@ -114,8 +114,8 @@ class Run:
             tqdm(total=plan.steps, initial=self.step, disable=None if first else True, unit="step") as bar,
         ):
             while self.step < plan.steps and not self.stopping:
-                if self.step >= plan.pointing_at and not self.pointed:
-                    self.point_anew(store)
+                if self.step >= plan.pointing_at and not self.pointed and not self.point_anew(store):
+                    return
                 line = self.one(list(islice(loader, plan.batch // plan.processes)))
                 if not first:
                     continue
@@ -128,28 +128,36 @@ class Run:
         if first:
             self.save()
 
-    def point_anew(self, store: SceneStore) -> None:
+    def point_anew(self, store: SceneStore) -> bool:
         """The phase in which the pixel decoder starts anew and learns alone; `pointing.jsonl` gets a line a step.
 
-        It is saved when it is over; a run that is interrupted in it begins it again.
+        The run is saved before it and after it. False when it was stopped on the way: it begins again then.
         """
         plan, kept, samples = self.plan, list[Kept](), self._samples(store, KEPT_FIRST)
-        while len(kept) < plan.kept_scenes // plan.processes:
+        if self.rank == 0:
+            self.save()
+        while len(kept) < plan.kept_scenes // plan.processes and not self.stopping:
             one = keep(self.model, next(samples), self.tokenizer.tokens.bos)
             kept += [one] if one else []
+        if summed(torch.tensor([float(self.stopping)]), plan.processes) > 0:
+            return False
         whiten(self.model, self.heads, kept, plan.processes)
         torch.manual_seed(3)
         renew(self.model.pixel_decoder)
         lesson = Lesson(plan.pointing_steps, plan.learning_rate, plan.learning_rate / 4, 2, plan.masks)
-        lines = learn(self.model, self.heads, kept, lesson, self.rank, plan.processes)
+        lines = learn(self.model, self.heads, kept, lesson, self.rank, plan.processes,
+                      lambda: self.stopping)  # fmt: skip
         with (self.directory / "pointing.jsonl").open("w") as curve:
             for line in tqdm(lines, total=plan.pointing_steps, disable=None if self.rank == 0 else True, unit="step"):
+                if line.pop("stopped") > 0:
+                    return False
                 if self.rank == 0:
                     curve.write(json.dumps(line) + "\n")
         self._new_optimizer()  # what it knew of the whitened layers is of another scale
         self.pointed = True
         if self.rank == 0:
             self.save()
+        return True
 
     def _cut_curve(self) -> None:
         """Forget lines of steps that were made after the last save, and are made again now."""

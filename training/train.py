@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -18,14 +19,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
 from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
 from export.publish import special_tokens
 from export.tokenizer import convert
+from geopixel_edge import limits
 from geopixel_edge.divider import check_integer
-from geopixel_edge.errors import GeoPixelError, OptionError
+from geopixel_edge.errors import CheckpointError, GeoPixelError, OptionError
 from geopixel_edge.tokenizer import Tokenizer
 
 from .model import TOKENIZER_FILES
@@ -95,11 +97,38 @@ def keep_plan(run: Path, plan: Plan) -> None:
     """A resumed run must do what it was begun to do, or its curve would lie; OptionError names what differs."""
     path, wanted = run / "plan.json", asdict(plan)
     if path.is_file():
-        kept = json.loads(path.read_text())
+        try:
+            kept = json.loads(path.read_text())
+        except ValueError as error:
+            raise CheckpointError(f"{path} is no plan ({error}); begin in another directory") from None
         if other := sorted(name for name in wanted if name != "steps" and kept.get(name) != wanted[name]):
             said = ", ".join(f"{name}={kept.get(name)!r}" for name in other)
             raise OptionError(f"{path} says {said}; give the same options, or another directory")
     path.write_text(json.dumps(wanted, indent=1))
+
+
+def _check(plan: Plan, device: str) -> None:
+    """OptionError for what no run can do."""
+    for name in ("steps", "pointing_steps", "batch", "processes", "questions", "masks"):
+        check_integer(name, getattr(plan, name), 1, MAX_COUNT)
+    for name in ("seeing_steps", "pointing_at"):
+        check_integer(name, getattr(plan, name), 0, MAX_COUNT)
+    # Scenes are seeds 0, 1, ...; those from EVALUATION_SEED on are never trained on.
+    check_integer("scenes", plan.scenes, 1, EVALUATION_SEED)
+    check_integer("kept_scenes", plan.kept_scenes, plan.processes, MAX_COUNT)
+    check_integer("hd_num", plan.hd_num, 1, limits.MAX_HD_NUM)
+    for name, low in (("learning_rate", 1e-9), ("decay", 0.0)):
+        if not low <= getattr(plan, name) <= 1:
+            raise OptionError(f"{name}={getattr(plan, name)} is out of range; give a number from {low} to 1")
+    if plan.batch % plan.processes:
+        raise OptionError(f"batch={plan.batch} is no multiple of processes={plan.processes}; make it one")
+    if plan.processes > 1 and device != "cpu":
+        raise OptionError(f"processes={plan.processes} on device={device!r}: only a CPU is shared; give 1")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(f"device={device!r} cannot be used ({reason}); give 'cpu' or a GPU that is there") from None
 
 
 def _worker(
@@ -113,10 +142,14 @@ def _worker(
         )
     if device == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // plan.processes))
-    run = Run(directory, plan, device, rank)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, run.stop)
-    run.train(SceneStore(store, plan.side_px), save_every_s)
+    try:
+        run = Run(directory, plan, device, rank)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, run.stop)
+        run.train(SceneStore(store, plan.side_px), save_every_s)
+    except GeoPixelError as error:  # the parent would only get a traceback
+        Path(f"{meeting}.error").write_bytes(pickle.dumps(error))
+        raise
     if plan.processes > 1:
         torch.distributed.destroy_process_group()
 
@@ -124,17 +157,12 @@ def _worker(
 def train(run: Path, plan: Plan, device: str, config: Path = CONFIG, store: Path | None = None,
           save_every_s: float = 300) -> None:  # fmt: skip
     """Begin a run in directory `run`, or go on with it; scenes are drawn into `store` first."""
-    for name in ("steps", "pointing_steps", "kept_scenes", "batch", "processes", "questions", "masks"):
-        check_integer(name, getattr(plan, name), 1, MAX_COUNT)
-    for name in ("seeing_steps", "pointing_at"):
-        check_integer(name, getattr(plan, name), 0, MAX_COUNT)
-    # Scenes are seeds 0, 1, ...; those from EVALUATION_SEED on are never trained on.
-    check_integer("scenes", plan.scenes, 1, EVALUATION_SEED)
-    if plan.batch % plan.processes:
-        raise OptionError(f"batch={plan.batch} is no multiple of processes={plan.processes}; make it one")
+    _check(plan, device)
     run.mkdir(parents=True, exist_ok=True)
     keep_plan(run, plan)
-    prepare_run(run, config, plan.start)
+    _, sizes, _ = prepare_run(run, config, plan.start)
+    if plan.side_px % sizes.mask_px:
+        raise OptionError(f"side_px={plan.side_px} is no multiple of the masks' {sizes.mask_px} px; make it one")
     store = store or run / "scenes"
     SceneStore(store, plan.side_px).fill(range(plan.scenes), os.cpu_count() or 1)
     with TemporaryDirectory() as aside:
@@ -157,8 +185,14 @@ def _spawn(arguments: tuple[Any, ...], processes: int) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
-    while not workers.join():
-        pass
+    try:
+        while not workers.join():
+            pass
+    except ProcessRaisedException:
+        told = Path(f"{arguments[-1]}.error")
+        if told.is_file():
+            raise pickle.loads(told.read_bytes()) from None  # written by our own worker, in our own directory
+        raise
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -170,8 +204,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, help="where drawn scenes are kept (default: RUN/scenes)")
     parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint")
     parser.add_argument("--steps", type=int, default=7_360)
-    parser.add_argument("--seeing-steps", type=int, default=1_500, help="first steps, in which only encoders learn")
-    parser.add_argument("--pointing-at", type=int, default=5_510, help="before this step the pixel decoder starts anew")
+    parser.add_argument("--seeing-steps", type=int, help="first steps, only encoders learn (1500; 0 with --start)")
+    parser.add_argument(
+        "--pointing-at", type=int, help="before this step the pixel decoder starts anew (5510; never with --start)"
+    )
     parser.add_argument("--pointing-steps", type=int, default=1_490, help="how long it then learns alone")
     parser.add_argument("--kept-scenes", type=int, default=690, help="scenes whose features it learns from")
     parser.add_argument("--batch", type=int, default=2, help="scenes per step")
@@ -186,9 +222,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save-every-s", type=float, default=300)
     args = parser.parse_args(argv)
     processes = args.processes or (min(os.cpu_count() or 1, args.batch) if args.device == "cpu" else 1)
-    plan = Plan(args.steps, args.seeing_steps, args.pointing_at, args.pointing_steps, args.kept_scenes, args.batch,
-                processes, args.scenes, args.side_px, args.hd_num, args.questions, args.masks, args.learning_rate,
-                args.decay, str(args.start.resolve()) if args.start else None)  # fmt: skip
+    seeing, pointing = (0, MAX_COUNT) if args.start else (1_500, 5_510)
+    seeing = seeing if args.seeing_steps is None else args.seeing_steps
+    pointing = pointing if args.pointing_at is None else args.pointing_at
+    plan = Plan(args.steps, seeing, pointing, args.pointing_steps, args.kept_scenes, args.batch, processes,
+                args.scenes, args.side_px, args.hd_num, args.questions, args.masks, args.learning_rate, args.decay,
+                str(args.start.resolve()) if args.start else None)  # fmt: skip
     try:
         train(args.run, plan, args.device, args.config, args.store, args.save_every_s)
     except GeoPixelError as error:
