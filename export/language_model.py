@@ -40,29 +40,41 @@ def rotary_tables(head_dim: int, positions: Tensor, theta: float) -> tuple[Tenso
 
 
 @dataclass(frozen=True)
+class Block:
+    """Queries `start` to `stop` attend to the keys of `spans` (from, to); `bias` (batch, 1, queries, keys) is added to
+    their scores, -inf where nothing may be attended to."""
+
+    start: int
+    stop: int
+    spans: tuple[tuple[int, int], ...]
+    bias: Tensor
+
+
+@dataclass(frozen=True)
 class Reading:
     """What every layer needs to know of the sequences being read.
 
     `image_rows` indexes the flattened (batch * S) rows that hold image tokens. `cos`, `sin` are rotary tables that
-    broadcast against (batch, heads, S, head_dim / 2). `mask` bool (batch, 1, S, S) says what may be attended to; None
-    is causal.
+    broadcast against (batch, heads, S, head_dim / 2). `blocks` say what may be attended to, in the order of their
+    queries; None is causal.
     """
 
     batch: int
     image_rows: Tensor | None
     cos: Tensor
     sin: Tensor
-    mask: Tensor | None = None
+    blocks: tuple[Block, ...] | None = None
 
     @classmethod
     def of(
-        cls, config: ModelConfig, batch: int, positions: Tensor, image_rows: Tensor | None, mask: Tensor | None = None
-    ) -> Reading:
+        cls, config: ModelConfig, batch: int, positions: Tensor, image_rows: Tensor | None,
+        blocks: tuple[Block, ...] | None = None,
+    ) -> Reading:  # fmt: skip
         """At positions (S,) or (batch, S)."""
         cos, sin = rotary_tables(config.head_dim, positions, config.rope_theta)
         if positions.ndim == 2:
             cos, sin = cos[:, None], sin[:, None]
-        return cls(batch, image_rows, cos, sin, mask)
+        return cls(batch, image_rows, cos, sin, blocks)
 
     def rotate(self, states: Tensor) -> Tensor:
         """Rotary position embedding of (batch, heads, S, head_dim), halves rotated."""
@@ -89,12 +101,18 @@ class Attention(nn.Module):
         query = packed[..., :groups, :].reshape(reading.batch, length, c.heads, c.head_dim).transpose(1, 2)
         key, value = (packed[..., groups + which, :].transpose(1, 2) for which in (0, 1))
         query, key = reading.rotate(query), reading.rotate(key)
-        if reading.mask is None:
+        if reading.blocks is None:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
         else:  # in training, where plain products are several times as fast on a CPU
             key, value = (states.repeat_interleave(groups, dim=1) for states in (key, value))
-            hidden = torch.where(reading.mask, 0.0, float("-inf")).to(query.dtype)
-            mixed = attend(query, key, value, hidden)
+            parts = []
+            for block in reading.blocks:
+                keys, values = (
+                    torch.cat([states[:, :, a:b] for a, b in block.spans], dim=2) for states in (key, value)
+                )
+                asking = query[:, :, block.start : block.stop]
+                parts.append(attend(asking, keys, values, block.bias.to(query.dtype)))
+            mixed = torch.cat(parts, dim=2)
         return self.wo(mixed.transpose(1, 2).reshape(reading.batch * length, -1), image_rows)
 
 
@@ -129,9 +147,8 @@ class Layer(nn.Module):
 class LanguageModel(nn.Module):
     """Input embeddings (B, S, hidden) -> final-normed hidden states (B, S, hidden); `output` maps those to logits.
 
-    `image_rows` indexes the flattened (B * S) rows that hold image tokens. `positions` (S,) or (B, S) and `mask`
-    bool (B, 1, S, S) let several questions share one image prefix in training; left out, positions ascend and
-    attention is causal.
+    `image_rows` indexes the flattened (B * S) rows that hold image tokens. Positions ascend and attention is causal;
+    training calls the layers with a `Reading` of its own, in which several questions share one image.
     """
 
     KEYS = (("model.layers.", "layers."), ("model.norm.", "norm."), ("output.", "output."))
@@ -143,17 +160,10 @@ class LanguageModel(nn.Module):
         self.norm = nn.RMSNorm(config.hidden, eps=config.rms_norm_eps)
         self.output = nn.Linear(config.hidden, config.vocabulary, bias=False)
 
-    def forward(
-        self,
-        inputs_embeds: Tensor,
-        image_rows: Tensor | None = None,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, inputs_embeds: Tensor, image_rows: Tensor | None = None) -> Tensor:
         batch, length, hidden = inputs_embeds.shape
-        if positions is None:
-            positions = torch.arange(length, device=inputs_embeds.device)
-        reading = Reading.of(self.config, batch, positions, image_rows, mask)
+        positions = torch.arange(length, device=inputs_embeds.device)
+        reading = Reading.of(self.config, batch, positions, image_rows)
         rows = inputs_embeds.reshape(batch * length, hidden)
         for layer in self.layers:
             rows = layer(rows, reading)

@@ -11,7 +11,8 @@ import pytest
 
 from training import wording
 from training.expressions import PLACES, Expression, held_out
-from training.questions import FORMS, Example, conversation, referring
+from training.mix import FORMS
+from training.questions import Example, conversation, referring
 from training.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Instance, Scene, make_scene
 from training.scenes.palette import CLASSES, plural
 from training.tags import phrases_of

@@ -8,7 +8,7 @@ import torch
 
 from training.questions import conversation
 from training.scenes import CLASS_NAMES, make_scene
-from training.targets import LABELS, OFFSET_PART, Targets, cell_counts, place_code, targets_of
+from training.targets import FACTORS, LABELS, OFFSET_PART, PLACE_WIDTH, Targets, cell_counts, place_code, targets_of
 
 SIDE_PX, MASK_SIDE, TOKEN_SIDE = 192, 48, 12
 SCENE = make_scene(3, SIDE_PX)
@@ -25,6 +25,14 @@ def test_labels_name_every_class_in_every_colour() -> None:
     assert len(set(LABELS)) == len(LABELS)
 
 
+def test_a_label_is_told_by_its_class_and_its_colour_alone() -> None:
+    assert FACTORS.sum(1).tolist() == [2.0] * len(LABELS)
+    assert len(FACTORS.unique(dim=0)) == len(LABELS)
+    for name in CLASS_NAMES:
+        rows = FACTORS[[index for index, label in enumerate(LABELS) if label[0] == name]]
+        assert int((rows.sum(0) == len(rows)).sum()) == (2 if len(rows) == 1 else 1)  # they share their class
+
+
 def test_labels_are_what_stands_at_the_middle_of_each_cell(targets: Targets) -> None:
     by_number = {one.number: (one.class_name, one.colour) for one in SCENE.instances}
     step = SIDE_PX // MASK_SIDE
@@ -39,7 +47,7 @@ def test_an_offset_leads_to_the_centre_of_the_thing(targets: Targets) -> None:
     step = SIDE_PX // MASK_SIDE
     centres = {one.number: one.centre for one in SCENE.instances}
     for row, column in np.argwhere(known)[::37].tolist():
-        x, y = (targets.offsets[:, row, column].numpy() * OFFSET_PART + (np.array([column, row]) + 0.5) / MASK_SIDE)
+        x, y = targets.offsets[:, row, column].numpy() * OFFSET_PART + (np.array([column, row]) + 0.5) / MASK_SIDE
         owner = int(SCENE.owners[row * step + step // 2, column * step + step // 2])
         assert (x * SIDE_PX, y * SIDE_PX) == pytest.approx(centres[owner], abs=1e-2)
 
@@ -69,6 +77,20 @@ def test_names_are_what_each_mask_shows_by_area(targets: Targets) -> None:
             own = sum(one.area_px for one in members if (one.class_name, one.colour) == LABELS[index])
             assert float(shares[index]) == pytest.approx(own / total, abs=1e-6)
         assert float(shares.sum()) == pytest.approx(1.0)
+
+
+def test_a_spot_is_the_centre_and_size_of_one_thing(targets: Targets) -> None:
+    assert targets.spots.shape == (len(GROUPS), PLACE_WIDTH + 1)
+    assert {len(numbers) == 1 for numbers in GROUPS} == {True, False}
+    by_number = {one.number: one for one in SCENE.instances}
+    for spot, numbers in zip(targets.spots, GROUPS, strict=True):
+        if len(numbers) > 1:
+            assert bool(spot.isnan().all())
+            continue
+        one = by_number[numbers[0]]
+        code = place_code(np.array(one.centre) / SIDE_PX)
+        np.testing.assert_allclose(spot[:-1].numpy(), code, atol=1e-5)
+        assert float(spot[-1]) == pytest.approx(np.log(one.area_px / SIDE_PX**2), rel=1e-5)
 
 
 def test_a_scene_of_ground_alone_has_no_things() -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,14 +19,18 @@ from training.batches import pack, prepare
 from training.heads import TeachingHeads, stitched_grid
 from training.losses import mask_losses, measured_iou
 from training.model import GeoPixel
+from training.plan import RECIPES, Part, Phase, check_plan, keep_plan, read_recipe
 from training.questions import conversation, referring
 from training.run import Run
 from training.scenes import make_scene
-from training.step import _read
+from training.step import WEIGHTS, _read
 from training.store import SceneStore
-from training.train import keep_plan, main, train
+from training.train import main, train
 
 from .tiny_training import PLAN, samples_of
+
+OF_TEXT = ("answer", "decision", "places", "pointers", "looks", "names", "spots", "meaning")
+OF_MASKS = ("bce", "dice", "near", "iou", "selection")
 
 
 def test_packed_questions_are_read_as_if_each_stood_alone(tiny_run: Run) -> None:
@@ -86,19 +91,20 @@ def test_mask_losses_teach_mask_0_and_the_best_of_the_others() -> None:
     assert measured_iou(right, truth).tolist() == [1.0]
 
 
+@pytest.mark.parametrize("stop", [1, 2, 4])
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
-    run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path
+    run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path, stop: int
 ) -> None:
     class Stop(Exception):
         pass
 
     first = Run(run_directory, PLAN, "cpu")
-    step = first.one
+    step, seen = first.one, list[dict]()
 
-    def stopping(samples: list) -> dict:
-        if first.step == 2:
+    def stopping(scenes: list) -> dict:
+        if len(seen) == stop:
             raise Stop
-        line = step(samples)
+        seen.append(line := step(scenes))
         first.save()
         return line
 
@@ -106,46 +112,48 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     with pytest.raises(Stop):
         first.train(scene_store, save_every_s=1e9)
     resumed = Run(run_directory, PLAN, "cpu")
-    assert resumed.step == 2
+    assert resumed.steps_before + resumed.step == stop
     resumed.train(scene_store, save_every_s=1e9)
     whole = Run(shutil.copytree(prepared_run, tmp_path / "whole"), PLAN, "cpu")
     whole.train(scene_store, save_every_s=1e9)
-    for name, value in whole.model.state_dict().items():
-        torch.testing.assert_close(resumed.model.state_dict()[name], value, msg=name)
+    for name, value in (*whole.model.state_dict().items(), *whole.heads.state_dict().items()):
+        known = {**resumed.model.state_dict(), **resumed.heads.state_dict()}
+        torch.testing.assert_close(known[name], value, msg=name)
     curve = [json.loads(line) for line in (run_directory / "curve.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in curve] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in curve] == [1, 2, 3, 4, 5, 6]
+    assert [line["part"] for line in curve] == ["encoders", "masks", "masks", "reading", "all", "all"]
 
 
-def test_first_only_the_encoders_learn_then_every_block(tiny_run: Run, scene_store: SceneStore) -> None:
-    def state() -> dict[str, torch.Tensor]:
-        return {name: value.clone() for name, value in tiny_run.model.state_dict().items()}
+@pytest.mark.parametrize(
+    ("part", "learns", "measured"),
+    [
+        (Part.ENCODERS, {"vision_encoder", "grounding_encoder"}, {"tokens", "pyramid"}),
+        (Part.READING, {"language_model", "token_embeddings"}, {"tokens", "prompt", *OF_TEXT}),
+        (
+            Part.GROUNDING,
+            {"language_model", "pixel_decoder", "token_embeddings"},
+            {"tokens", "pyramid", *OF_TEXT, *OF_MASKS},
+        ),
+        (Part.ALL, {*keys.CLASSES, "token_embeddings"}, {"tokens", "pyramid", *OF_TEXT, *OF_MASKS}),
+    ],
+)
+def test_only_the_part_learns_and_what_it_needs_is_measured(
+    run_directory: Path, scene_store: SceneStore, part: Part, learns: set[str], measured: set[str]
+) -> None:
+    run = Run(run_directory, replace(PLAN, phases=(Phase(part, 3, 1e-3),)), "cpu")
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    line = run.one(list(itertools.islice(samples_of(run, scene_store), 2)))
+    now = run.model.state_dict()
+    assert {name.partition(".")[0] for name, value in now.items() if not value.equal(before[name])} == learns
+    assert {name for name in WEIGHTS if line[name] > 0} == measured
 
-    def changed(before: dict[str, torch.Tensor]) -> set[str]:
-        now = tiny_run.model.state_dict()
-        return {name.partition(".")[0] for name, value in now.items() if not value.equal(before[name])}
 
-    samples, before = iter(samples_of(tiny_run, scene_store)), state()
-    line = tiny_run.one(list(itertools.islice(samples, 2)))
-    assert changed(before) == {"vision_encoder", "grounding_encoder"}
-    assert line["answer"] == line["bce"] == 0
-    assert line["tokens"] > 0
-    before = state()
-    line = tiny_run.one(list(itertools.islice(samples, 2)))
-    assert changed(before) == {*keys.CLASSES, "token_embeddings"}
-    masks, heads = ("bce", "dice", "near", "selection"), ("places", "pointers", "looks", "names")
-    assert min(line[name] for name in ("answer", "decision", *masks, *heads)) > 0
-
-
-def test_the_rate_warms_up_stays_and_falls_to_nearly_nothing(tiny_run: Run, scene_store: SceneStore) -> None:
-    tiny_run.plan = replace(PLAN, steps=1000)
-    samples = next(iter(samples_of(tiny_run, scene_store)))
-    rates = {}
-    for step in (0, 99, 300, 599, 800, 999):
-        tiny_run.step = step
-        rates[step] = tiny_run.one([samples])["rate"]
-    assert rates[0] < rates[99] < rates[300] == rates[599] == PLAN.learning_rate
-    assert rates[800] == pytest.approx(PLAN.learning_rate / 2)
-    assert rates[999] == pytest.approx(PLAN.learning_rate / 400)
+def test_the_rate_warms_up_and_falls_evenly() -> None:
+    phase = Phase(Part.ALL, 1000, 1e-3, 1e-4)
+    rates = [phase.rate_at(step, 100) for step in range(1000)]
+    assert rates[0] < rates[50] < rates[99] == pytest.approx(1e-3 - 99 * 0.9e-6)
+    assert rates[500] == pytest.approx(5.5e-4)
+    assert rates[999] == pytest.approx(1e-4, rel=0.01)
 
 
 def test_a_sample_is_the_same_whenever_it_is_made(tiny_run: Run, scene_store: SceneStore) -> None:
@@ -164,7 +172,7 @@ def test_a_sample_is_the_same_whenever_it_is_made(tiny_run: Run, scene_store: Sc
 def test_two_processes_learn_from_both_halves(
     run_directory: Path, prepared_run: Path, scene_store: SceneStore, tmp_path: Path
 ) -> None:
-    plan = replace(PLAN, steps=2, processes=2)
+    plan = replace(PLAN, phases=(Phase(Part.ALL, 2, 1e-3, questions=2, masks=3),), processes=2)
     train(run_directory, plan, "cpu", store=scene_store.folder.parent, save_every_s=1e9)
     lines = [json.loads(line) for line in (run_directory / "curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
@@ -216,11 +224,11 @@ def test_what_a_run_saves_is_a_whole_checkpoint(tiny_run: Run) -> None:
         torch.testing.assert_close(loaded.state_dict()[name], value)
 
 
-def test_another_plan_is_refused_unless_only_its_length_differs(run_directory: Path) -> None:
+def test_another_plan_is_refused(run_directory: Path) -> None:
     keep_plan(run_directory, PLAN)
-    keep_plan(run_directory, replace(PLAN, steps=9))
-    with pytest.raises(OptionError, match=r"batch=2; give the same options"):
-        keep_plan(run_directory, replace(PLAN, batch=4))
+    keep_plan(run_directory, PLAN)
+    with pytest.raises(OptionError, match=r"hd_num=4; give the same recipe and options"):
+        keep_plan(run_directory, replace(PLAN, hd_num=9))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
@@ -232,20 +240,47 @@ def test_a_damaged_state_is_refused(tiny_run: Run, part: float) -> None:
         Run(tiny_run.directory, PLAN, "cpu")
 
 
+PHASE = {"part": "all", "steps": 3, "rate": 1e-3}
+RECIPE = {"scenes": 3, "side_px": 128, "hd_num": 4, "phases": [PHASE]}
+
+
 @pytest.mark.parametrize(
-    ("options", "said"),
-    [(["--learning-rate", "0"], "learning_rate=0.0"), (["--decay", "nan"], "decay=nan"),
-     (["--hd-num", "0"], "hd_num=0"),
-     (["--device", "nowhere"], "device='nowhere'"), (["--kept-scenes", "0"], "kept_scenes=0"),
-     (["--scenes", "1000001"], "scenes=1000001"), (["--steps", "0"], "steps=0"), (["--batch", "0"], "batch=0"),
-     (["--batch", "3", "--processes", "2"], "no multiple of processes"), (["--questions", "0"], "questions=0")],
+    ("changed", "said"),
+    [({"hd_num": 0}, "hd_num=0"), ({"scenes": 1_000_001}, "scenes=1000001"), ({"phases": []}, "phases=[]"),
+     ({"phases": [{**PHASE, "rate": 0}]}, "rate=0"), ({"phases": [{**PHASE, "last_rate": 2.0}]}, "last_rate=2.0"),
+     ({"phases": [{**PHASE, "rate": float("nan")}]}, "rate=nan"), ({"phases": [{**PHASE, "steps": 0}]}, "steps=0"),
+     ({"phases": [{**PHASE, "batch": 3}]}, "no multiple of processes"),
+     ({"phases": [{**PHASE, "batch": "x"}]}, "batch"), ({"phases": [{**PHASE, "part": "mask"}]}, "is no recipe"),
+     ({"phases": [{**PHASE, "part": "masks"}]}, "kept_scenes=0"),
+     ({"phases": [{"part": "all"}]}, "is no recipe"), ({"phases": 7}, "is no recipe"), ({"size": 3}, "is no recipe")],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], said: str
+) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(RECIPE | changed))
+    assert main([str(tmp_path / "run"), "--recipe", str(recipe), "--processes", "2", "--device", "cpu"]) == 3
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--device", "nowhere"], "device='nowhere'"), (["--processes", "0"], "processes=0"),
+     (["--recipe", "nowhere.json"], "recipe='nowhere.json'")],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:
     assert main([str(tmp_path / "run"), *options]) == 3
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_shipped_recipe_can_be_trained() -> None:
+    plan = read_recipe(RECIPES / "small.json", 2)
+    check_plan(plan, "cpu")
+    assert Part.ALL in {phase.part for phase in plan.phases}
 
 
 def test_an_error_in_a_worker_arrives_as_itself(run_directory: Path, scene_store: SceneStore) -> None:
@@ -268,7 +303,7 @@ def test_a_run_can_begin_with_a_checkpoint(tiny_run: Run, scene_store: SceneStor
     tiny_run.one([next(iter(samples_of(tiny_run, scene_store)))])
     tiny_run.save()
     start = str(tiny_run.directory / "checkpoint")
-    plan = replace(PLAN, start=start, steps=1, seeing_steps=0, pointing_at=9)
+    plan = replace(PLAN, start=start, phases=PLAN.phases[:1])
     train(tmp_path / "second", plan, "cpu", store=scene_store.folder.parent)
     shutil.copytree(tmp_path / "second" / "tokenizer", tmp_path / "third" / "tokenizer")
     shutil.copy(tmp_path / "second" / "config.json", tmp_path / "third" / "config.json")

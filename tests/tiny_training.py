@@ -10,14 +10,18 @@ import pytest
 
 from training import train as training
 from training.batches import Samples
+from training.plan import Part, Phase, Plan
 from training.run import Run
 from training.store import SceneStore
-from training.train import CONFIG, Plan, prepare_run
+from training.train import CONFIG, prepare_run
 
-PLAN = Plan(
-    steps=5, seeing_steps=1, pointing_at=3, pointing_steps=2, kept_scenes=2, batch=2, processes=1, scenes=3,
-    side_px=128, hd_num=4, questions=2, masks=3, learning_rate=1e-3, decay=0.4,
-)  # fmt: skip
+PHASES = (
+    Phase(Part.ENCODERS, 1, 1e-3, questions=2, masks=3),
+    Phase(Part.MASKS, 2, 1e-3, questions=2, masks=3, kept_scenes=2, anew=True),
+    Phase(Part.READING, 1, 1e-3, questions=2, masks=3),
+    Phase(Part.ALL, 2, 1e-3, questions=2, masks=3),
+)
+PLAN = Plan(PHASES, scenes=3, side_px=128, hd_num=4, processes=1)
 
 
 @pytest.fixture(scope="module")
@@ -66,5 +70,4 @@ def tiny_run(run_directory: Path) -> Run:
 
 def samples_of(run: Run, store: SceneStore, first: int = 0, step: int = 1) -> Samples:
     plan = run.plan
-    return Samples(store, plan.scenes, run.model.config, run.tokenizer, plan.hd_num, plan.questions, plan.masks, first,
-                   step)  # fmt: skip
+    return Samples(store, plan.scenes, run.model.config, run.tokenizer, plan.hd_num, 2, 3, first, step)

@@ -18,6 +18,8 @@ from geopixel_edge.prompt import build_prompt
 from geopixel_edge.tokenizer import Tokenizer
 
 from .losses import IGNORED
+from .meaning import meanings
+from .mix import LESSON, Mix
 from .questions import Example, conversation, referring
 from .scenes import Scene
 from .store import TURNS, SceneStore, turned
@@ -35,8 +37,8 @@ class Sample:
     `segment` (which question a token belongs to): all (L,). `begins` (q,): the position that predicts each answer's
     first token; `looks_for` (q, tokens + 1): how what is asked about spreads over the image's tile tokens, or 1 in the
     last column where nothing fits, or NaN for descriptions. `seg_at` (n,): positions of `[SEG]` inputs; `chosen` (k,):
-    those of them whose `masks` (k, M, M) float32, the covered part of each cell, are taught; `taught`: what the heads
-    must tell.
+    those of them whose `masks` (k, M, M) float32, the covered part of each cell, are taught; `meanings` (n, fields):
+    what each `[SEG]` was asked for; `taught`: what the heads must tell.
     """
 
     views: Tensor
@@ -51,6 +53,7 @@ class Sample:
     seg_at: Tensor
     chosen: Tensor
     masks: Tensor
+    meanings: Tensor
     taught: Targets
 
 
@@ -108,7 +111,7 @@ def prepare(
     return Sample(
         views=torch.from_numpy(views), grid=(grid.rows, grid.cols), pixels=torch.from_numpy(pixels),
         chosen=torch.from_numpy(chosen), masks=torch.from_numpy(truths),
-        taught=taught, looks_for=_looks_for(examples, taught), **packed,
+        meanings=meanings(examples), taught=taught, looks_for=_looks_for(examples, taught), **packed,
     )  # fmt: skip
 
 
@@ -130,10 +133,10 @@ class Samples(IterableDataset[Sample]):
     """
 
     def __init__(self, store: SceneStore, scenes: int, config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
-                 questions: int, masks: int, first: int, step: int) -> None:  # fmt: skip
+                 questions: int, masks: int, first: int, step: int, mix: Mix = LESSON) -> None:  # fmt: skip
         self.store, self.scenes, self.config, self.tokenizer = store, scenes, config, tokenizer
         self.hd_num, self.questions, self.masks = hd_num, questions, masks
-        self.first, self.step = first, step
+        self.first, self.step, self.mix = first, step, mix
 
     def __iter__(self) -> Iterator[Sample]:
         worker = torch.utils.data.get_worker_info()
@@ -150,5 +153,5 @@ class Samples(IterableDataset[Sample]):
         seed = int(rng.permutation(self.scenes)[place])
         scene = turned(self.store.load(seed), (seed + 3 * turn_of_all) % TURNS)
         draw = 1 + turn_of_all
-        examples = [conversation(scene, draw), *referring(scene, self.questions, draw)]
+        examples = [conversation(scene, draw), *referring(scene, self.questions, draw, self.mix)]
         return prepare(scene, examples, self.config, self.tokenizer, self.hd_num, self.masks)

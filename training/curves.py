@@ -20,7 +20,7 @@ PANELS = (
     ("text", ("answer", "decision")),
     ("masks", ("bce", "dice", "near", "selection")),
     ("encoders' heads", ("tokens", "pyramid")),
-    ("language model's heads", ("places", "pointers", "looks", "names")),
+    ("language model's heads", ("places", "pointers", "looks", "names", "spots", "meaning", "prompt")),
 )
 WINDOW = 100
 
@@ -34,7 +34,7 @@ def read_curve(run: Path) -> dict[str, NDArray[np.float64]]:
         raise DatasetError(f"{path} is no curve ({error}); give the directory of a run") from None
     if not lines:
         raise DatasetError(f"{path} holds no step; give the directory of a run that has begun")
-    names = {name for line in lines for name in line}
+    names = {name for line in lines for name in line if name != "part"}
     return {name: np.array([line.get(name, np.nan) for line in lines], np.float64) for name in names}
 
 
@@ -42,7 +42,7 @@ def draw(curve: dict[str, NDArray[np.float64]], out: Path) -> None:
     """Write the picture; OutputError when it cannot be."""
     figure, axes = pyplot.subplots(1, len(PANELS), figsize=(4 * len(PANELS), 3.2), layout="constrained")
     for axis, (title, names) in zip(axes, PANELS, strict=True):
-        for name in names:
+        for name in filter(curve.__contains__, names):
             values = np.where(curve[name] > 0, curve[name], np.nan)  # a loss of 0 was not measured in that step
             known = ~np.isnan(values)
             window = min(WINDOW, int(known.sum()))

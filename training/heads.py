@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from export.config import ModelConfig
 
 from .losses import coarse_loss
-from .targets import LABELS, PLACE_WIDTH, Targets, place_code
+from .meaning import SIZES
+from .targets import FACTORS, PLACE_WIDTH, Targets, place_code
 
 POINTER_WIDTH = 64
 
@@ -24,26 +25,47 @@ POINTER_WIDTH = 64
 class TeachingHeads(nn.Module):
     """All heads of a model; each loss is a scalar over a batch of scenes of one grid."""
 
+    factors: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = int(config.sam2["neck"]["d_model"])
-        self.patches = nn.Linear(config.hidden, 4 * len(LABELS))
-        self.pyramid = nn.ModuleList(nn.Conv2d(w, len(LABELS) + 2, 1) for w in (width, width // 4, width // 8))
+        parts = FACTORS.shape[1]
+        self.register_buffer("factors", FACTORS.clone(), persistent=False)
+        self.patches = nn.Linear(config.hidden, 4 * parts)
+        self.pyramid = nn.ModuleList(nn.Conv2d(w, parts + 2, 1) for w in (width, width // 4, width // 8))
         self.places = nn.Linear(config.hidden, 2 * PLACE_WIDTH + 1)
         self.query = nn.Linear(config.hidden, POINTER_WIDTH)
         self.key = nn.Linear(config.hidden, POINTER_WIDTH)
         self.asking = nn.Linear(config.hidden, POINTER_WIDTH)
         self.nothing = nn.Parameter(torch.zeros(POINTER_WIDTH))
-        self.names = nn.Linear(config.hidden, len(LABELS))
+        self.names = nn.Linear(config.hidden, parts)
+        self.spots = nn.Linear(config.hidden, PLACE_WIDTH + 1)
+        self.meaning = nn.Linear(config.hidden, sum(SIZES))
+        self.asked = nn.Linear(sum(SIZES), config.hidden)
         depth = int(config.sam2["mask_decoder"]["transformer_depth"])
         self.coarse = nn.ModuleList(nn.Linear(width, 1) for _ in range(depth))
+
+    def of_language(self) -> tuple[nn.Module, ...]:
+        """Those that the language model learns from."""
+        return self.places, self.query, self.key, self.asking, self.names, self.spots, self.meaning
+
+    def asked_states(self, fields: Tensor) -> Tensor:
+        """What is asked for, int64 (n, fields) -> what stands for the state of a `[SEG]`, (n, hidden)."""
+        told = [F.one_hot(field, size) for field, size in zip(fields.T, SIZES, strict=True)]
+        states: Tensor = self.asked(torch.cat(told, dim=-1).to(self.asked.weight.dtype))
+        return states
+
+    def labels(self, parts: Tensor) -> Tensor:
+        """Scores of classes and colours (..., parts) -> of labels (..., LABELS), the sum of their two."""
+        return parts.float() @ self.factors.T
 
     def token_loss(self, tokens: Tensor, targets: list[Targets]) -> Tensor:
         """Tile tokens (B, side, side, hidden): the labels of their four patches, as far as each covers them."""
         batch, side = tokens.shape[:2]
         shares = torch.stack([one.shares for one in targets]).to(tokens.device)
         shares = shares.reshape(batch, side, 2, side, 2, -1).transpose(2, 3).reshape(batch, side, side, 4, -1)
-        told = self.patches(tokens).unflatten(-1, (4, -1)).float().log_softmax(-1)
+        told = self.labels(self.patches(tokens).unflatten(-1, (4, -1))).log_softmax(-1)
         return -(shares * told).sum(-1).mean()
 
     def pyramid_loss(self, pyramid: tuple[Tensor, Tensor, Tensor], targets: list[Targets]) -> Tensor:
@@ -57,7 +79,8 @@ class TeachingHeads(nn.Module):
         assert isinstance(told, Tensor)
         known = ~offsets.isnan()
         error = F.smooth_l1_loss(told[:, -2:][known], offsets[known], beta=0.5) if known.any() else told.sum() * 0
-        return F.cross_entropy(told[:, :-2], labels) + 0.5 * error
+        named = self.labels(told[:, :-2].movedim(1, -1))
+        return F.cross_entropy(named.flatten(0, -2), labels.flatten()) + 0.5 * error
 
     def place_loss(self, states: Tensor, targets: list[Targets]) -> Tensor:
         """The language model's states at tile tokens (B, side, side, hidden): where each is, and its thing's centre."""
@@ -94,9 +117,28 @@ class TeachingHeads(nn.Module):
 
     def name_loss(self, pointing: list[Tensor], wanted: list[Tensor]) -> Tensor:
         """Final states of each scene's `[SEG]` (n, hidden): the labels of what it shows (n, LABELS), by area."""
-        told = self.names(torch.cat(pointing)).float().log_softmax(-1)
+        told = self.labels(self.names(torch.cat(pointing))).log_softmax(-1)
         shares = torch.cat(wanted).to(told.device)
         return -(shares * told).sum(-1).mean() if len(shares) else told.sum() * 0
+
+    def meaning_loss(self, pointing: list[Tensor], wanted: list[Tensor]) -> Tensor:
+        """Final states of each scene's `[SEG]` (n, hidden): what was asked for (n, fields), all fields together."""
+        told = self.meaning(torch.cat(pointing)).float()
+        fields = torch.cat(wanted).to(told.device)
+        if not len(fields):
+            return told.sum() * 0
+        parts = zip(told.split(SIZES, dim=-1), fields.T, strict=True)
+        return torch.stack([F.cross_entropy(scores, field) for scores, field in parts]).sum()
+
+    def spot_loss(self, pointing: list[Tensor], wanted: list[Tensor]) -> Tensor:
+        """Final states of each scene's `[SEG]` (n, hidden): where the one thing it shows is, and how large."""
+        told = self.spots(torch.cat(pointing)).float()
+        spots = torch.cat(wanted).to(told.device)
+        known = ~spots[:, 0].isnan()
+        if not known.any():
+            return told.sum() * 0
+        error = F.smooth_l1_loss(told[known, -1], spots[known, -1])
+        return F.mse_loss(told[known, :-1], spots[known, :-1]) + 0.2 * error
 
     def selection_loss(self, images: list[Tensor], truth: Tensor) -> Tensor:
         """The pixel decoder's image after each of its blocks (n, s * s, width): what belongs to the mask (n, M, M)."""

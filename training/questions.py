@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from . import wording
 from .expressions import BESIDE, GROUNDS, PLACES, SIDES, Expression, anchor_of, at, held_out, is_crumb, referents
+from .mix import ABSENCES, EVEN, FORMS, Mix
 from .scenes import EVALUATION_SEED, GENERATOR_VERSION, HELD_OUT_COLOURS, Instance, Scene
 from .scenes.palette import CLASSES
 
-ABSENT_PART = 0.2  # of the referring questions
 MIN_TARGET_PART = 0.0003  # of the picture, for one thing to be asked about; 123 pixels at 640 x 640
 MIN_MENTION_PART = 0.001  # of the picture, for a class to be mentioned in a description
 MAX_MENTIONS = 6  # classes in a description
 TRIES = 60
-FORMS = ("class", "colour", "place", "colour place", "order", "colour order", "extreme", "beside", "nearest", "on",
-         "plural", "plural colour", "plural place", "plural on")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Example:
         return [scene.mask([by_number[number] for number in numbers]) for numbers in self.targets]
 
 
-def referring(scene: Scene, count: int = 4, draw: int = 0) -> list[Example]:
+def referring(scene: Scene, count: int = 4, draw: int = 0, mix: Mix = EVEN) -> list[Example]:
     """Up to `count` different referring questions about a scene; the same on every call with the same `draw`.
 
     About one in five asks for something that is not there. Training scenes (seeds below 1,000,000) never get a
@@ -64,9 +62,9 @@ def referring(scene: Scene, count: int = 4, draw: int = 0) -> list[Example]:
     for _ in range(TRIES * count):
         if len(found) == count:
             break
-        form = "" if rng.random() < ABSENT_PART else str(rng.choice(FORMS))
+        form = "" if rng.random() < mix.absent else str(rng.choice(FORMS, p=mix.forms))
         for _ in range(TRIES // 2):
-            example = _present(rng, scene, form) if form else _absent(rng, scene)
+            example = _present(rng, scene, form) if form else _absent(rng, scene, mix)
             if example and example.expression not in found:
                 found[example.expression] = example  # type: ignore[index]
                 break
@@ -123,11 +121,11 @@ def _compose(rng: np.random.Generator, scene: Scene, target: Instance, form: str
     return base
 
 
-def _absent(rng: np.random.Generator, scene: Scene) -> Example | None:
+def _absent(rng: np.random.Generator, scene: Scene, mix: Mix) -> Example | None:
     """Something that is not there: no such class, no such colour of it, or none at that place."""
     present = sorted({instance.class_name for instance in scene.instances})
     missing = [name for name in CLASSES if name not in present and "tree" not in name]
-    form = str(rng.choice(["class", "colour", "place", "class colour"]))
+    form = str(rng.choice(ABSENCES, p=mix.absences))
     if form.startswith("class") or not present:
         expression = Expression(str(rng.choice(missing)), plural=bool(rng.random() < 0.15))
     else:

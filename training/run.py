@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any, TextIO
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -19,22 +22,23 @@ from geopixel_edge.errors import CheckpointError
 
 from .batches import Sample, Samples
 from .heads import TeachingHeads
+from .kept import Kept, keep, kept_losses, renew, whiten
+from .mix import EVEN, LESSON
 from .model import GeoPixel
-from .pointing import Kept, Lesson, keep, learn, renew, whiten
-from .processes import averaged, summed
+from .plan import MAX_COUNT, Part, Phase, Plan
+from .processes import averaged
 from .step import losses_of
 from .store import SceneStore
-from .train import Plan, prepare_run
+from .train import prepare_run
 
 HEADS_NAME = "heads.safetensors"  # beside the directory `checkpoint`
-WARM_STEPS = 200
+WARM_STEPS = 100
 GPU_WORKERS = 14
-KEPT_FIRST = 10_000_000  # of samples: orientations and questions that no step of a run takes
-LAST_TEACHING = 0.5  # what the encoders' heads still count for when the rate begins to fall
+PHASE_SAMPLES = 10_000_000  # apart: no two phases show the same scene in the same way with the same questions
 
 
 class Run:
-    """Model, heads, optimiser and step of a run directory, restored when it holds a state."""
+    """Model, heads, optimiser, phase and step of a run directory, restored when it holds a state."""
 
     def __init__(self, directory: Path, plan: Plan, device: str, rank: int = 0) -> None:
         self.directory, self.plan, self.device, self.rank = directory, plan, device, rank
@@ -46,12 +50,36 @@ class Run:
         self.model, self.heads = self.model.to(device), self.heads.to(device)
         # Of the two forms of the same attention, the plain one is several times as fast on these short sequences.
         self.model.vision_encoder.clip.config._attn_implementation = "eager"
-        self.parameters = [*self.model.parameters(), *self.heads.parameters()]
-        self._new_optimizer()
-        self.step, self.pointed, self.stopping = 0, False, False
+        self.stopping = False
+        self.enter(0)
         self.state_path = directory / "state.pt"
         if self.state_path.is_file():
             self._restore()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase the run is in."""
+        return self.plan.phases[self.index]
+
+    @property
+    def steps_before(self) -> int:
+        """Steps of the phases that are over."""
+        return sum(phase.steps for phase in self.plan.phases[: self.index])
+
+    def enter(self, index: int) -> None:
+        """Begin a phase, or after the last one the end; only what learns in it needs gradients."""
+        self.index, self.step = index, 0
+        for parameter in (*self.model.parameters(), *self.heads.parameters()):
+            parameter.requires_grad_(False)
+        self.parameters: list[nn.Parameter] = []
+        self.optimizer: torch.optim.Optimizer | None = None
+        if index < len(self.plan.phases):
+            self.parameters = learning(self.phase.part, self.model, self.heads)
+            for parameter in self.parameters:
+                parameter.requires_grad_(True)
+            self.optimizer = torch.optim.AdamW(
+                self.parameters, lr=self.phase.rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
+            )
 
     def _begin_with(self, checkpoint: Path) -> None:
         """Weights of a checkpoint; and the heads' beside it, since fresh heads would first unteach it."""
@@ -62,25 +90,22 @@ class Run:
         except (OSError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{path} holds no heads of this model ({error}); copy it from the run") from None
 
-    def _new_optimizer(self) -> None:
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
-        )
-
     def _restore(self) -> None:
         try:
             state = torch.load(self.state_path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.heads.load_state_dict(state["heads"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.pointed = state["step"], state["pointed"]
+            self.enter(state["phase"])
+            self.step = state["step"]
+            if self.optimizer:
+                self.optimizer.load_state_dict(state["optimizer"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{self.state_path} cannot be resumed ({error}); remove it to start anew") from None
 
     def save(self) -> None:
         """Write the state aside, then rename; and the model as a checkpoint to export."""
-        state = {"model": self.model.state_dict(), "heads": self.heads.state_dict(),
-                 "optimizer": self.optimizer.state_dict(), "step": self.step, "pointed": self.pointed}  # fmt: skip
+        state = {"model": self.model.state_dict(), "heads": self.heads.state_dict(), "phase": self.index,
+                 "optimizer": self.optimizer.state_dict() if self.optimizer else None, "step": self.step}  # fmt: skip
         partial = self.state_path.with_suffix(".partial")
         torch.save(state, partial)
         partial.rename(self.state_path)
@@ -93,100 +118,111 @@ class Run:
         """End after the step that is being made; fit for a signal handler."""
         self.stopping = True
 
-    def _samples(self, store: SceneStore, first: int) -> Iterator[Sample]:
-        """This process's share of all samples from `first` on."""
-        plan = self.plan
-        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, plan.questions,
-                          plan.masks, first + self.rank, plan.processes)  # fmt: skip
-        workers = 0 if self.device == "cpu" else GPU_WORKERS
-        return iter(DataLoader(samples, batch_size=None, num_workers=workers))
-
     def train(self, store: SceneStore, save_every_s: float) -> None:
-        """Run the remaining steps, or until `stop`; `curve.jsonl` gets a line each."""
-        plan = self.plan
-        loader = self._samples(store, self.step * plan.batch)
-        saved_s = time.monotonic()
+        """Run the remaining steps of all phases, or until `stop`; `curve.jsonl` gets a line each."""
         first = self.rank == 0
+        total = sum(phase.steps for phase in self.plan.phases)
         if first:
             self._cut_curve()
         with (
             (self.directory / "curve.jsonl").open("a") as curve,
-            tqdm(total=plan.steps, initial=self.step, disable=None if first else True, unit="step") as bar,
+            tqdm(total=total, initial=self.steps_before + self.step, disable=None if first else True) as bar,
         ):
-            while self.step < plan.steps and not self.stopping:
-                if self.step >= plan.pointing_at and not self.pointed and not self.point_anew(store):
-                    return
-                line = self.one(list(islice(loader, plan.batch // plan.processes)))
-                if not first:
-                    continue
-                curve.write(json.dumps(line) + "\n")
-                curve.flush()
-                bar.update()
-                if time.monotonic() - saved_s > save_every_s:
-                    self.save()
-                    saved_s = time.monotonic()
+            while self.index < len(self.plan.phases) and not self.stopping:
+                self._pass(store, save_every_s, curve, bar)
         if first:
             self.save()
 
-    def point_anew(self, store: SceneStore) -> bool:
-        """The phase in which the pixel decoder starts anew and learns alone; `pointing.jsonl` gets a line a step.
+    def _pass(self, store: SceneStore, save_every_s: float, curve: TextIO, bar: tqdm) -> None:
+        """The rest of the phase the run is in."""
+        phase, first, saved_s = self.phase, self.rank == 0, time.monotonic()
+        source = self._samples(store)
+        kept = self._keep(store) if phase.part is Part.MASKS else []
+        while self.step < phase.steps:
+            line = self.one(kept or list(islice(source, phase.batch // self.plan.processes)))
+            if first:
+                curve.write(json.dumps(line) + "\n")
+                curve.flush()
+                bar.update()
+                bar.set_description(phase.part.value, refresh=False)
+            if self.stopping:
+                return
+            if first and time.monotonic() - saved_s > save_every_s:
+                self.save()
+                saved_s = time.monotonic()
+        self.enter(self.index + 1)
 
-        The run is saved before it and after it. False when it was stopped on the way: it begins again then.
-        """
-        plan, kept, samples = self.plan, list[Kept](), self._samples(store, KEPT_FIRST)
-        if self.rank == 0:
-            self.save()
-        while len(kept) < plan.kept_scenes // plan.processes and not self.stopping:
-            one = keep(self.model, next(samples), self.tokenizer.tokens.bos)
+    def _samples(self, store: SceneStore) -> Iterator[Sample]:
+        """This process's share of the samples that the phase has not seen yet; all that it keeps, if it keeps some."""
+        plan, phase = self.plan, self.phase
+        keeps = phase.part is Part.MASKS
+        seen, masks = (0, MAX_COUNT) if keeps else (self.step * phase.batch, phase.masks)
+        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, phase.questions,
+                          masks, self.index * PHASE_SAMPLES + seen + self.rank, plan.processes,
+                          LESSON if phase.hard else EVEN)  # fmt: skip
+        return iter(DataLoader(samples, batch_size=None, num_workers=0 if self.device == "cpu" else GPU_WORKERS))
+
+    def _keep(self, store: SceneStore) -> list[Kept]:
+        """Scenes as the decoder sees them; if it starts anew, what it sees is whitened before the first step."""
+        if self.phase.anew and self.step == 0:
+            whiten(self.model, self.heads, self._kept(store), self.plan.processes)
+            torch.manual_seed(3)
+            renew(self.model.pixel_decoder, self.heads)
+        return self._kept(store)
+
+    def _kept(self, store: SceneStore) -> list[Kept]:
+        source, kept = self._samples(store), list[Kept]()
+        while len(kept) < self.phase.kept_scenes // self.plan.processes:
+            one = keep(self.model, next(source))
             kept += [one] if one else []
-        if summed(torch.tensor([float(self.stopping)]), plan.processes) > 0:
-            return False
-        whiten(self.model, self.heads, kept, plan.processes)
-        torch.manual_seed(3)
-        renew(self.model.pixel_decoder)
-        lesson = Lesson(plan.pointing_steps, plan.learning_rate, plan.learning_rate / 4, 2, plan.masks)
-        lines = learn(self.model, self.heads, kept, lesson, self.rank, plan.processes,
-                      lambda: self.stopping)  # fmt: skip
-        with (self.directory / "pointing.jsonl").open("w") as curve:
-            for line in tqdm(lines, total=plan.pointing_steps, disable=None if self.rank == 0 else True, unit="step"):
-                if line.pop("stopped") > 0:
-                    return False
-                if self.rank == 0:
-                    curve.write(json.dumps(line) + "\n")
-        self._new_optimizer()  # what it knew of the whitened layers is of another scale
-        self.pointed = True
-        if self.rank == 0:
-            self.save()
-        return True
+        return kept
 
     def _cut_curve(self) -> None:
         """Forget lines of steps that were made after the last save, and are made again now."""
         path = self.directory / "curve.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-        path.write_text("".join(lines[: self.step]))
+        path.write_text("".join(lines[: self.steps_before + self.step]))
 
-    def one(self, samples: list[Sample]) -> dict[str, float]:
-        """One step over this process's samples; returns a line of the curve."""
-        plan, start = self.plan, time.perf_counter()
-        left = min(1.0, (plan.steps - self.step) / max(1.0, plan.decay * plan.steps))
-        rate = plan.learning_rate * min(1.0, (self.step + 1) / WARM_STEPS) * left
-        for group in self.optimizer.param_groups:
+    def _losses(self, scenes: list[Any]) -> dict[str, Tensor]:
+        phase, bos = self.phase, self.tokenizer.tokens.bos
+        if phase.part is not Part.MASKS:
+            return losses_of(self.model, self.heads, scenes, bos, phase.part)
+        draw = random.Random(f"{self.index} {self.step} {self.rank}")
+        chosen = draw.choices(scenes, k=phase.batch // self.plan.processes)
+        return kept_losses(self.model, self.heads, chosen, phase.masks, draw)
+
+    def one(self, scenes: list[Any]) -> dict[str, Any]:
+        """One step over this process's samples, or scenes kept; returns a line of the curve."""
+        start, phase, optimizer = time.perf_counter(), self.phase, self.optimizer
+        assert optimizer is not None
+        rate = phase.rate_at(self.step, WARM_STEPS)
+        for group in optimizer.param_groups:
             group["lr"] = rate
-        gone = min(1.0, self.step / max(1.0, (1 - plan.decay) * plan.steps))
-        teach = 1 - (1 - LAST_TEACHING) * gone
-        seeing_only = self.step < plan.seeing_steps
         with torch.autocast(self.device.split(":")[0], torch.bfloat16):
-            losses = losses_of(self.model, self.heads, samples, self.tokenizer.tokens.bos, teach, seeing_only)
-        losses.total.backward()
+            losses = self._losses(scenes)
+        losses["total"].backward()
         # One process that stops stops all, after the same step.
-        stopping = losses.total.new_tensor(float(self.stopping)).float()
-        values = torch.stack([*(value.detach().float() for value in vars(losses).values()), stopping])
-        *means, stopped = averaged(self.parameters, values, plan.processes).tolist()
+        stopping = losses["total"].new_tensor(float(self.stopping)).float()
+        values = torch.stack([*(value.detach().float() for value in losses.values()), stopping])
+        *means, stopped = averaged(self.parameters, values, self.plan.processes).tolist()
         self.stopping = stopped > 0
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        named = {name: round(value, 5) for name, value in zip(vars(losses), means, strict=True)}
+        named = {name: round(value, 5) for name, value in zip(losses, means, strict=True)}
         cost = {"norm": round(float(norm), 4), "rate": round(rate, 7), "s": round(time.perf_counter() - start, 3)}
-        return {"step": self.step, **named, **cost}
+        return {"step": self.steps_before + self.step, "part": phase.part.value, **named, **cost}
+
+
+def learning(part: Part, model: GeoPixel, heads: TeachingHeads) -> list[nn.Parameter]:
+    """The parameters that learn with a part."""
+    reading = (model.language_model, model.token_embeddings, *heads.of_language())
+    modules: dict[Part, tuple[nn.Module, ...]] = {
+        Part.ENCODERS: (model.vision_encoder, model.grounding_encoder, heads.patches, heads.pyramid),
+        Part.MASKS: (model.pixel_decoder, heads.asked, heads.coarse),
+        Part.READING: reading,
+        Part.GROUNDING: (*reading, model.pixel_decoder, heads.coarse),
+        Part.ALL: (model, heads),
+    }
+    return [parameter for module in modules[part] for parameter in module.parameters()]

@@ -20,6 +20,10 @@ LABELS: tuple[tuple[str, str | None], ...] = (
     *((name, colour) for name, colours in CLASSES.items() for colour in (colours or (None,))),
 )
 _LABEL_OF = {label: index for index, label in enumerate(LABELS)}
+# A label is told by what tells its class and what tells its colour, so that a pair never seen is known by its parts.
+_PARTS = sorted({part for name, colour in LABELS for part in (("class", name), ("colour", colour))}, key=str)
+FACTORS = torch.tensor([[float(part in (("class", name), ("colour", colour))) for part in _PARTS]
+                        for name, colour in LABELS])  # fmt: skip
 OFFSET_PART = 0.1  # of the picture: the unit of offsets to a thing's centre
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # half turns over the picture, of the code of a coordinate
 PLACE_WIDTH = 4 * len(FREQUENCIES)
@@ -33,7 +37,8 @@ class Targets:
     NaN on the ground; `shares` (2 side, 2 side, LABELS): how much of each patch a label covers; `centres`
     (side, side, PLACE_WIDTH): the coded centre of the thing that covers most of each token, NaN where there is none;
     `sizes` (side, side): the logarithm of its part of the picture; `pointers` (n, side * side) and `names`
-    (n, LABELS): how each `[SEG]`'s pixels spread over tokens, and over labels, each row of sum 1.
+    (n, LABELS): how each `[SEG]`'s pixels spread over tokens, and over labels, each row of sum 1; `spots`
+    (n, PLACE_WIDTH + 1): coded centre and logarithmic size of what each `[SEG]` shows, NaN if several things.
     """
 
     labels: Tensor
@@ -43,6 +48,7 @@ class Targets:
     sizes: Tensor
     pointers: Tensor
     names: Tensor
+    spots: Tensor
 
 
 def place_code(points: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -77,6 +83,7 @@ def targets_of(scene: Scene, groups: Sequence[tuple[int, ...]], mask_side: int, 
         sizes=torch.from_numpy(table[thing, 2].reshape(token_side, token_side).astype(np.float32)),
         pointers=_spread(counts.T, groups),
         names=_spread(_areas(names, scene), groups),
+        spots=_spots(table, groups),
     )
 
 
@@ -110,6 +117,15 @@ def _spread(counts: NDArray[np.int64], groups: Sequence[tuple[int, ...]]) -> Ten
         return torch.zeros(0, counts.shape[1])
     spread = np.stack([counts[list(numbers)].sum(0) for numbers in groups]).astype(np.float32)
     return torch.from_numpy(spread / spread.sum(1, keepdims=True))
+
+
+def _spots(table: NDArray[np.float64], groups: Sequence[tuple[int, ...]]) -> Tensor:
+    """Centres and sizes (numbers, 3) -> those of each group of one, coded, (groups, PLACE_WIDTH + 1)."""
+    spots = np.full((len(groups), PLACE_WIDTH + 1), np.nan, np.float32)
+    for row, numbers in zip(spots, groups, strict=True):
+        if len(numbers) == 1:
+            row[:-1], row[-1] = place_code(table[numbers[0], :2]), table[numbers[0], 2]
+    return torch.from_numpy(spots)
 
 
 def _tensor(values: NDArray[np.floating], side: int) -> Tensor:

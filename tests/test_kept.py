@@ -1,0 +1,87 @@
+"""The pixel decoder alone: what it reads is scaled, what others read stays the same."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.kept import Kept, keep, renew, whiten
+from training.plan import Part, Phase
+from training.run import Run
+from training.step import watched
+from training.store import SceneStore
+
+from .tiny_training import PLAN, samples_of
+
+
+@pytest.fixture
+def kept(tiny_run: Run, scene_store: SceneStore) -> list[Kept]:
+    found = [keep(tiny_run.model, sample) for sample in itertools.islice(samples_of(tiny_run, scene_store), 3)]
+    return [one for one in found if one is not None]
+
+
+def test_what_is_kept_is_what_the_decoder_would_read(tiny_run: Run, scene_store: SceneStore) -> None:
+    sample = next(iter(samples_of(tiny_run, scene_store)))
+    one = keep(tiny_run.model, sample)
+    assert one is not None
+    with torch.no_grad():
+        exact = tiny_run.model.grounding_encoder(sample.pixels)
+    for level, wanted in zip(one.pyramid, exact, strict=True):
+        assert level.shape == wanted.shape
+        assert float((level.float() - wanted).abs().max()) <= 0.05 * float(wanted.abs().max())
+    assert one.meanings.equal(sample.meanings[sample.chosen])
+    torch.testing.assert_close(one.masks.float() / 255, sample.masks, atol=1 / 255, rtol=0)
+
+
+def test_whitening_scales_what_the_decoder_reads_and_nothing_else(tiny_run: Run, scene_store: SceneStore) -> None:
+    sample = next(iter(samples_of(tiny_run, scene_store)))
+    model, heads = tiny_run.model, tiny_run.heads
+    with torch.no_grad():  # as features grow in training
+        for layer in (model.grounding_encoder.conv_s0, model.grounding_encoder.conv_s1):
+            layer.weight *= 20
+            layer.bias += 3
+        for lateral in model.grounding_encoder.image_encoder.neck.convs:
+            lateral.conv.weight *= 20
+        before = model.grounding_encoder(sample.pixels)
+        told = [head(level) for head, level in zip(heads.pyramid, (before[0], before[2], before[1]), strict=True)]
+        one = keep(model, sample)
+        assert one is not None
+        whiten(model, heads, [one])
+        after = model.grounding_encoder(sample.pixels)
+        again = [head(level) for head, level in zip(heads.pyramid, (after[0], after[2], after[1]), strict=True)]
+    for level in after:
+        assert float(level.mean((0, 2, 3)).abs().max()) < 0.1
+        assert float(level.std((0, 2, 3)).median()) == pytest.approx(1.0, abs=0.1)
+    for wanted, found in zip(told, again, strict=True):
+        assert float((found - wanted).abs().max()) <= 0.02 * float(wanted.abs().max())
+
+
+def test_a_renewed_decoder_starts_of_moderate_size(tiny_run: Run, kept: list[Kept]) -> None:
+    decoder, heads = tiny_run.model.pixel_decoder, tiny_run.heads
+    before = {name: value.clone() for name, value in decoder.state_dict().items()}
+    whiten(tiny_run.model, heads, kept)
+    renew(decoder, heads)
+    for name, value in decoder.state_dict().items():
+        if value.ndim > 1 and "gaussian" not in name:
+            assert not value.equal(before[name]), name
+    with torch.no_grad(), watched(decoder) as steps:
+        states = heads.asked_states(kept[0].meanings)
+        masks, _, _ = decoder.all_masks(states, *(level.float() for level in kept[0].pyramid))
+    assert 0.5 < float(decoder.text_hidden_fcs(states).std()) < 5
+    assert 0.1 < float(masks.std()) < 20
+    assert [len(images) for images in steps] == [1, 1]
+
+
+def test_the_decoder_learns_and_nothing_else_changes(run_directory: Path, kept: list[Kept]) -> None:
+    phase = Phase(Part.MASKS, 60, 3e-3, 1e-3, batch=1, masks=3, kept_scenes=1)
+    run = Run(run_directory, replace(PLAN, phases=(phase,)), "cpu")
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    lines = [run.one(kept[:1]) for _ in range(60)]
+    assert lines[-1]["selection"] < 0.8 * lines[0]["selection"]
+    now = run.model.state_dict()
+    changed = {name.partition(".")[0] for name, value in now.items() if not value.equal(before[name])}
+    assert changed == {"pixel_decoder"}

@@ -1,0 +1,125 @@
+"""The pixel decoder alone, taught from kept pyramids and from what is asked for, put as fields (`meaning.py`).
+
+Encoders and language model are the slow part of a step. So what SAM 2's encoder makes of some scenes is kept, and the
+decoder sees several times as many masks in the same time. In place of a `[SEG]` state it gets an embedding of the
+fields, which the language model learns to equal later. Before it starts anew, all it reads is brought to mean 0 and
+deviation 1 by its encoder's last layer: features of deviation 6, as they grow by themselves, drown the position
+encoding beside them and saturate its attention.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from export.grounding_encoder import Lateral
+from export.pixel_decoder import PixelDecoder
+from export.sam2_layers import ChannelNorm
+
+from .batches import Sample
+from .heads import TeachingHeads
+from .losses import mask_losses
+from .model import GeoPixel
+from .processes import summed
+from .step import watched, weighed
+
+TOKEN_STD = 0.7  # of the decoder's own tokens, and of what each field adds to a prompt
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One scene as the decoder sees it: the pyramid's levels as the encoder gives them (image_embed, high_res0,
+    high_res1), what each mask was asked for, int64 (n, fields), masks (n, M, M) uint8, 255 where a cell is covered."""
+
+    pyramid: tuple[Tensor, Tensor, Tensor]
+    meanings: Tensor
+    masks: Tensor
+
+
+@torch.no_grad()
+def keep(model: GeoPixel, sample: Sample) -> Kept | None:
+    """What a scene's sample becomes; None when it has no mask."""
+    if not len(sample.chosen):
+        return None
+    device = model.token_embeddings.weight.device
+    with torch.autocast(device.type, torch.bfloat16):
+        embed, high_res0, high_res1 = (level.bfloat16() for level in model.grounding_encoder(sample.pixels.to(device)))
+    masks = (sample.masks * 255).round().to(torch.uint8).to(device)
+    return Kept((embed, high_res0, high_res1), sample.meanings[sample.chosen].to(device), masks)
+
+
+@torch.no_grad()
+def whiten(model: GeoPixel, heads: TeachingHeads, kept: Sequence[Kept], processes: int = 1) -> None:
+    """Bring the pyramid to mean 0 and deviation 1 per channel over the kept scenes, which change alike.
+
+    Only the encoder's last layers change, and the pyramid's heads so that they tell the same as before.
+    """
+    encoder = model.grounding_encoder
+    norms = [_moments([one.pyramid[level][0].float().flatten(1).T for one in kept], processes) for level in range(3)]
+    mean, deviation = norms[0]
+    for lateral in encoder.image_encoder.neck.convs[:2]:  # the two levels that make the image embedding
+        assert isinstance(lateral, Lateral)
+        lateral.conv.weight /= deviation[:, None, None, None]
+        assert lateral.conv.bias is not None
+        lateral.conv.bias /= deviation
+    encoder.no_mem_embed.copy_((encoder.no_mem_embed - mean) / deviation)
+    for convolution, (mean, deviation) in zip((encoder.conv_s0, encoder.conv_s1), norms[1:], strict=True):
+        convolution.weight /= deviation[:, None, None, None]
+        assert convolution.bias is not None
+        convolution.bias.copy_((convolution.bias - mean) / deviation)
+    for head, (mean, deviation) in zip(heads.pyramid, (norms[0], norms[2], norms[1]), strict=True):
+        assert isinstance(head, nn.Conv2d)
+        assert head.bias is not None
+        head.bias += head.weight[:, :, 0, 0] @ mean
+        head.weight *= deviation[None, :, None, None]
+
+
+def _moments(rows: Sequence[Tensor], processes: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (channels,) of all rows (n, channels) of all processes."""
+    count = torch.tensor([float(sum(map(len, rows)))], device=rows[0].device)
+    powers = [torch.stack([(part**power).sum(0) for part in rows]).sum(0) for power in (1, 2)]
+    total = summed(torch.cat([count, *powers]), processes)
+    mean, square = (total[1:] / total[0]).chunk(2)
+    return mean, (square - mean**2).clamp(min=1e-6).sqrt()
+
+
+@torch.no_grad()
+def renew(decoder: PixelDecoder, heads: TeachingHeads) -> None:
+    """Fresh parameters for the decoder and for what asks it, scaled so that deviation 1 stays about 1."""
+    nn.init.normal_(heads.asked.weight, std=TOKEN_STD)
+    nn.init.zeros_(heads.asked.bias)
+    for name, module in decoder.named_modules():
+        if isinstance(module, nn.Linear):
+            before_relu = ".layers." in name and not name.endswith("layers.2") and "transformer" not in name
+            before_relu |= name.endswith("mlp.layers.0")
+            nn.init.normal_(module.weight, std=((2 if before_relu else 1) / module.in_features) ** 0.5)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=module.in_channels**-0.5)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02 if name == "no_mask_embed" else TOKEN_STD)
+        elif isinstance(module, (nn.LayerNorm, ChannelNorm)):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def kept_losses(
+    model: GeoPixel, heads: TeachingHeads, scenes: Sequence[Kept], count: int, draw: random.Random
+) -> dict[str, Tensor]:
+    """Losses of `count` masks drawn from each scene, named and weighed as those of a whole step."""
+    with watched(model.pixel_decoder) as steps:
+        parts = []
+        for scene in scenes:
+            chosen = draw.choices(range(len(scene.masks)), k=count)
+            states = heads.asked_states(scene.meanings[chosen])
+            masks4, iou4, _ = model.pixel_decoder.all_masks(states, *scene.pyramid)
+            parts.append((masks4, iou4, scene.masks[chosen].float() / 255))
+    masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    selection = heads.selection_loss([torch.cat(kept) for kept in steps], truth)
+    return weighed({**vars(mask_losses(masks4, iou4, truth)), "selection": selection}, 1.0)
