@@ -27,8 +27,8 @@ MAX_BYTES = 20_000_000
 # Of a slice of 40 scenes, whose figures scatter by some 5 points; what 500 scenes give stands in training/REPORT.md.
 SCENES = 40
 FLOORS = [
-    ("referring", "p50", 0.40), ("referring", "miou", 0.42), ("referring", "absent_refused", 0.72),
-    ("conversation", "miou", 0.42), ("conversation", "recall", 0.43), ("conversation", "well_formed", 1.0),
+    ("referring", "p50", 0.56), ("referring", "miou", 0.51), ("referring", "absent_refused", 0.88),
+    ("conversation", "miou", 0.47), ("conversation", "recall", 0.50), ("conversation", "well_formed", 1.0),
 ]  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_it_was_exported_from_the_checkpoint_beside_the_report(bundled: Pipeline
 def test_it_gives_its_golden_values(bundled: Pipeline) -> None:
     checks = verify(bundled)
     assert [check for check in checks if not check.passed] == []
-    assert max(bundled.engine.manifest.distance.values()) < 0.05
+    assert max(bundled.engine.manifest.distance.values()) < 0.1
 
 
 @pytest.mark.parametrize(("group", "figure", "floor"), FLOORS)

@@ -28,8 +28,12 @@ def test_every_form_and_class_is_judged_with_the_true_text_given(
     assert sum(one["questions"] for one in forms.values()) == total["questions"] > 10
     assert 0 <= total["decided"] <= 1
     assert 0 <= total["miou"] < 0.5  # random weights
+    assert 0 <= total["pointed"] <= 1
     assert found["form conversation"]["questions"] == 2
     assert sorted(path.name for path in (tiny_run.directory / "checkpoint").iterdir()) == before
+    (tiny_run.directory / "heads.safetensors").unlink()
+    assert diagnose.main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["all"] == {**total, "pointed": None}
     assert diagnose.main(arguments) == 0
     assert "form conversation" in capsys.readouterr().out
 

@@ -29,7 +29,7 @@ from training.train import main, train
 
 from .tiny_training import PLAN, samples_of
 
-OF_TEXT = ("answer", "decision", "places", "pointers", "looks", "names", "spots", "meaning")
+OF_TEXT = ("answer", "decision", "description", "places", "pointers", "looks", "names", "spots", "meaning")
 OF_MASKS = ("bce", "dice", "near", "iou", "selection")
 
 
@@ -131,7 +131,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         (Part.READING, {"language_model", "token_embeddings"}, {"tokens", "prompt", *OF_TEXT}),
         (
             Part.GROUNDING,
-            {"language_model", "pixel_decoder", "token_embeddings"},
+            {"vision_encoder", "language_model", "pixel_decoder", "token_embeddings"},
             {"tokens", "pyramid", *OF_TEXT, *OF_MASKS},
         ),
         (Part.ALL, {*keys.CLASSES, "token_embeddings"}, {"tokens", "pyramid", *OF_TEXT, *OF_MASKS}),

@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 PANELS = (
-    ("text", ("answer", "decision")),
+    ("text", ("answer", "decision", "description")),
     ("masks", ("bce", "dice", "near", "selection")),
     ("encoders' heads", ("tokens", "pyramid")),
     ("language model's heads", ("places", "pointers", "looks", "names", "spots", "meaning", "prompt")),

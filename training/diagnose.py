@@ -2,7 +2,9 @@
 
 Every question is put with its true answer already written ("oracle text"). So the masks are judged whatever the text
 would have been, and the text token by token whatever the masks are: `decided` is how often the first word of an answer
-(is it there or not?) is the likeliest, `tokens` how often any is. mIoU is at the scene's own size.
+(is it there or not?) is the likeliest, `tokens` how often any is. `pointed` is how often the language model itself
+knows where: the likeliest image token of its teaching head, if `heads.safetensors` lies beside the checkpoint, is one
+that the true mask covers. mIoU is at the scene's own size.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from geopixel_edge.terminal import table
 from geopixel_edge.tokenizer import Tokenizer
 
 from .batches import prepare
+from .heads import HEADS_NAME, TeachingHeads, read_heads, stitched_grid
 from .model import GeoPixel
 from .questions import Example, conversation, referring
 from .scenes import Scene, make_scene
@@ -37,17 +40,24 @@ TUNING_SEED = 900_000
 Scores = dict[str, list[float]]
 
 
-def judge(model: GeoPixel, tokenizer: Tokenizer, scene: Scene, examples: list[Example], hd_num: int,
-          groups: dict[str, Scores]) -> None:  # fmt: skip
+def judge(model: GeoPixel, heads: TeachingHeads | None, tokenizer: Tokenizer, scene: Scene, examples: list[Example],
+          hd_num: int, groups: dict[str, Scores]) -> None:  # fmt: skip
     """Add what the model makes of a scene's questions to the scores of each question's form and class."""
     sample = prepare(scene, examples, model.config, tokenizer, hd_num)
     rows, cols = sample.grid
     tokens, separators = model.vision_encoder(sample.views)
     pyramid = model.grounding_encoder(sample.pixels)
-    _, _, hidden, targets = _read(model, stitch(tokens, separators, rows, cols)[None], [sample], tokenizer.tokens.bos)
+    image = stitch(tokens, separators, rows, cols)[None]
+    _, image_states, hidden, targets = _read(model, image, [sample], tokenizer.tokens.bos)
+    pointed: list[float] = []
+    if heads:
+        grid = stitched_grid(image_states, model.config.tokens_per_side, rows, cols)[0]
+        guesses = heads.pointed(hidden[0][sample.seg_at], grid)
+        pointed = (sample.taught.pointers.gather(1, guesses[:, None]) > 0).float().flatten().tolist()
     right = (model.language_model.output(hidden[0]).argmax(-1) == targets[0]).float()
     logits, _ = model.pixel_decoder(hidden[0][sample.seg_at], *pyramid)
     masks = iter(F.interpolate(logits[:, None], size=(scene.side_px,) * 2, mode="bilinear")[:, 0] > 0)
+    shown = 0
     for index, example in enumerate(examples):
         asked = (sample.segment == index) & (targets[0] != -100)
         names = ["all", f"form {example.form}"]
@@ -55,8 +65,10 @@ def judge(model: GeoPixel, tokenizer: Tokenizer, scene: Scene, examples: list[Ex
             names.append(f"class {example.expression.class_name}")
         found = [float(right[sample.begins[index]])], [float(right[asked].mean())]
         ious = [_iou(next(masks).numpy(), truth) for truth in example.masks(scene)]
+        hits = pointed[shown : shown + len(ious)]
+        shown += len(ious)
         for name in names:
-            for key, values in zip(("decided", "tokens", "iou"), (*found, ious), strict=True):
+            for key, values in zip(("decided", "tokens", "iou", "pointed"), (*found, ious, hits), strict=True):
                 groups[name][key] += values
 
 
@@ -72,16 +84,18 @@ def diagnose(
     # Beside the checkpoint's own tokenizer, as the SDK reads it.
     converted = checkpoint / "tokenizer.converted.json"
     tokenizer = Tokenizer(converted, special_tokens(convert(checkpoint, converted)))
-    groups: dict[str, Scores] = defaultdict(lambda: {"decided": [], "tokens": [], "iou": []})
+    heads = read_heads(checkpoint, model.config) if (checkpoint.parent / HEADS_NAME).is_file() else None
+    groups: dict[str, Scores] = defaultdict(lambda: {"decided": [], "tokens": [], "iou": [], "pointed": []})
     with torch.no_grad():
         for seed in tqdm(range(TUNING_SEED, TUNING_SEED + scenes), disable=None, unit="scene", leave=False):
             scene = make_scene(seed, side_px)
-            judge(model, tokenizer, scene, [conversation(scene), *referring(scene, 12)], hd_num, groups)
+            judge(model, heads, tokenizer, scene, [conversation(scene), *referring(scene, 12)], hd_num, groups)
     converted.unlink()
     return {
         name: {
             "questions": len(scores["decided"]), "decided": _mean(scores["decided"]), "tokens": _mean(scores["tokens"]),
-            "miou": _mean(scores["iou"]), "p50": _mean([float(iou >= 0.5) for iou in scores["iou"]]),
+            "pointed": _mean(scores["pointed"]), "miou": _mean(scores["iou"]),
+            "p50": _mean([float(iou >= 0.5) for iou in scores["iou"]]),
         }
         for name, scores in sorted(groups.items())
     }  # fmt: skip
@@ -109,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
-    figures = ("decided", "tokens", "miou", "p50")
+    figures = ("decided", "tokens", "pointed", "miou", "p50")
     rows = [(name, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}" for key in figures))
             for name, one in found.items()]  # fmt: skip
     print(table(("group", "questions", *figures), rows))

@@ -8,17 +8,22 @@ are and what thing they belong to; and each `[SEG]` must point at the tokens tha
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.config import ModelConfig
+from geopixel_edge.errors import CheckpointError
 
 from .losses import coarse_loss
 from .meaning import SIZES
 from .targets import FACTORS, PLACE_WIDTH, Targets, place_code
 
+HEADS_NAME = "heads.safetensors"  # beside a checkpoint's directory
 POINTER_WIDTH = 64
 
 
@@ -105,6 +110,10 @@ class TeachingHeads(nn.Module):
         together = torch.cat(parts)
         return together.mean() if len(together) else states.sum() * 0
 
+    def pointed(self, seg: Tensor, states: Tensor) -> Tensor:
+        """Final states of `[SEG]` (n, hidden), of tile tokens (rows, cols, hidden) -> the likeliest token (n,)."""
+        return (self.query(seg) @ self.key(states.flatten(0, 1)).T).argmax(-1)
+
     def look_loss(self, asking: list[Tensor], states: Tensor, wanted: list[Tensor]) -> Tensor:
         """The same for the states that decide how an answer begins, which may also look at nothing (last column)."""
         parts = []
@@ -153,6 +162,16 @@ def _divergence(queries: Tensor, keys: Tensor, wanted: Tensor) -> Tensor:
     scores = queries.float() @ keys.float().T * POINTER_WIDTH**-0.5
     entropy = -(wanted * wanted.clamp(min=1e-9).log()).sum(-1)
     return -(wanted * scores.log_softmax(-1)).sum(-1) - entropy
+
+
+def read_heads(checkpoint: Path, config: ModelConfig) -> TeachingHeads:
+    """The heads beside a checkpoint's directory; CheckpointError when they are not those of this model."""
+    heads, path = TeachingHeads(config), checkpoint.parent / HEADS_NAME
+    try:
+        heads.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path} holds no heads of this model ({error}); copy it from the run") from None
+    return heads
 
 
 def tile_grid(tokens: Tensor, rows: int, cols: int) -> Tensor:

@@ -27,7 +27,7 @@ class Part(enum.Enum):
     ENCODERS = "encoders"  # CLIP and SAM 2's encoder, from their teaching heads
     MASKS = "masks"  # the pixel decoder alone, from kept pyramids and from what is asked for, put as fields
     READING = "reading"  # the language model, behind a CLIP that stays as it is
-    GROUNDING = "grounding"  # the language model and the pixel decoder, behind encoders that stay as they are
+    GROUNDING = "grounding"  # every block but SAM 2's encoder, which stays as it is
     ALL = "all"
 
 

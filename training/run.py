@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from geopixel_edge.errors import CheckpointError
 
 from .batches import Sample, Samples
-from .heads import TeachingHeads
+from .heads import HEADS_NAME, TeachingHeads, read_heads
 from .kept import Kept, keep, kept_losses, renew, whiten
 from .mix import EVEN, LESSON
 from .model import GeoPixel
@@ -31,7 +30,6 @@ from .step import losses_of
 from .store import SceneStore
 from .train import prepare_run
 
-HEADS_NAME = "heads.safetensors"  # beside the directory `checkpoint`
 WARM_STEPS = 100
 GPU_WORKERS = 14
 PHASE_SAMPLES = 10_000_000  # apart: no two phases show the same scene in the same way with the same questions
@@ -84,11 +82,7 @@ class Run:
     def _begin_with(self, checkpoint: Path) -> None:
         """Weights of a checkpoint; and the heads' beside it, since fresh heads would first unteach it."""
         self.model = GeoPixel.load(checkpoint)
-        path = checkpoint.parent / HEADS_NAME
-        try:
-            self.heads.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{path} holds no heads of this model ({error}); copy it from the run") from None
+        self.heads = read_heads(checkpoint, self.model.config)
 
     def _restore(self) -> None:
         try:
@@ -222,7 +216,7 @@ def learning(part: Part, model: GeoPixel, heads: TeachingHeads) -> list[nn.Param
         Part.ENCODERS: (model.vision_encoder, model.grounding_encoder, heads.patches, heads.pyramid),
         Part.MASKS: (model.pixel_decoder, heads.asked, heads.coarse),
         Part.READING: reading,
-        Part.GROUNDING: (*reading, model.pixel_decoder, heads.coarse),
+        Part.GROUNDING: (model.vision_encoder, heads.patches, *reading, model.pixel_decoder, heads.coarse),
         Part.ALL: (model, heads),
     }
     return [parameter for module in modules[part] for parameter in module.parameters()]

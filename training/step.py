@@ -15,27 +15,20 @@ from export.vision_encoder import stitch
 
 from .batches import Sample
 from .heads import TeachingHeads, stitched_grid, tile_grid
-from .losses import (
-    BCE_WEIGHT,
-    DICE_WEIGHT,
-    IGNORED,
-    IOU_WEIGHT,
-    NEAR_WEIGHT,
-    answer_loss,
-    mask_losses,
-)  # fmt: skip
+from .losses import BCE_WEIGHT, DICE_WEIGHT, IGNORED, IOU_WEIGHT, NEAR_WEIGHT, answer_loss, mask_losses
 from .model import GeoPixel
 from .plan import Part
 
 BLOCK_ROWS = 192  # of a sequence whose attention is computed together
-# What each loss counts for. An answer's first token says whether the thing is there, which a mean over a dozen copied
-# words would hide, so it counts once more. CLIP learns more slowly than Hiera, whose windows see small things at once.
+# What each loss counts for. An answer's first token says whether the thing is there, and a description's words say what
+# is there, which a mean over hundreds of copied words would hide, so they count once more. CLIP learns more slowly than
+# Hiera, whose windows see small things at once.
 MASKS_WEIGHT = 2.0
 WEIGHTS = {
-    "answer": 1.0, "decision": 1.0, "bce": MASKS_WEIGHT * BCE_WEIGHT, "dice": MASKS_WEIGHT * DICE_WEIGHT,
-    "near": MASKS_WEIGHT * NEAR_WEIGHT, "iou": MASKS_WEIGHT * IOU_WEIGHT, "tokens": 4.0, "pyramid": 1.0, "places": 1.5,
-    "pointers": 0.6, "spots": 0.6, "looks": 0.3, "names": 0.3, "meaning": 0.3,
-    "prompt": 0.5, "selection": 1.0,
+    "answer": 1.0, "decision": 1.0, "description": 1.0, "bce": MASKS_WEIGHT * BCE_WEIGHT,
+    "dice": MASKS_WEIGHT * DICE_WEIGHT, "near": MASKS_WEIGHT * NEAR_WEIGHT, "iou": MASKS_WEIGHT * IOU_WEIGHT,
+    "tokens": 4.0, "pyramid": 1.0, "places": 1.5, "pointers": 0.6, "spots": 0.6, "looks": 0.3, "names": 0.3,
+    "meaning": 0.3, "prompt": 0.5, "selection": 1.0,
 }  # fmt: skip
 OF_ENCODERS, LATER_TEACHING = ("tokens", "pyramid"), 0.5  # what their heads count for when all learns
 
@@ -90,6 +83,7 @@ def _told(
     taught = [sample.taught for sample in samples]
     middle, image_states, hidden, targets = _read(model, images, samples, bos)
     answered = targets != IGNORED
+    described = answered & (padded(samples, "segment", -2, device) == 0)  # the first question of a sample
     starts = [sample.begins.to(device) for sample in samples]
     asking = [states[at] for states, at in zip(hidden, starts, strict=True)]
     first = torch.cat([one[at] for one, at in zip(targets, starts, strict=True)])
@@ -99,6 +93,7 @@ def _told(
     losses = {
         "answer": answer_loss(model.language_model.output(hidden[answered]), targets[answered]),
         "decision": answer_loss(model.language_model.output(torch.cat(asking)), first),
+        "description": answer_loss(model.language_model.output(hidden[described]), targets[described]),
         "places": heads.place_loss(stitched_grid(middle, side, rows, cols), taught),
         "pointers": heads.pointer_loss(pointing, seen, [one.pointers for one in taught]),
         "looks": heads.look_loss(asking, seen, [sample.looks_for for sample in samples]),
