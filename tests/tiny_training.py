@@ -35,7 +35,8 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw["sam2_config"]["image_size"] = 128
     raw["sam2_config"]["hiera"] |= {"embed_dim": 8, "stages": [1, 1, 1, 1], "global_att_blocks": [2]}
     raw["sam2_config"]["neck"] |= {"d_model": 32, "backbone_channel_list": [64, 32, 16, 8]}
-    raw["sam2_config"]["mask_decoder"] |= {"transformer_depth": 2, "transformer_num_heads": 4, "transformer_mlp_dim": 32}
+    raw["sam2_config"]["mask_decoder"] |= {"transformer_num_heads": 4, "transformer_mlp_dim": 32}
+    raw["sam2_config"]["mask_decoder"]["transformer_depth"] = 2
     path = tmp_path_factory.mktemp("config") / "tiny.json"
     path.write_text(json.dumps(raw))
     return path
