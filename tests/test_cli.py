@@ -252,7 +252,11 @@ def test_control_c_while_the_answer_streams(engine_fp32: Path) -> None:
     leader, follower = pty.openpty()
     argv = ["ask", str(IMAGE.with_name("tiny.png")), QUESTION, "--engine", str(engine_fp32), "--hd-num", "1",
             "--max-new-tokens", "8000"]  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "geopixel_edge", *argv], stdout=follower, stderr=subprocess.PIPE)
+    # Tests that a shell started in the background ignore SIGINT, and what they start would too.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geopixel_edge", *argv], stdout=follower, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     os.close(follower)
     assert os.read(leader, 1)
     process.send_signal(signal.SIGINT)
