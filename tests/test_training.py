@@ -246,7 +246,9 @@ RECIPE = {"scenes": 3, "side_px": 128, "hd_num": 4, "phases": [PHASE]}
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"hd_num": 0}, "hd_num=0"), ({"scenes": 1_000_001}, "scenes=1000001"), ({"phases": []}, "phases=[]"),
+    [({"hd_num": 0}, "hd_num=0"), ({"side_px": "640"}, "side_px='640'"), ({"side_px": 64}, "side_px=64"),
+     ({"phases": [{**PHASE, "anew": "no"}]}, "anew='no'"), ({"phases": [{**PHASE, "hard": 1}]}, "hard=1"),
+     ({"scenes": 1_000_001}, "scenes=1000001"), ({"phases": []}, "phases=[]"),
      ({"phases": [{**PHASE, "rate": 0}]}, "rate=0"), ({"phases": [{**PHASE, "last_rate": 2.0}]}, "last_rate=2.0"),
      ({"phases": [{**PHASE, "rate": float("nan")}]}, "rate=nan"), ({"phases": [{**PHASE, "steps": 0}]}, "steps=0"),
      ({"phases": [{**PHASE, "batch": 3}]}, "no multiple of processes"),

@@ -16,6 +16,7 @@ from geopixel_edge.divider import check_integer
 from geopixel_edge.errors import CheckpointError, OptionError
 
 from .scenes import EVALUATION_SEED
+from .scenes.generate import MAX_SIDE_PX, MIN_SIDE_PX
 
 MAX_COUNT = 100_000_000
 RECIPES = Path(__file__).parent / "recipes"
@@ -104,6 +105,7 @@ def check_plan(plan: Plan, device: str) -> None:
     check_integer("processes", plan.processes, 1, MAX_COUNT)
     # Scenes are seeds 0, 1, ...; those from EVALUATION_SEED on are never trained on.
     check_integer("scenes", plan.scenes, 1, EVALUATION_SEED)
+    check_integer("side_px", plan.side_px, MIN_SIDE_PX, MAX_SIDE_PX)
     check_integer("hd_num", plan.hd_num, 1, limits.MAX_HD_NUM)
     if not plan.phases:
         raise OptionError("phases=[] teach nothing; give at least one")
@@ -123,6 +125,8 @@ def _check_phase(phase: Phase, processes: int) -> None:
     for field in fields(phase):
         if field.type == "int":
             check_integer(field.name, getattr(phase, field.name), low.get(field.name, 1), MAX_COUNT)
+        elif field.type == "bool" and not isinstance(getattr(phase, field.name), bool):
+            raise OptionError(f"{field.name}={getattr(phase, field.name)!r} is no yes or no; give true or false")
     for name, least in (("rate", 1e-9), ("last_rate", 0.0)):
         value = getattr(phase, name)
         if not (isinstance(value, int | float) and math.isfinite(value) and least <= value <= 1):

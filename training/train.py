@@ -1,7 +1,7 @@
 """`python -m training.train RUN_DIR`: train a small GeoPixel on generated scenes; an interrupted run goes on.
 
-On a CPU every process has one core and a share of each step's scenes, and gradients are averaged between them. Ctrl-C
-ends a run after its step and saves it; the same command goes on.
+On a CPU every process has its part of the cores and of each step's scenes, and gradients are averaged between them.
+Ctrl-C ends a run after its step and saves it; the same command goes on.
 """
 
 from __future__ import annotations
