@@ -6,14 +6,17 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from training.kept import Kept, keep, renew, whiten
+from training.kept import MOST_DOUBT, UNKNOWN_PART, Kept, doubted, keep, renew, whiten
 from training.plan import Part, Phase
 from training.run import Run
 from training.step import watched
 from training.store import SceneStore
+from training.targets import place_code
 
 from .tiny_training import PLAN, samples_of
 
@@ -34,6 +37,7 @@ def test_what_is_kept_is_what_the_decoder_would_read(tiny_run: Run, scene_store:
         assert level.shape == wanted.shape
         assert float((level.float() - wanted).abs().max()) <= 0.05 * float(wanted.abs().max())
     assert one.meanings.equal(sample.meanings[sample.chosen])
+    torch.testing.assert_close(one.spots, sample.taught.spots[sample.chosen], equal_nan=True)
     torch.testing.assert_close(one.masks.float() / 255, sample.masks, atol=1 / 255, rtol=0)
 
 
@@ -60,6 +64,44 @@ def test_whitening_scales_what_the_decoder_reads_and_nothing_else(tiny_run: Run,
         assert float((found - wanted).abs().max()) <= 0.02 * float(wanted.abs().max())
 
 
+def _spots(points: NDArray[np.float64]) -> torch.Tensor:
+    return torch.cat([torch.from_numpy(place_code(points)), torch.full((len(points), 1), -6.0)], dim=1)
+
+
+def _nearest(codes: torch.Tensor) -> NDArray[np.float64]:
+    """The points (n, 2) of a grid whose codes come nearest."""
+    axis = np.linspace(-0.5, 1.5, 81)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    found: NDArray[np.float64] = grid[torch.cdist(codes, torch.from_numpy(place_code(grid))).argmin(1).numpy()]
+    return found
+
+
+def test_doubted_spots_stay_about_the_true_ones() -> None:
+    points = np.random.default_rng(0).uniform(size=(2000, 2))
+    spots = _spots(points)
+    told = doubted(spots, 7)
+    torch.testing.assert_close(told, doubted(spots, 7), equal_nan=True, rtol=0, atol=0)
+    unknown = told.isnan()
+    assert unknown.all(1).equal(unknown.any(1))
+    assert float(unknown[:, 0].float().mean()) == pytest.approx(UNKNOWN_PART, abs=0.03)
+    known = ~unknown[:, 0]
+    off = np.linalg.norm(_nearest(told[known, :-1]) - points[known.numpy()], axis=1)
+    assert np.median(off) < MOST_DOUBT / 2
+    assert 0.02 < np.mean(off > MOST_DOUBT) < 0.4  # now and then another thing is taken for it
+    assert float((told[known, -1] - spots[known, -1]).abs().max()) <= 0.5
+    lengths = told[known, :-1].norm(dim=1) / spots[known, :-1].norm(dim=1)
+    assert float(lengths.max()) <= 1 + 1e-5  # a mean of codes is never longer than one of them
+    assert float(lengths.min()) < 0.8
+
+
+def test_spots_of_groups_stay_unknown() -> None:
+    spots = _spots(np.random.default_rng(1).uniform(size=(8, 2)))
+    spots[3] = torch.nan
+    told = doubted(spots, 1)
+    assert told[3].isnan().all()
+    assert not told[~told[:, 0].isnan()].isnan().any()
+
+
 def test_a_renewed_decoder_starts_of_moderate_size(tiny_run: Run, kept: list[Kept]) -> None:
     decoder, heads = tiny_run.model.pixel_decoder, tiny_run.heads
     before = {name: value.clone() for name, value in decoder.state_dict().items()}
@@ -69,7 +111,7 @@ def test_a_renewed_decoder_starts_of_moderate_size(tiny_run: Run, kept: list[Kep
         if value.ndim > 1 and "gaussian" not in name:
             assert not value.equal(before[name]), name
     with torch.no_grad(), watched(decoder) as steps:
-        states = heads.asked_states(kept[0].meanings)
+        states = heads.asked_states(kept[0].meanings, kept[0].spots)
         masks, _, _ = decoder.all_masks(states, *(level.float() for level in kept[0].pyramid))
     assert 0.5 < float(decoder.text_hidden_fcs(states).std()) < 5
     assert 0.1 < float(masks.std()) < 20

@@ -14,11 +14,12 @@ from training.expressions import PLACES, Expression, held_out
 from training.mix import FORMS
 from training.questions import Example, conversation, referring
 from training.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Instance, Scene, make_scene
+from training.scenes.generate import ANY_COLOUR_SEED
 from training.scenes.palette import CLASSES, plural
 from training.tags import phrases_of
 
 SIZE_PX = 256
-SEEDS = (*range(12), *range(EVALUATION_SEED, EVALUATION_SEED + 24))
+SEEDS = (*range(12), *range(ANY_COLOUR_SEED, ANY_COLOUR_SEED + 6), *range(EVALUATION_SEED, EVALUATION_SEED + 24))
 WORDS = {plural(name): (name, True) for name in CLASSES} | {name: (name, False) for name in CLASSES}
 WORDS |= {word: (name, False) for name, word in wording.SYNONYMS.items()}
 WORDS |= {plural(word): (name, True) for name, word in wording.SYNONYMS.items()}

@@ -15,6 +15,7 @@ from training.contact_sheet import contact_sheet, main
 from training.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Scene, make_scene
 from training.scenes import air as air_module
 from training.scenes.canvas import Canvas, box, place, ribbon, ring, shoelace
+from training.scenes.generate import ANY_COLOUR_SEED, TUNING_SEED, colours_of
 from training.scenes.palette import CLASSES, GRAIN, plural
 from training.scenes.plants import tree
 from training.scenes.scene import collect, shrink_owners
@@ -145,6 +146,18 @@ def test_held_out_colours_are_never_drawn_for_training_but_are_for_evaluation() 
         left = [one for one in CLASSES[class_name] if (class_name, one) not in HELD_OUT_COLOURS]
         assert colour in CLASSES[class_name]
         assert len(left) >= 2
+
+
+def test_scenes_of_any_colour_know_no_palette_but_what_is_held_out() -> None:
+    scenes = [make_scene(ANY_COLOUR_SEED + number, 192) for number in range(60)]
+    pairs = {(one.class_name, str(one.colour)) for scene in scenes for one in scene.instances if one.colour}
+    assert not pairs & HELD_OUT_COLOURS
+    usual = {(name, colour) for name, colours in CLASSES.items() for colour in colours}
+    assert len(pairs - usual) > 25
+    assert {name for name, _ in pairs - usual} <= {name for name, _ in HELD_OUT_COLOURS}
+    for name, colour in pairs:
+        assert colour in colours_of(ANY_COLOUR_SEED)[name]
+    assert colours_of(ANY_COLOUR_SEED - 1) == colours_of(TUNING_SEED) == colours_of(EVALUATION_SEED) == CLASSES
 
 
 def test_scenes_vary_in_scale_and_light() -> None:

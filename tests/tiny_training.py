@@ -71,4 +71,4 @@ def tiny_run(run_directory: Path) -> Run:
 
 def samples_of(run: Run, store: SceneStore, first: int = 0, step: int = 1) -> Samples:
     plan = run.plan
-    return Samples(store, plan.scenes, run.model.config, run.tokenizer, plan.hd_num, 2, 3, first, step)
+    return Samples(store, plan.seeds, run.model.config, run.tokenizer, plan.hd_num, 2, 3, first, step)

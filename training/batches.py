@@ -132,9 +132,9 @@ class Samples(IterableDataset[Sample]):
     same whenever it is made.
     """
 
-    def __init__(self, store: SceneStore, scenes: int, config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
+    def __init__(self, store: SceneStore, seeds: Sequence[int], config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
                  questions: int, masks: int, first: int, step: int, mix: Mix = LESSON) -> None:  # fmt: skip
-        self.store, self.scenes, self.config, self.tokenizer = store, scenes, config, tokenizer
+        self.store, self.seeds, self.config, self.tokenizer = store, seeds, config, tokenizer
         self.hd_num, self.questions, self.masks = hd_num, questions, masks
         self.first, self.step, self.mix = first, step, mix
 
@@ -148,9 +148,9 @@ class Samples(IterableDataset[Sample]):
 
     def sample(self, number: int) -> Sample:
         """Sample `number` of the sequence."""
-        turn_of_all, place = divmod(number, self.scenes)
+        turn_of_all, place = divmod(number, len(self.seeds))
         rng = np.random.default_rng([turn_of_all, 11])
-        seed = int(rng.permutation(self.scenes)[place])
+        seed = self.seeds[rng.permutation(len(self.seeds))[place]]
         scene = turned(self.store.load(seed), (seed + 3 * turn_of_all) % TURNS)
         draw = 1 + turn_of_all
         examples = [conversation(scene, draw), *referring(scene, self.questions, draw, self.mix)]

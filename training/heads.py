@@ -25,6 +25,8 @@ from .targets import FACTORS, PLACE_WIDTH, Targets, place_code
 
 HEADS_NAME = "heads.safetensors"  # beside a checkpoint's directory
 POINTER_WIDTH = 64
+COMMON_SIZE = -6.0  # logarithm of the part of the picture that a thing covers, about the middle one
+TOKEN_CALM = 0.001  # keeps CLIP's tokens from growing without bound, which their head alone does not
 
 
 class TeachingHeads(nn.Module):
@@ -47,7 +49,7 @@ class TeachingHeads(nn.Module):
         self.names = nn.Linear(config.hidden, parts)
         self.spots = nn.Linear(config.hidden, PLACE_WIDTH + 1)
         self.meaning = nn.Linear(config.hidden, sum(SIZES))
-        self.asked = nn.Linear(sum(SIZES), config.hidden)
+        self.asked = nn.Linear(sum(SIZES) + PLACE_WIDTH + 2, config.hidden)
         depth = int(config.sam2["mask_decoder"]["transformer_depth"])
         self.coarse = nn.ModuleList(nn.Linear(width, 1) for _ in range(depth))
 
@@ -55,10 +57,14 @@ class TeachingHeads(nn.Module):
         """Those that the language model learns from."""
         return self.places, self.query, self.key, self.asking, self.names, self.spots, self.meaning
 
-    def asked_states(self, fields: Tensor) -> Tensor:
-        """What is asked for, int64 (n, fields) -> what stands for the state of a `[SEG]`, (n, hidden)."""
+    def asked_states(self, fields: Tensor, spots: Tensor) -> Tensor:
+        """What is asked for, int64 (n, fields), and where it is as far as one knows, (n, PLACE_WIDTH + 1) or NaN ->
+        what stands for the state of a `[SEG]`, (n, hidden)."""
+        known = ~spots[:, :1].isnan()
         told = [F.one_hot(field, size) for field, size in zip(fields.T, SIZES, strict=True)]
-        states: Tensor = self.asked(torch.cat(told, dim=-1).to(self.asked.weight.dtype))
+        codes, sizes = spots[:, :-1], (spots[:, -1:] - COMMON_SIZE) / 2
+        every = [*told, codes.nan_to_num(), sizes.nan_to_num(), known]
+        states: Tensor = self.asked(torch.cat([part.to(self.asked.weight.dtype) for part in every], dim=-1))
         return states
 
     def labels(self, parts: Tensor) -> Tensor:
@@ -71,7 +77,7 @@ class TeachingHeads(nn.Module):
         shares = torch.stack([one.shares for one in targets]).to(tokens.device)
         shares = shares.reshape(batch, side, 2, side, 2, -1).transpose(2, 3).reshape(batch, side, side, 4, -1)
         told = self.labels(self.patches(tokens).unflatten(-1, (4, -1))).log_softmax(-1)
-        return -(shares * told).sum(-1).mean()
+        return -(shares * told).sum(-1).mean() + TOKEN_CALM * tokens.float().square().mean()
 
     def pyramid_loss(self, pyramid: tuple[Tensor, Tensor, Tensor], targets: list[Targets]) -> Tensor:
         """The encoder's three outputs: the label of every mask cell, and where the centre of the thing there is."""

@@ -9,6 +9,7 @@ encoding beside them and saturate its attention.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,17 +27,21 @@ from .losses import mask_losses
 from .model import GeoPixel
 from .processes import summed
 from .step import watched, weighed
+from .targets import FREQUENCIES, place_code
 
 TOKEN_STD = 0.7  # of the decoder's own tokens, and of what each field adds to a prompt
+MOST_DOUBT, UNKNOWN_PART = 0.2, 0.1
 
 
 @dataclass(frozen=True)
 class Kept:
     """One scene as the decoder sees it: the pyramid's levels as the encoder gives them (image_embed, high_res0,
-    high_res1), what each mask was asked for, int64 (n, fields), masks (n, M, M) uint8, 255 where a cell is covered."""
+    high_res1), what each mask was asked for, int64 (n, fields), where it is, (n, PLACE_WIDTH + 1), masks (n, M, M)
+    uint8, 255 where a cell is covered."""
 
     pyramid: tuple[Tensor, Tensor, Tensor]
     meanings: Tensor
+    spots: Tensor
     masks: Tensor
 
 
@@ -49,7 +54,8 @@ def keep(model: GeoPixel, sample: Sample) -> Kept | None:
     with torch.autocast(device.type, torch.bfloat16):
         embed, high_res0, high_res1 = (level.bfloat16() for level in model.grounding_encoder(sample.pixels.to(device)))
     masks = (sample.masks * 255).round().to(torch.uint8).to(device)
-    return Kept((embed, high_res0, high_res1), sample.meanings[sample.chosen].to(device), masks)
+    meanings, spots = (rows[sample.chosen].to(device) for rows in (sample.meanings, sample.taught.spots))
+    return Kept((embed, high_res0, high_res1), meanings, spots, masks)
 
 
 @torch.no_grad()
@@ -109,6 +115,26 @@ def renew(decoder: PixelDecoder, heads: TeachingHeads) -> None:
             nn.init.zeros_(module.bias)
 
 
+def doubted(spots: Tensor, seed: int) -> Tensor:
+    """Spots (n, PLACE_WIDTH + 1) as the language model may know them: the mean over all that it holds possible.
+
+    Around the true point it doubts by up to MOST_DOUBT of the picture, which wipes out the fine waves of the code; it
+    takes another thing for possible with up to half the weight; and now and then it knows nothing.
+    """
+    drawn = torch.Generator().manual_seed(seed)
+    count, own = len(spots), spots.float().cpu()
+    doubt, other, size, unknown = torch.rand(4, count, 1, generator=drawn)
+    doubt = MOST_DOUBT * doubt**2
+    first_waves = own[:, :-1].unflatten(1, (2, 2, -1))[..., 0]  # sine and cosine of both coordinates
+    points = torch.atan2(*first_waves.unbind(-1)) / (math.pi * FREQUENCIES[0])
+    points = points + doubt * torch.randn(count, 2, generator=drawn)
+    blurred = torch.exp(-((math.pi * doubt * torch.tensor(FREQUENCIES)) ** 2) / 2).repeat(1, 4)
+    told = torch.cat([torch.from_numpy(place_code(points.double().numpy())) * blurred, own[:, -1:] + size - 0.5], dim=1)
+    elsewhere = told[torch.randperm(count, generator=drawn)]
+    told = torch.lerp(told, torch.where(elsewhere.isnan(), told, elsewhere), other**2 / 2)
+    return told.masked_fill(unknown < UNKNOWN_PART, math.nan).to(spots.device)
+
+
 def kept_losses(
     model: GeoPixel, heads: TeachingHeads, scenes: Sequence[Kept], count: int, draw: random.Random
 ) -> dict[str, Tensor]:
@@ -117,7 +143,8 @@ def kept_losses(
         parts = []
         for scene in scenes:
             chosen = draw.choices(range(len(scene.masks)), k=count)
-            states = heads.asked_states(scene.meanings[chosen])
+            spots = doubted(scene.spots[chosen], draw.getrandbits(32))
+            states = heads.asked_states(scene.meanings[chosen], spots)
             masks4, iou4, _ = model.pixel_decoder.all_masks(states, *scene.pyramid)
             parts.append((masks4, iou4, scene.masks[chosen].float() / 255))
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

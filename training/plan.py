@@ -15,8 +15,7 @@ from geopixel_edge import limits
 from geopixel_edge.divider import check_integer
 from geopixel_edge.errors import CheckpointError, OptionError
 
-from .scenes import EVALUATION_SEED
-from .scenes.generate import MAX_SIDE_PX, MIN_SIDE_PX
+from .scenes.generate import ANY_COLOUR_SEED, MAX_SIDE_PX, MIN_SIDE_PX, TUNING_SEED
 
 MAX_COUNT = 100_000_000
 RECIPES = Path(__file__).parent / "recipes"
@@ -60,8 +59,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stored with a run; a resumed run must have the same. `start`: a checkpoint whose weights, sizes and tokenizer a
-    run begins with, and the teaching heads beside it."""
+    """Stored with a run; a resumed run must have the same. `scenes` come in the colours of their classes, and
+    `any_colour_scenes` in any. `start`: a checkpoint whose weights, sizes and tokenizer a run begins with, and the
+    teaching heads beside it."""
 
     phases: tuple[Phase, ...]
     scenes: int
@@ -69,6 +69,12 @@ class Plan:
     hd_num: int
     processes: int
     start: str | None = None
+    any_colour_scenes: int = 0
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of all scenes of a round."""
+        return *range(self.scenes), *range(ANY_COLOUR_SEED, ANY_COLOUR_SEED + self.any_colour_scenes)
 
     def as_json(self) -> dict[str, Any]:
         """As it is stored."""
@@ -103,8 +109,9 @@ def keep_plan(run: Path, plan: Plan) -> None:
 def check_plan(plan: Plan, device: str) -> None:
     """OptionError for what no run can do."""
     check_integer("processes", plan.processes, 1, MAX_COUNT)
-    # Scenes are seeds 0, 1, ...; those from EVALUATION_SEED on are never trained on.
-    check_integer("scenes", plan.scenes, 1, EVALUATION_SEED)
+    # Those from TUNING_SEED on are never trained on.
+    check_integer("scenes", plan.scenes, 1, ANY_COLOUR_SEED)
+    check_integer("any_colour_scenes", plan.any_colour_scenes, 0, TUNING_SEED - ANY_COLOUR_SEED)
     check_integer("side_px", plan.side_px, MIN_SIDE_PX, MAX_SIDE_PX)
     check_integer("hd_num", plan.hd_num, 1, limits.MAX_HD_NUM)
     if not plan.phases:

@@ -16,6 +16,7 @@ from . import wording
 from .expressions import BESIDE, GROUNDS, PLACES, SIDES, Expression, anchor_of, at, held_out, is_crumb, referents
 from .mix import ABSENCES, EVEN, FORMS, Mix
 from .scenes import EVALUATION_SEED, GENERATOR_VERSION, HELD_OUT_COLOURS, Instance, Scene
+from .scenes.generate import colours_of
 from .scenes.palette import CLASSES
 
 MIN_TARGET_PART = 0.0003  # of the picture, for one thing to be asked about; 123 pixels at 640 x 640
@@ -130,7 +131,7 @@ def _absent(rng: np.random.Generator, scene: Scene, mix: Mix) -> Example | None:
         expression = Expression(str(rng.choice(missing)), plural=bool(rng.random() < 0.15))
     else:
         expression = Expression(str(rng.choice(present)), plural=bool(rng.random() < 0.15))
-    colours = CLASSES[expression.class_name]
+    colours = colours_of(scene.seed)[expression.class_name]
     if "colour" in form:
         if not colours:
             return None

@@ -151,7 +151,7 @@ class Run:
         plan, phase = self.plan, self.phase
         keeps = phase.part is Part.MASKS
         seen, masks = (0, MAX_COUNT) if keeps else (self.step * phase.batch, phase.masks)
-        samples = Samples(store, plan.scenes, self.model.config, self.tokenizer, plan.hd_num, phase.questions,
+        samples = Samples(store, plan.seeds, self.model.config, self.tokenizer, plan.hd_num, phase.questions,
                           masks, self.index * PHASE_SAMPLES + seen + self.rank, plan.processes,
                           LESSON if phase.hard else EVEN)  # fmt: skip
         return iter(DataLoader(samples, batch_size=None, num_workers=0 if self.device == "cpu" else GPU_WORKERS))

@@ -25,7 +25,7 @@ BLOCK_ROWS = 192  # of a sequence whose attention is computed together
 # Hiera, whose windows see small things at once.
 MASKS_WEIGHT = 2.0
 WEIGHTS = {
-    "answer": 1.0, "decision": 1.0, "description": 1.0, "bce": MASKS_WEIGHT * BCE_WEIGHT,
+    "answer": 1.0, "decision": 1.0, "description": 2.0, "bce": MASKS_WEIGHT * BCE_WEIGHT,
     "dice": MASKS_WEIGHT * DICE_WEIGHT, "near": MASKS_WEIGHT * NEAR_WEIGHT, "iou": MASKS_WEIGHT * IOU_WEIGHT,
     "tokens": 4.0, "pyramid": 1.0, "places": 1.5, "pointers": 0.6, "spots": 0.6, "looks": 0.3, "names": 0.3,
     "meaning": 0.3, "prompt": 0.5, "selection": 1.0,
@@ -69,10 +69,11 @@ def _prompt_loss(model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], 
     """How far what each `[SEG]` asks of the decoder is from what the decoder was taught with."""
     prompts = model.pixel_decoder.text_hidden_fcs
     fields = torch.cat([sample.meanings for sample in samples]).to(pointing[0].device)
+    spots = torch.cat([sample.taught.spots for sample in samples]).to(pointing[0].device)
     states = torch.cat(pointing)
     if not len(fields):
         return states.sum() * 0
-    return F.mse_loss(prompts(states).float(), prompts(heads.asked_states(fields)).detach().float())
+    return F.mse_loss(prompts(states).float(), prompts(heads.asked_states(fields, spots)).detach().float())
 
 
 def _told(

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .scenes import Instance, Scene
-from .scenes.palette import CLASSES
+from .scenes.generate import ANY_COLOUR
 
 # What can be at a place: the ground, then every class in every colour whose name is worth saying.
 LABELS: tuple[tuple[str, str | None], ...] = (
     ("ground", None),
-    *((name, colour) for name, colours in CLASSES.items() for colour in (colours or (None,))),
+    *((name, colour) for name, colours in ANY_COLOUR.items() for colour in (colours or (None,))),
 )
 _LABEL_OF = {label: index for index, label in enumerate(LABELS)}
 # A label is told by what tells its class and what tells its colour, so that a pair never seen is known by its parts.

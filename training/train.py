@@ -95,7 +95,7 @@ def train(run: Path, plan: Plan, device: str, config: Path = CONFIG, store: Path
     if plan.side_px % sizes.mask_px:
         raise OptionError(f"side_px={plan.side_px} is no multiple of the masks' {sizes.mask_px} px; make it one")
     store = store or run / "scenes"
-    SceneStore(store, plan.side_px).fill(range(plan.scenes), os.cpu_count() or 1)
+    SceneStore(store, plan.side_px).fill(plan.seeds, os.cpu_count() or 1)
     with TemporaryDirectory() as aside:
         arguments = (run, store, plan, device, save_every_s, f"{aside}/meeting")
         if plan.processes == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from geopixel_edge.errors import OptionError
 
 from . import air, open_country, town, waterside
 from .canvas import Canvas
-from .palette import CLASSES
+from .palette import CLASSES, COLOURS
 from .plan import Plan
 from .scene import Scene, collect, shrink_owners
 
@@ -20,12 +20,17 @@ GENERATOR_VERSION = 1
 # Seeds from here on are for evaluation; training and tuning stay below.
 EVALUATION_SEED = 1_000_000
 MIN_SIDE_PX, MAX_SIDE_PX = 128, 4096
+# In training scenes of seeds from here to TUNING_SEED a thing comes in any colour, so that its class is learnt whatever
+# the colour; those from TUNING_SEED to EVALUATION_SEED are for tuning and look like those from 0 on.
+ANY_COLOUR_SEED, TUNING_SEED = 500_000, 900_000
 CLASS_NAMES = tuple(CLASSES)
 # Colour and class that never meet in a training scene, though each is seen with others.
 HELD_OUT_COLOURS = frozenset({
     ("ship", "green"), ("car", "yellow"), ("truck", "orange"), ("helicopter", "white"), ("plane", "blue"),
     ("building", "blue"), ("tennis court", "orange"), ("storage tank", "green"),
 })  # fmt: skip
+# Classes of which a colour is held out come in every colour.
+ANY_COLOUR = {**CLASSES, **{name: tuple(COLOURS) for name, _ in sorted(HELD_OUT_COLOURS)}}
 
 _DRAWERS: dict[str, tuple[Callable[[Plan], None], tuple[float, float]]] = {
     "port": (waterside.draw_port, (0.32, 0.62)),
@@ -37,6 +42,11 @@ _DRAWERS: dict[str, tuple[Callable[[Plan], None], tuple[float, float]]] = {
     "desert": (open_country.draw_desert, (0.25, 0.50)),
 }
 KINDS = tuple(_DRAWERS)
+
+
+def colours_of(seed: int) -> Mapping[str, tuple[str, ...]]:
+    """Class -> the colours that are asked about in the scene of this seed, those held out included."""
+    return ANY_COLOUR if ANY_COLOUR_SEED <= seed < TUNING_SEED else CLASSES
 
 
 def make_scene(seed: int, size_px: int = 640, kind: str | None = None) -> Scene:
@@ -61,8 +71,8 @@ def make_scene(seed: int, size_px: int = 640, kind: str | None = None) -> Scene:
     sun = float(length * math.cos(azimuth)), float(length * math.sin(azimuth))
     canvas = Canvas(rng, size_px, gsd, float(rng.uniform(0, 360)), sun)
     held_out = HELD_OUT_COLOURS if seed < EVALUATION_SEED else frozenset()
-    allowed = {name: tuple(c for c in colours if (name, c) not in held_out) for name, colours in CLASSES.items()}
-    draw(Plan(canvas, allowed))
+    palette = colours_of(seed).items()
+    draw(Plan(canvas, {name: tuple(c for c in colours if (name, c) not in held_out) for name, colours in palette}))
     canvas.whiten()
     canvas.stand()
     owners, instances = collect(shrink_owners(canvas), canvas.things)

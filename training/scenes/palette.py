@@ -42,18 +42,16 @@ GRAIN: dict[str, float] = {
     "runway": 0.055,
 }  # fmt: skip
 
+# What some classes make of a colour; they take the others as they are.
 ROOFS: dict[str, Rgb] = {
-    "red": (160, 82, 62), "grey": (132, 134, 138), "white": (224, 224, 218), "brown": (104, 78, 62),
+    **COLOURS, "red": (160, 82, 62), "grey": (132, 134, 138), "white": (224, 224, 218), "brown": (104, 78, 62),
     "blue": (72, 106, 150), "beige": (196, 178, 146),
 }  # fmt: skip
 CROPS: dict[str, Rgb] = {"green": (98, 124, 60), "yellow": (204, 180, 96), "brown": (128, 98, 72)}
-COURTS: dict[str, Rgb] = {"green": (64, 116, 82), "blue": (58, 98, 146), "orange": (190, 106, 62)}
+COURTS: dict[str, Rgb] = {**COLOURS, "green": (64, 116, 82), "blue": (58, 98, 146), "orange": (190, 106, 62)}
 TANKS: dict[str, Rgb] = {
-    "white": (228, 228, 222),
-    "grey": (146, 148, 150),
-    "beige": (204, 188, 154),
-    "green": (104, 136, 110),
-}
+    **COLOURS, "white": (228, 228, 222), "grey": (146, 148, 150), "beige": (204, 188, 154), "green": (104, 136, 110),
+}  # fmt: skip
 PIERS: dict[str, Rgb] = {"grey": (158, 156, 150), "brown": (122, 98, 76)}
 
 ASPHALT: Rgb = (94, 95, 97)
