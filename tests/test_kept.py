@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training.kept import MOST_DOUBT, UNKNOWN_PART, Kept, doubted, keep, renew, whiten
+from training.kept import MOST_DOUBT, UNKNOWN_PART, Kept, doubted, keep, kept_losses, renew, whiten
 from training.plan import Part, Phase
 from training.run import Run
-from training.step import watched
+from training.step import read, watched
 from training.store import SceneStore
 from training.targets import place_code
 
@@ -39,6 +40,25 @@ def test_what_is_kept_is_what_the_decoder_would_read(tiny_run: Run, scene_store:
     assert one.meanings.equal(sample.meanings[sample.chosen])
     torch.testing.assert_close(one.spots, sample.taught.spots[sample.chosen], equal_nan=True)
     torch.testing.assert_close(one.masks.float() / 255, sample.masks, atol=1 / 255, rtol=0)
+
+
+def test_the_language_models_own_states_can_be_kept(tiny_run: Run, scene_store: SceneStore) -> None:
+    sample, model, bos = next(iter(samples_of(tiny_run, scene_store))), tiny_run.model, tiny_run.tokenizer.tokens.bos
+    one = keep(model, sample, bos)
+    assert one is not None
+    assert one.states is not None
+    with torch.no_grad():
+        image = model.see(sample.views[None], *sample.grid)
+        exact = read(model, image, [sample], bos)[2][0][sample.seg_at][sample.chosen]
+    assert one.states.shape == exact.shape == (len(one.masks), model.config.hidden)
+    assert float((one.states - exact).abs().max()) <= 0.1 * float(exact.abs().max())
+    given = Kept(one.pyramid, one.meanings, one.spots, one.masks, torch.zeros_like(one.states))
+    with torch.no_grad():
+        told, other, same = (
+            float(kept_losses(model, tiny_run.heads, [kept], 8, random.Random(0))["total"])
+            for kept in (one, given, one)
+        )
+    assert told == same != other
 
 
 def test_whitening_scales_what_the_decoder_reads_and_nothing_else(tiny_run: Run, scene_store: SceneStore) -> None:

@@ -23,7 +23,7 @@ from training.plan import RECIPES, Part, Phase, check_plan, keep_plan, read_reci
 from training.questions import conversation, referring
 from training.run import Run
 from training.scenes import make_scene
-from training.step import WEIGHTS, _read
+from training.step import WEIGHTS, read
 from training.store import SceneStore
 from training.train import main, train
 
@@ -40,10 +40,10 @@ def test_packed_questions_are_read_as_if_each_stood_alone(tiny_run: Run) -> None
     whole = prepare(scene, examples, model.config, tokenizer, 4)
     with torch.no_grad():
         images = model.see(whole.views[None], *whole.grid)
-        _, _, packed, _ = _read(model, images, [whole], tokenizer.tokens.bos)
+        _, _, packed, _ = read(model, images, [whole], tokenizer.tokens.bos)
         for index, example in enumerate(examples):
             alone = prepare(scene, [example], model.config, tokenizer, 4)
-            _, _, single, _ = _read(model, images, [alone], tokenizer.tokens.bos)
+            _, _, single, _ = read(model, images, [alone], tokenizer.tokens.bos)
             torch.testing.assert_close(packed[0, whole.segment == index], single[0], atol=1e-5, rtol=1e-4)
 
 
@@ -54,9 +54,9 @@ def test_padding_in_a_batch_changes_nothing(tiny_run: Run, scene_store: SceneSto
     assert len(samples[0].token_ids) != len(samples[1].token_ids)
     with torch.no_grad():
         images = torch.cat([model.see(sample.views[None], *sample.grid) for sample in samples])
-        _, _, both, targets = _read(model, images, samples, bos)
+        _, _, both, targets = read(model, images, samples, bos)
         for index, sample in enumerate(samples):
-            _, _, single, _ = _read(model, images[index : index + 1], [sample], bos)
+            _, _, single, _ = read(model, images[index : index + 1], [sample], bos)
             length = len(sample.token_ids)
             torch.testing.assert_close(both[index, :length], single[0], atol=1e-5, rtol=1e-4)
             assert (targets[index, length:] == -100).all()
@@ -248,6 +248,7 @@ RECIPE = {"scenes": 3, "side_px": 128, "hd_num": 4, "phases": [PHASE]}
     ("changed", "said"),
     [({"hd_num": 0}, "hd_num=0"), ({"side_px": "640"}, "side_px='640'"), ({"side_px": 64}, "side_px=64"),
      ({"phases": [{**PHASE, "anew": "no"}]}, "anew='no'"), ({"phases": [{**PHASE, "hard": 1}]}, "hard=1"),
+     ({"phases": [{**PHASE, "own_states": 1}]}, "own_states=1"),
      ({"scenes": 500_001}, "scenes=500001"), ({"any_colour_scenes": -1}, "any_colour_scenes=-1"),
      ({"phases": []}, "phases=[]"),
      ({"phases": [{**PHASE, "rate": 0}]}, "rate=0"), ({"phases": [{**PHASE, "last_rate": 2.0}]}, "last_rate=2.0"),

@@ -34,7 +34,7 @@ from .model import GeoPixel
 from .questions import Example, conversation, referring
 from .scenes import Scene, make_scene
 from .scenes.generate import TUNING_SEED
-from .step import _read
+from .step import read
 
 Scores = dict[str, list[float]]
 
@@ -47,7 +47,7 @@ def judge(model: GeoPixel, heads: TeachingHeads | None, tokenizer: Tokenizer, sc
     tokens, separators = model.vision_encoder(sample.views)
     pyramid = model.grounding_encoder(sample.pixels)
     image = stitch(tokens, separators, rows, cols)[None]
-    _, image_states, hidden, targets = _read(model, image, [sample], tokenizer.tokens.bos)
+    _, image_states, hidden, targets = read(model, image, [sample], tokenizer.tokens.bos)
     pointed: list[float] = []
     if heads:
         grid = stitched_grid(image_states, model.config.tokens_per_side, rows, cols)[0]

@@ -2,9 +2,10 @@
 
 Encoders and language model are the slow part of a step. So what SAM 2's encoder makes of some scenes is kept, and the
 decoder sees several times as many masks in the same time. In place of a `[SEG]` state it gets an embedding of the
-fields, which the language model learns to equal later. Before it starts anew, all it reads is brought to mean 0 and
-deviation 1 by its encoder's last layer: features of deviation 6, as they grow by themselves, drown the position
-encoding beside them and saturate its attention.
+fields, which the language model learns to equal later; once it has, its own states can be kept instead.
+
+Before the decoder starts anew, all it reads is brought to mean 0 and deviation 1 by its encoder's last layer: features
+of deviation 6, as they grow by themselves, drown the position encoding beside them and saturate its attention.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .heads import TeachingHeads
 from .losses import mask_losses
 from .model import GeoPixel
 from .processes import summed
-from .step import watched, weighed
+from .step import read, watched, weighed
 from .targets import FREQUENCIES, place_code
 
 TOKEN_STD = 0.7  # of the decoder's own tokens, and of what each field adds to a prompt
@@ -37,17 +38,18 @@ MOST_DOUBT, UNKNOWN_PART = 0.2, 0.1
 class Kept:
     """One scene as the decoder sees it: the pyramid's levels as the encoder gives them (image_embed, high_res0,
     high_res1), what each mask was asked for, int64 (n, fields), where it is, (n, PLACE_WIDTH + 1), masks (n, M, M)
-    uint8, 255 where a cell is covered."""
+    uint8, 255 where a cell is covered, and, if they ask, the language model's `[SEG]` states (n, hidden)."""
 
     pyramid: tuple[Tensor, Tensor, Tensor]
     meanings: Tensor
     spots: Tensor
     masks: Tensor
+    states: Tensor | None = None
 
 
 @torch.no_grad()
-def keep(model: GeoPixel, sample: Sample) -> Kept | None:
-    """What a scene's sample becomes; None when it has no mask."""
+def keep(model: GeoPixel, sample: Sample, bos: int | None = None) -> Kept | None:
+    """What a scene's sample becomes; None when it has no mask. With `bos`, the language model's states are kept too."""
     if not len(sample.chosen):
         return None
     device = model.token_embeddings.weight.device
@@ -55,7 +57,17 @@ def keep(model: GeoPixel, sample: Sample) -> Kept | None:
         embed, high_res0, high_res1 = (level.bfloat16() for level in model.grounding_encoder(sample.pixels.to(device)))
     masks = (sample.masks * 255).round().to(torch.uint8).to(device)
     meanings, spots = (rows[sample.chosen].to(device) for rows in (sample.meanings, sample.taught.spots))
-    return Kept((embed, high_res0, high_res1), meanings, spots, masks)
+    states = None if bos is None else _states(model, sample, bos)
+    return Kept((embed, high_res0, high_res1), meanings, spots, masks, states)
+
+
+def _states(model: GeoPixel, sample: Sample, bos: int) -> Tensor:
+    """The language model's states (k, hidden) at the `[SEG]` whose masks are taught."""
+    device = model.token_embeddings.weight.device
+    with torch.autocast(device.type, torch.bfloat16):
+        image = model.see(sample.views[None].to(device), *sample.grid)
+        _, _, hidden, _ = read(model, image, [sample], bos)
+    return hidden[0][sample.seg_at[sample.chosen].to(device)].float()
 
 
 @torch.no_grad()
@@ -143,8 +155,10 @@ def kept_losses(
         parts = []
         for scene in scenes:
             chosen = draw.choices(range(len(scene.masks)), k=count)
-            spots = doubted(scene.spots[chosen], draw.getrandbits(32))
-            states = heads.asked_states(scene.meanings[chosen], spots)
+            if scene.states is None:
+                states = heads.asked_states(scene.meanings[chosen], doubted(scene.spots[chosen], draw.getrandbits(32)))
+            else:
+                states = scene.states[chosen]
             masks4, iou4, _ = model.pixel_decoder.all_masks(states, *scene.pyramid)
             parts.append((masks4, iou4, scene.masks[chosen].float() / 255))
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))

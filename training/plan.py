@@ -37,7 +37,8 @@ class Phase:
     `last_rate`; `questions` are asked about each scene and at most `masks` of it taught. If `hard`, what is hard is
     asked more often than in evaluation.
 
-    For the part "masks", `kept_scenes` pyramids are kept, from which each step draws; `anew`: the decoder starts anew.
+    For the part "masks", `kept_scenes` pyramids are kept, from which each step draws; `anew`: the decoder starts anew;
+    `own_states`: it is asked by the language model's own states, not by fields.
     """
 
     part: Part
@@ -49,6 +50,7 @@ class Phase:
     masks: int = 12
     kept_scenes: int = 0
     anew: bool = False
+    own_states: bool = False
     hard: bool = True
 
     def rate_at(self, step: int, warm_steps: int) -> float:

@@ -167,7 +167,7 @@ class Run:
     def _kept(self, store: SceneStore) -> list[Kept]:
         source, kept = self._samples(store), list[Kept]()
         while len(kept) < self.phase.kept_scenes // self.plan.processes:
-            one = keep(self.model, next(source))
+            one = keep(self.model, next(source), self.tokenizer.tokens.bos if self.phase.own_states else None)
             kept += [one] if one else []
         return kept
 

@@ -82,7 +82,7 @@ def _told(
     """Losses of what the language model says and of where it looks; and the states of each sample's `[SEG]`."""
     device, (rows, cols) = images.device, samples[0].grid
     taught = [sample.taught for sample in samples]
-    middle, image_states, hidden, targets = _read(model, images, samples, bos)
+    middle, image_states, hidden, targets = read(model, images, samples, bos)
     answered = targets != IGNORED
     described = answered & (padded(samples, "segment", -2, device) == 0)  # the first question of a sample
     starts = [sample.begins.to(device) for sample in samples]
@@ -112,7 +112,7 @@ def padded(samples: list[Sample], name: str, value: int, device: torch.device) -
     return torch.stack(columns).to(device)
 
 
-def _read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """States of the packed questions, each seeing its image and itself.
 
     Returns those of the image half-way through the layers and at the end (B, T, hidden), the final ones of the text
