@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training.kept import MOST_DOUBT, UNKNOWN_PART, Kept, doubted, keep, kept_losses, renew, whiten
+from training.kept import MOST_DOUBT, UNKNOWN_PART, Kept, doubted, keep, keep_pointed, kept_losses, renew, whiten
 from training.plan import Part, Phase
 from training.run import Run
 from training.step import read, watched
@@ -42,23 +42,33 @@ def test_what_is_kept_is_what_the_decoder_would_read(tiny_run: Run, scene_store:
     torch.testing.assert_close(one.masks.float() / 255, sample.masks, atol=1 / 255, rtol=0)
 
 
-def test_the_language_models_own_states_can_be_kept(tiny_run: Run, scene_store: SceneStore) -> None:
+def test_own_states_are_kept_where_the_language_model_points_rightly(
+    tiny_run: Run, scene_store: SceneStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sample, model, bos = next(iter(samples_of(tiny_run, scene_store))), tiny_run.model, tiny_run.tokenizer.tokens.bos
-    one = keep(model, sample, bos)
+    pointers = sample.taught.pointers[sample.chosen]
+    guesses = pointers.argmax(1)
+    guesses[0] = pointers[0].argmin()
+    monkeypatch.setattr(tiny_run.heads, "pointed", lambda seg, states: guesses)
+    one = keep_pointed(model, tiny_run.heads, sample, bos)
     assert one is not None
-    assert one.states is not None
     with torch.no_grad():
         image = model.see(sample.views[None], *sample.grid)
-        exact = read(model, image, [sample], bos)[2][0][sample.seg_at][sample.chosen]
+        exact = read(model, image, [sample], bos)[2][0][sample.seg_at][sample.chosen][1:]
+    assert one.states is not None
     assert one.states.shape == exact.shape == (len(one.masks), model.config.hidden)
     assert float((one.states - exact).abs().max()) <= 0.1 * float(exact.abs().max())
-    given = Kept(one.pyramid, one.meanings, one.spots, one.masks, torch.zeros_like(one.states))
+    torch.testing.assert_close(one.masks.float() / 255, sample.masks[1:], atol=1 / 255, rtol=0)
+    assert one.meanings.equal(sample.meanings[sample.chosen][1:])
+    given = replace(one, states=torch.zeros_like(one.states))
     with torch.no_grad():
         told, other, same = (
             float(kept_losses(model, tiny_run.heads, [kept], 8, random.Random(0))["total"])
             for kept in (one, given, one)
         )
     assert told == same != other
+    monkeypatch.setattr(tiny_run.heads, "pointed", lambda seg, states: pointers.argmin(1))
+    assert keep_pointed(model, tiny_run.heads, sample, bos) is None
 
 
 def test_whitening_scales_what_the_decoder_reads_and_nothing_else(tiny_run: Run, scene_store: SceneStore) -> None:

@@ -17,13 +17,14 @@ from export.config import read_config
 from geopixel_edge.errors import CheckpointError, OptionError
 from training.batches import pack, prepare
 from training.heads import TeachingHeads, stitched_grid
-from training.losses import mask_losses, measured_iou
+from training.losses import MaskLosses, mask_losses, measured_iou
 from training.model import GeoPixel
+from training.optimizer import LEAST_SIDE, Optimizer, matrices
 from training.plan import RECIPES, Part, Phase, check_plan, keep_plan, read_recipe
 from training.questions import conversation, referring
 from training.run import Run
 from training.scenes import make_scene
-from training.step import WEIGHTS, read
+from training.step import WEIGHTS, losses_of, read
 from training.store import SceneStore
 from training.train import main, train
 
@@ -89,6 +90,50 @@ def test_mask_losses_teach_mask_0_and_the_best_of_the_others() -> None:
     used = masks.grad.abs().sum((0, 2, 3)) > 0
     assert used.tolist() == [True, True, False, False]
     assert measured_iou(right, truth).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_masks_are_taught_where_the_language_model_points_rightly(
+    tiny_run: Run, scene_store: SceneStore, monkeypatch: pytest.MonkeyPatch, right: bool
+) -> None:
+    """Or all of them, as long as it points rightly at none."""
+    sample, model, heads = next(iter(samples_of(tiny_run, scene_store))), tiny_run.model, tiny_run.heads
+    pointers = sample.taught.pointers[sample.chosen]
+    guesses = pointers.argmin(1)
+    if right:
+        guesses[-1] = pointers[-1].argmax()
+    taught: list[torch.Tensor] = []
+
+    def note(masks4: torch.Tensor, iou4: torch.Tensor, truth: torch.Tensor) -> MaskLosses:
+        taught.append(truth)
+        return mask_losses(masks4, iou4, truth)
+
+    monkeypatch.setattr(heads, "pointed", lambda seg, states: guesses)
+    monkeypatch.setattr("training.step.mask_losses", note)
+    losses_of(model, heads, [sample], tiny_run.tokenizer.tokens.bos, Part.GROUNDING)
+    assert taught[0].equal(sample.masks[-1:] if right else sample.masks)
+    assert len(sample.masks) > 1
+
+
+def test_muon_steps_the_matrices_of_layers_and_adamw_all_else(tiny_run: Run) -> None:
+    model = tiny_run.model
+    matrix, words = model.language_model.layers[0].attention.wo.weight, model.language_model.output.weight
+    assert any(one is matrix for one in matrices(model))
+    assert not any(one is words for one in matrices(model))
+    assert all(min(one.shape) >= LEAST_SIDE for one in matrices(model))
+    before = matrix.detach().clone()
+    optimizer = Optimizer(model, [matrix, words], 0.1)
+    matrix.grad = torch.outer(torch.ones(len(matrix)), torch.arange(1.0, matrix.shape[1] + 1))
+    matrix.grad[0, 0] += 1e-3  # nearly rank one
+    words.grad = torch.ones_like(words)
+    optimizer.step(0.01)
+    assert matrix.grad is None
+    moved = before - matrix.detach()
+    assert float(moved.square().mean().sqrt()) < 0.5 * 0.01  # AdamW's first step would be 0.01 everywhere
+    again = Optimizer(model, [matrix, words], 0.1)
+    again.load_state_dict(optimizer.state_dict())
+    with pytest.raises(KeyError):
+        again.load_state_dict({"adamw": optimizer.state_dict()["adamw"]})
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4])
@@ -249,6 +294,8 @@ RECIPE = {"scenes": 3, "side_px": 128, "hd_num": 4, "phases": [PHASE]}
     [({"hd_num": 0}, "hd_num=0"), ({"side_px": "640"}, "side_px='640'"), ({"side_px": 64}, "side_px=64"),
      ({"phases": [{**PHASE, "anew": "no"}]}, "anew='no'"), ({"phases": [{**PHASE, "hard": 1}]}, "hard=1"),
      ({"phases": [{**PHASE, "own_states": 1}]}, "own_states=1"),
+     ({"phases": [{**PHASE, "own_states": True}]}, "own_states=True goes with part='masks'"),
+     ({"phases": [{**PHASE, "part": "grounding", "anew": True}]}, "anew=True goes with part='masks'"),
      ({"scenes": 500_001}, "scenes=500001"), ({"any_colour_scenes": -1}, "any_colour_scenes=-1"),
      ({"phases": []}, "phases=[]"),
      ({"phases": [{**PHASE, "rate": 0}]}, "rate=0"), ({"phases": [{**PHASE, "last_rate": 2.0}]}, "last_rate=2.0"),

@@ -120,6 +120,13 @@ class TeachingHeads(nn.Module):
         """Final states of `[SEG]` (n, hidden), of tile tokens (rows, cols, hidden) -> the likeliest token (n,)."""
         return (self.query(seg) @ self.key(states.flatten(0, 1)).T).argmax(-1)
 
+    def points_right(self, seg: Tensor, states: Tensor, wanted: Tensor) -> Tensor:
+        """Final states of `[SEG]` (n, hidden), of tile tokens (rows, cols, hidden), the pointers of their masks
+        (n, rows * cols) -> bool (n,): whether the likeliest token is one that the mask covers."""
+        with torch.no_grad():
+            right: Tensor = wanted.to(seg.device).gather(1, self.pointed(seg, states)[:, None])[:, 0] > 0
+        return right
+
     def look_loss(self, asking: list[Tensor], states: Tensor, wanted: list[Tensor]) -> Tensor:
         """The same for the states that decide how an answer begins, which may also look at nothing (last column)."""
         parts = []

@@ -23,7 +23,7 @@ from export.pixel_decoder import PixelDecoder
 from export.sam2_layers import ChannelNorm
 
 from .batches import Sample
-from .heads import TeachingHeads
+from .heads import TeachingHeads, stitched_grid
 from .losses import mask_losses
 from .model import GeoPixel
 from .processes import summed
@@ -48,8 +48,8 @@ class Kept:
 
 
 @torch.no_grad()
-def keep(model: GeoPixel, sample: Sample, bos: int | None = None) -> Kept | None:
-    """What a scene's sample becomes; None when it has no mask. With `bos`, the language model's states are kept too."""
+def keep(model: GeoPixel, sample: Sample) -> Kept | None:
+    """What a scene's sample becomes; None when it has no mask."""
     if not len(sample.chosen):
         return None
     device = model.token_embeddings.weight.device
@@ -57,17 +57,29 @@ def keep(model: GeoPixel, sample: Sample, bos: int | None = None) -> Kept | None
         embed, high_res0, high_res1 = (level.bfloat16() for level in model.grounding_encoder(sample.pixels.to(device)))
     masks = (sample.masks * 255).round().to(torch.uint8).to(device)
     meanings, spots = (rows[sample.chosen].to(device) for rows in (sample.meanings, sample.taught.spots))
-    states = None if bos is None else _states(model, sample, bos)
-    return Kept((embed, high_res0, high_res1), meanings, spots, masks, states)
+    return Kept((embed, high_res0, high_res1), meanings, spots, masks)
 
 
-def _states(model: GeoPixel, sample: Sample, bos: int) -> Tensor:
-    """The language model's states (k, hidden) at the `[SEG]` whose masks are taught."""
-    device = model.token_embeddings.weight.device
+@torch.no_grad()
+def keep_pointed(model: GeoPixel, heads: TeachingHeads, sample: Sample, bos: int) -> Kept | None:
+    """The same with the language model's states, as far as it points at what the mask covers.
+
+    Where it points elsewhere, its states say less than they seem to: in doubt between several things a decoder taught
+    with them too shows a bit of each. Taught without them it shows what is pointed at.
+    """
+    kept = keep(model, sample)
+    if kept is None:
+        return None
+    device, side = kept.masks.device, model.config.tokens_per_side
     with torch.autocast(device.type, torch.bfloat16):
         image = model.see(sample.views[None].to(device), *sample.grid)
-        _, _, hidden, _ = read(model, image, [sample], bos)
-    return hidden[0][sample.seg_at[sample.chosen].to(device)].float()
+        _, seen, hidden, _ = read(model, image, [sample], bos)
+    states = hidden[0][sample.seg_at[sample.chosen].to(device)].float()
+    grid = stitched_grid(seen.float(), side, *sample.grid)[0]
+    right = heads.points_right(states, grid, sample.taught.pointers[sample.chosen])
+    if not right.any():
+        return None
+    return Kept(kept.pyramid, kept.meanings[right], kept.spots[right], kept.masks[right], states[right])
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ class Phase:
     asked more often than in evaluation.
 
     For the part "masks", `kept_scenes` pyramids are kept, from which each step draws; `anew`: the decoder starts anew;
-    `own_states`: it is asked by the language model's own states, not by fields.
+    `own_states`: it is asked by the language model's own states, as far as they point rightly, not by fields.
     """
 
     part: Part
@@ -140,5 +140,8 @@ def _check_phase(phase: Phase, processes: int) -> None:
         value = getattr(phase, name)
         if not (isinstance(value, int | float) and math.isfinite(value) and least <= value <= 1):
             raise OptionError(f"{name}={value!r} is out of range; give a number from {least} to 1")
+    for name in ("anew", "own_states"):
+        if getattr(phase, name) and phase.part is not Part.MASKS:
+            raise OptionError(f"{name}=True goes with part='masks', not {phase.part.value!r}; leave it out")
     if phase.batch % processes:
         raise OptionError(f"batch={phase.batch} is no multiple of processes={processes}; make it one")

@@ -21,9 +21,10 @@ from geopixel_edge.errors import CheckpointError
 
 from .batches import Sample, Samples
 from .heads import HEADS_NAME, TeachingHeads, read_heads
-from .kept import Kept, keep, kept_losses, renew, whiten
+from .kept import Kept, keep, keep_pointed, kept_losses, renew, whiten
 from .mix import EVEN, LESSON
 from .model import GeoPixel
+from .optimizer import Optimizer
 from .plan import MAX_COUNT, Part, Phase, Plan
 from .processes import averaged
 from .step import losses_of
@@ -70,14 +71,12 @@ class Run:
         for parameter in (*self.model.parameters(), *self.heads.parameters()):
             parameter.requires_grad_(False)
         self.parameters: list[nn.Parameter] = []
-        self.optimizer: torch.optim.Optimizer | None = None
+        self.optimizer: Optimizer | None = None
         if index < len(self.plan.phases):
             self.parameters = learning(self.phase.part, self.model, self.heads)
             for parameter in self.parameters:
                 parameter.requires_grad_(True)
-            self.optimizer = torch.optim.AdamW(
-                self.parameters, lr=self.phase.rate, betas=(0.9, 0.98), weight_decay=0.02, fused=True
-            )
+            self.optimizer = Optimizer(self.model, self.parameters, self.phase.rate)
 
     def _begin_with(self, checkpoint: Path) -> None:
         """Weights of a checkpoint; and the heads' beside it, since fresh heads would first unteach it."""
@@ -167,7 +166,11 @@ class Run:
     def _kept(self, store: SceneStore) -> list[Kept]:
         source, kept = self._samples(store), list[Kept]()
         while len(kept) < self.phase.kept_scenes // self.plan.processes:
-            one = keep(self.model, next(source), self.tokenizer.tokens.bos if self.phase.own_states else None)
+            sample = next(source)
+            if self.phase.own_states:
+                one = keep_pointed(self.model, self.heads, sample, self.tokenizer.tokens.bos)
+            else:
+                one = keep(self.model, sample)
             kept += [one] if one else []
         return kept
 
@@ -190,8 +193,6 @@ class Run:
         start, phase, optimizer = time.perf_counter(), self.phase, self.optimizer
         assert optimizer is not None
         rate = phase.rate_at(self.step, WARM_STEPS)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         with torch.autocast(self.device.split(":")[0], torch.bfloat16):
             losses = self._losses(scenes)
         losses["total"].backward()
@@ -201,8 +202,7 @@ class Run:
         *means, stopped = averaged(self.parameters, values, self.plan.processes).tolist()
         self.stopping = stopped > 0
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(rate)
         self.step += 1
         named = {name: round(value, 5) for name, value in zip(losses, means, strict=True)}
         cost = {"norm": round(float(norm), 4), "rate": round(rate, 7), "s": round(time.perf_counter() - start, 3)}

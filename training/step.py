@@ -47,12 +47,12 @@ def losses_of(model: GeoPixel, heads: TeachingHeads, samples: list[Sample], bos:
         found["pyramid"] = heads.pyramid_loss(pyramids, taught)
     if part in (Part.READING, Part.GROUNDING, Part.ALL):
         images = torch.stack([stitch(one, separators, rows, cols) for one in tokens])
-        told, pointing = _told(model, heads, images, samples, bos)
+        told, pointing, seen = _told(model, heads, images, samples, bos)
         found |= told
     if part is Part.READING:
         found["prompt"] = _prompt_loss(model, heads, pointing, samples)
     if part in (Part.GROUNDING, Part.ALL):
-        found |= _masks(model, heads, pointing, pyramids, samples)
+        found |= _masks(model, heads, pointing, seen, pyramids, samples)
     return weighed(found, LATER_TEACHING if part is Part.ALL else 1.0)
 
 
@@ -78,8 +78,9 @@ def _prompt_loss(model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], 
 
 def _told(
     model: GeoPixel, heads: TeachingHeads, images: Tensor, samples: list[Sample], bos: int
-) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Losses of what the language model says and of where it looks; and the states of each sample's `[SEG]`."""
+) -> tuple[dict[str, Tensor], list[Tensor], Tensor]:
+    """Losses of what the language model says and of where it looks; the states of each sample's `[SEG]`, and those at
+    tile tokens (B, rows, cols, hidden)."""
     device, (rows, cols) = images.device, samples[0].grid
     taught = [sample.taught for sample in samples]
     middle, image_states, hidden, targets = read(model, images, samples, bos)
@@ -102,7 +103,7 @@ def _told(
         "spots": heads.spot_loss(pointing, [one.spots for one in taught]),
         "meaning": heads.meaning_loss(pointing, [sample.meanings for sample in samples]),
     }
-    return losses, pointing
+    return losses, pointing, seen
 
 
 def padded(samples: list[Sample], name: str, value: int, device: torch.device) -> Tensor:
@@ -175,16 +176,24 @@ def watched(decoder: PixelDecoder) -> Iterator[list[list[Tensor]]]:
 
 
 def _masks(
-    model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], pyramids: tuple[Tensor, ...], samples: list[Sample]
-) -> dict[str, Tensor]:
-    """Losses of the chosen masks of all samples together, and of the selection on the way; nothing without masks."""
+    model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], seen: Tensor, pyramids: tuple[Tensor, ...],
+    samples: list[Sample],
+) -> dict[str, Tensor]:  # fmt: skip
+    """Losses of the chosen masks of all samples together, and of the selection on the way; nothing without masks.
+
+    Masks that the language model does not point at are left out (`kept.keep_pointed` says why), once it points at any.
+    """
     parts = []
     with watched(model.pixel_decoder) as steps:
         for index, (states, sample) in enumerate(zip(pointing, samples, strict=True)):
-            if len(sample.chosen):
-                pyramid = [level[index : index + 1] for level in pyramids]
-                masks4, iou4, _ = model.pixel_decoder.all_masks(states[sample.chosen.to(states.device)], *pyramid)
-                parts.append((masks4, iou4, sample.masks.to(states.device)))
+            if not len(sample.chosen):
+                continue
+            pyramid = [level[index : index + 1] for level in pyramids]
+            asked = states[sample.chosen.to(states.device)]
+            right = heads.points_right(asked, seen[index], sample.taught.pointers[sample.chosen])
+            taught = right if right.any() else torch.ones_like(right)
+            masks4, iou4, _ = model.pixel_decoder.all_masks(asked[taught], *pyramid)
+            parts.append((masks4, iou4, sample.masks.to(states.device)[taught]))
     if not parts:
         return {}
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
