@@ -51,8 +51,7 @@ def judge(model: GeoPixel, heads: TeachingHeads | None, tokenizer: Tokenizer, sc
     pointed: list[float] = []
     if heads:
         grid = stitched_grid(image_states, model.config.tokens_per_side, rows, cols)[0]
-        guesses = heads.pointed(hidden[0][sample.seg_at], grid)
-        pointed = (sample.taught.pointers.gather(1, guesses[:, None]) > 0).float().flatten().tolist()
+        pointed = heads.points_right(hidden[0][sample.seg_at], grid, sample.taught.pointers).float().tolist()
     right = (model.language_model.output(hidden[0]).argmax(-1) == targets[0]).float()
     logits, _ = model.pixel_decoder(hidden[0][sample.seg_at], *pyramid)
     masks = iter(F.interpolate(logits[:, None], size=(scene.side_px,) * 2, mode="bilinear")[:, 0] > 0)
