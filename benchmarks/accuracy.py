@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 import sys
@@ -16,11 +15,13 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from geopixel_edge import Answer, GeoPixelError, Pipeline, limits
+from geopixel_edge import Answer, Pipeline, limits
+from geopixel_edge.command import run_command
 from geopixel_edge.divider import check_integer
 from geopixel_edge.errors import OptionError, OutputError
 from geopixel_edge.events import Region
 from geopixel_edge.masks import Mask
+from geopixel_edge.streams import write_json
 from geopixel_edge.terminal import table
 from geopixel_edge.writers.overlay import render
 from training.questions import Example, conversation, referring
@@ -173,11 +174,10 @@ def _check(args: argparse.Namespace) -> None:
         )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument(
-        "engine_dir", nargs="?", type=Path, help="what `python -m export` wrote (default: the bundled one)"
+        "engine_dir", nargs="?", type=Path, help="what `geopixel-edge export` wrote (default: the bundled one)"
     )
     parser.add_argument("--task", choices=("referring", "conversation", "all"), default="all", help="default: all")
     parser.add_argument("--scenes", type=int, default=500, help="how many scenes (default: 500)")
@@ -193,14 +193,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--out", type=Path, help="folder for pictures of failures")
     args = parser.parse_args(argv)
-    try:
-        _check(args)
-        found = figures(run(args), args)
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(found, indent=1) if args.json else report(found))
+    _check(args)
+    found = figures(run(args), args)
+    if args.json:
+        write_json(found, indent=1)
+    else:
+        print(report(found))
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

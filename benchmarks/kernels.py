@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import platform
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopixel_edge import __version__, twins
+from geopixel_edge.command import run_command
 from geopixel_edge.divider import divide, grounding_input, plan_grid
 from geopixel_edge.manifest import Normalisation
 from geopixel_edge.masks import Mask
 from geopixel_edge.native import load
+from geopixel_edge.streams import write_json
 from geopixel_edge.terminal import table
 
 from . import kernel_peers as peers
@@ -173,12 +175,12 @@ def as_table(found: Figures) -> str:
     return table(header, lines, left=3)
 
 
-def main() -> None:
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON, nested by kernel and size")
     parser.add_argument("--repeat", type=int, default=5, help="turns per contender; the least time counts")
     parser.add_argument("--sizes", nargs="+", default=[f"{w}x{h}" for w, h in SIZES], metavar="WxH")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.repeat < 1:
         parser.error("--repeat must be at least 1")
     try:
@@ -186,8 +188,17 @@ def main() -> None:
     except ValueError:
         parser.error("--sizes takes sizes like 1920x1080")
     found = run(sizes, options.repeat)
-    print(json.dumps(found, indent=2) if options.json else as_table(found))
+    if options.json:
+        write_json(found, indent=2)
+    else:
+        print(as_table(found))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

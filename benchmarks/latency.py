@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import sys
@@ -14,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from tqdm import tqdm
 
-from geopixel_edge import Answer, GeoPixelError, Pipeline, __version__, limits
+from geopixel_edge import Answer, Pipeline, __version__, limits
+from geopixel_edge.command import run_command
 from geopixel_edge.divider import check_integer, divide, grounding_input, plan_grid
 from geopixel_edge.doctor import usable_cores
 from geopixel_edge.images import load_image
 from geopixel_edge.native import load as load_kernels
 from geopixel_edge.prompt import build_prompt
+from geopixel_edge.streams import write_json
 from geopixel_edge.terminal import human_bytes, table
 
 from .measure import Measurement, PeakMemory, copy_bytes_per_s, measure, summarise
@@ -128,6 +128,8 @@ def _decode(pipe: Pipeline, decode: Measurement, positions: int, bandwidth: floa
 
 
 def _environment(pipe: Pipeline) -> dict[str, Any]:
+    import onnxruntime  # not above: the pipeline loads it with its telemetry off
+
     manifest = pipe.engine.manifest
     return {
         "geopixel_edge": __version__, "onnxruntime": onnxruntime.__version__, "python": platform.python_version(),
@@ -194,8 +196,7 @@ def report(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("engine_dir", nargs="?", type=Path, help="default: the engine in the package")
     parser.add_argument("--image", type=Path, default=SCENE, help="default: examples/scene.png")
@@ -206,15 +207,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--json", action="store_true", help="print one JSON object, seconds and bytes")
     args = parser.parse_args(argv)
-    try:
-        check_integer("repeat", args.repeat, 1, MAX_REPEAT)
-        check_integer("max_new_tokens", args.max_new_tokens, 1, limits.MAX_NEW_TOKENS)
-        found = run(args)
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(found, indent=1) if args.json else report(found))
+    check_integer("repeat", args.repeat, 1, MAX_REPEAT)
+    check_integer("max_new_tokens", args.max_new_tokens, 1, limits.MAX_NEW_TOKENS)
+    found = run(args)
+    if args.json:
+        write_json(found, indent=1)
+    else:
+        print(report(found))
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

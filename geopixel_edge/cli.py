@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import GeoPixelError
+from .command import run_command
+from .streams import write_json
+from .verbs import add_installed
+from .words import is_there, looks_like_a_file
 
 _EPILOG = """\
 examples:
@@ -25,14 +26,15 @@ examples:
 
 exit codes:
   0  done                      4  the engine directory cannot be used or fails its checks
-  1  any other error           5  a runtime, device or kernel is missing, or a block failed
+  1  any other error           5  runtime, device, kernel, memory or thread is missing
   2  usage                     6  the result cannot be written
   3  image, question or option cannot be used       130  interrupted    141  the reader of the output went away
 """
-_EXIT_MISMATCH, _EXIT_MISSING, _EXIT_INTERRUPTED, _EXIT_PIPE = 4, 5, 130, 141
+_EXIT_MISMATCH, _EXIT_MISSING = 4, 5
+_OWN = ("ask", "segment", "info", "verify", "doctor")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(with_installed: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="geopixel-edge", description="Questions about aerial and satellite images, answered with pixel masks.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine(verify)
     _add_machine(verify)
     command("doctor", _doctor, "show what this machine offers and what is missing")
+    if with_installed:
+        add_installed(commands)
     return parser
 
 
@@ -80,7 +84,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 def _add_generation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", type=Path, metavar="DIR",
                         help="what `python -m export` wrote (default: the bundled engine)")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="save report.html, overlay.png, regions.geojson, ...")
+    parser.add_argument("--out", metavar="DIR", help="save report.html, overlay.png, regions.geojson, ...")
     _add_machine(parser)
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
     parser.add_argument("--max-new-tokens", type=int, default=1024, metavar="N", help="length limit (default: 1024)")
@@ -90,40 +94,42 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. A GeoPixelError becomes one line on standard error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        args = _parse(argv)
+
+    # NumPy's linear algebra is not used here: its threads would only take memory, and may not be had.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+    def run() -> int:
+        args = _parse(sys.argv[1:] if argv is None else argv)
         code: int = args.run(args)
-        sys.stdout.flush()
         return code
-    except GeoPixelError as error:
-        from .terminal import printable
 
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return _EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _EXIT_PIPE
+    return run_command(run)
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Arguments; positionals of `ask` may stand on both sides of the options."""
-    parser = _parser()
+    first = next((word for word in argv if not word.startswith("-")), None)
+    parser = _parser(with_installed=first not in _OWN)
     args, rest = parser.parse_known_args(argv)
     if rest and (args.command != "ask" or any(word.startswith("-") for word in rest)):
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if args.command == "ask":
         args.words += rest
-        question = args.words[-1]
-        if Path(question[:255]).is_file():
-            args.parser.error(f"the question is missing: the last word, {question!r}, is a file")
+        _check_text(args, args.words[-1], "question")
+    elif args.command == "segment":
+        _check_text(args, args.phrase, "phrase")
     return args
+
+
+def _check_text(args: argparse.Namespace, text: str, kind: str) -> None:
+    """A usage error when a file, or what looks like the name of one, stands where the question or phrase should."""
+    if is_there(text):
+        args.parser.error(f"the {kind} is missing: the last word, {text!r}, is a file or directory")
+    if looks_like_a_file(text):
+        args.parser.error(
+            f"the {kind} is missing: the last word, {text!r}, looks like the name of a file, and there is none; "
+            f"correct the path and put the {kind} behind it"
+        )
 
 
 # --- Asking -----------------------------------------------------------------------------------------------
@@ -150,9 +156,13 @@ def _answer(
     from .images import load_image
     from .pipeline import Pipeline
     from .terminal import Painter, printable, regions_table, timings_table, wants_colour, write_stream
+    from .writers.files import check_place
 
-    for image in images:
-        load_image(image)  # a wrong path is told before a large engine is verified and loaded
+    # A wrong path, or a place that would not take the answer, is told before a large engine is verified and loaded.
+    loaded = [load_image(image) for image in images]
+    if args.out is not None:
+        check_place(args.out, [image.path for image in loaded if image.path is not None])
+    del loaded
     pipeline = Pipeline(args.engine, device=args.device, threads=args.threads)
     painter = Painter(wants_colour(sys.stdout))
     prose = phrase is None and not args.json
@@ -162,7 +172,7 @@ def _answer(
             write_stream(stream, sys.stdout, painter)
         answer = stream.answer if phrase is None else stream.answer.with_phrase(phrase)
     if args.json:
-        print(json.dumps(answer.to_dict(), ensure_ascii=False))
+        write_json(answer.to_dict())
     else:
         if prose and not sys.stdout.isatty():
             print(printable(answer.text))
@@ -196,7 +206,10 @@ def _info(args: argparse.Namespace) -> int:
 
     root = args.engine or BUNDLED
     manifest = read_manifest(root)
-    print(json.dumps(msgspec.to_builtins(manifest)) if args.json else describe(root, manifest))
+    if args.json:
+        write_json(msgspec.to_builtins(manifest))
+    else:
+        print(describe(root, manifest))
     return 0
 
 
@@ -212,7 +225,7 @@ def _verify(args: argparse.Namespace) -> int:
     passed = all(check.passed for check in checks)
     if args.json:
         rows = [{**asdict(check), "passed": check.passed} for check in checks]
-        print(json.dumps({"engine_dir": str(pipeline.engine.root), "passed": passed, "checks": rows}))
+        write_json({"engine_dir": str(pipeline.engine.root), "passed": passed, "checks": rows})
     else:
         print(describe_checks(checks))
         print("every file and every block is as exported" if passed else "this engine does not give its golden values")
@@ -223,5 +236,8 @@ def _doctor(args: argparse.Namespace) -> int:
     from . import doctor
 
     findings = doctor.examine()
-    print(json.dumps(doctor.document(findings)) if args.json else doctor.describe(findings))
+    if args.json:
+        write_json(doctor.document(findings))
+    else:
+        print(doctor.describe(findings))
     return 0 if all(finding.ok for finding in findings) else _EXIT_MISSING

@@ -69,6 +69,18 @@ class RuntimeUnavailableError(GeoPixelError):
     exit_code = 5
 
 
+class ResourceError(GeoPixelError):
+    """The machine has too little memory, or starts no more threads; free some, or ask for less."""
+
+    exit_code = 5
+
+
+class ProcessError(GeoPixelError):
+    """This belongs to another process and cannot move; make it anew in the process that uses it."""
+
+    exit_code = 5
+
+
 class NativeMissingError(RuntimeUnavailableError):
     """The C++ extension is not built; install a wheel or run `pip install .` with a C++17 compiler."""
 

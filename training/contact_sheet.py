@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from geopixel_edge.errors import GeoPixelError, OptionError, OutputError
+from geopixel_edge.command import run_command
+from geopixel_edge.errors import OptionError, OutputError
 from geopixel_edge.writers.colours import colour
 
 from .scenes import CLASS_NAMES, KINDS, Scene, make_scene
@@ -48,8 +49,7 @@ def contact_sheet(seed: int, scenes: int, size_px: int = 512, outlines: bool = F
     return sheet
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.contact_sheet", description=__doc__)
     parser.add_argument("out", type=Path, help="picture to write")
     parser.add_argument("--seed", type=int, default=0, help="first seed (default: 0)")
@@ -57,19 +57,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=512, help="side of a scene in pixels (default: 512)")
     parser.add_argument("--outlines", action="store_true", help="draw the borders of the masks")
     args = parser.parse_args(argv)
+    sheet = contact_sheet(args.seed, args.scenes, args.size, args.outlines)
     try:
-        sheet = contact_sheet(args.seed, args.scenes, args.size, args.outlines)
-        try:
-            sheet.save(args.out)
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"{args.out} cannot be written ({error}); give a .png or .jpg in a writable place"
-            ) from None
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        sheet.save(args.out)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{args.out} cannot be written ({error}); give a .png or .jpg in a writable place"
+        ) from None
     print(args.out)
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from geopixel_edge.errors import DatasetError, GeoPixelError, OutputError
+from geopixel_edge.command import run_command
+from geopixel_edge.errors import DatasetError, OutputError
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -58,18 +59,18 @@ def draw(curve: dict[str, NDArray[np.float64]], out: Path) -> None:
         raise OutputError(f"out={str(out)!r} cannot be written ({error}); give another place, ending in .png") from None
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.curves", description=__doc__)
     parser.add_argument("run", type=Path, help="directory of a run")
     parser.add_argument("out", type=Path, help="picture to write")
     args = parser.parse_args(argv)
-    try:
-        draw(read_curve(args.run), args.out)
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    draw(read_curve(args.run), args.out)
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

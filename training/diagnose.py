@@ -10,7 +10,6 @@ that the true mask covers. mIoU is at the scene's own size.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -23,8 +22,9 @@ from tqdm import tqdm
 from export.publish import special_tokens
 from export.tokenizer import convert
 from export.vision_encoder import stitch
+from geopixel_edge.command import run_command
 from geopixel_edge.divider import check_integer
-from geopixel_edge.errors import GeoPixelError
+from geopixel_edge.streams import write_json
 from geopixel_edge.terminal import table
 from geopixel_edge.tokenizer import Tokenizer
 
@@ -103,8 +103,7 @@ def _mean(values: list[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.diagnose", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("checkpoint", type=Path, help="RUN_DIR/checkpoint")
@@ -112,20 +111,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--hd-num", type=int, default=9)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
-    try:
-        check_integer("scenes", args.scenes, 1, 1_000_000 - TUNING_SEED)
-        found = diagnose(args.checkpoint, args.scenes, args.hd_num)
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    check_integer("scenes", args.scenes, 1, 1_000_000 - TUNING_SEED)
+    found = diagnose(args.checkpoint, args.scenes, args.hd_num)
     if args.json:
-        print(json.dumps(found, indent=1))
+        write_json(found, indent=1)
         return 0
     figures = ("decided", "tokens", "pointed", "miou", "p50")
     rows = [(name, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}" for key in figures))
             for name, one in found.items()]  # fmt: skip
     print(table(("group", "questions", *figures), rows))
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

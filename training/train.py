@@ -24,7 +24,8 @@ from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
 from export.publish import special_tokens
 from export.tokenizer import convert
-from geopixel_edge.errors import GeoPixelError, OptionError
+from geopixel_edge.command import run_command
+from geopixel_edge.errors import GeoPixelError, OptionError, OutputError
 from geopixel_edge.tokenizer import Tokenizer
 
 from .model import TOKENIZER_FILES
@@ -126,8 +127,7 @@ def _spawn(arguments: tuple[Any, ...], processes: int) -> None:
         raise
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("run", type=Path, help="directory of the run; an existing one is resumed")
     parser.add_argument("--recipe", type=Path, default=RECIPES / "small.json", help="its scenes and phases")
@@ -140,13 +140,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     cores = os.cpu_count() or 1
     processes = (2 if args.device == "cpu" and cores > 1 else 1) if args.processes is None else args.processes
+    plan = read_recipe(args.recipe, processes, str(args.start.resolve()) if args.start else None)
     try:
-        plan = read_recipe(args.recipe, processes, str(args.start.resolve()) if args.start else None)
         train(args.run, plan, args.device, args.config, args.store, args.save_every_s)
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except OSError as error:
+        raise OutputError(
+            f"run={str(args.run)[:200]!r} stopped ({error}); correct the path or make room: a run that was begun goes on "
+            "from its last saved state"
+        ) from None
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

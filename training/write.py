@@ -13,7 +13,8 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from geopixel_edge.errors import DatasetError, GeoPixelError
+from geopixel_edge.command import run_command
+from geopixel_edge.errors import DatasetError
 from geopixel_edge.masks import Mask
 
 from .questions import Example, conversation, referring
@@ -65,8 +66,7 @@ def write_dataset(
     return index
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.write", description=__doc__)
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--split", default="train", help="name of the split (default: train)")
@@ -75,15 +75,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=640, help="side in pixels (default: 640)")
     parser.add_argument("--questions", type=int, default=4, help="referring questions per scene (default: 4)")
     args = parser.parse_args(argv)
-    try:
-        index = write_dataset(
-            args.out, range(args.seed, args.seed + args.scenes), args.split, args.size, args.questions
-        )
-    except GeoPixelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    index = write_dataset(
+        args.out, range(args.seed, args.seed + args.scenes), args.split, args.size, args.questions
+    )
     print(index)
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,12 @@ __all__ = ["answer_json", "geojson", "overlay", "report", "save"]
 
 
 def save(answer: Answer, pixels: NDArray[np.uint8] | None, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write the answer's files to `directory`; without exactly one image only answer.json and report.html."""
+    """Write the answer's files to `directory`; without exactly one image only answer.json and report.html.
+
+    OutputError as of `files.publish`.
+    """
     contents = {"answer.json": answer_json.encode(answer), "report.html": report.encode(answer, pixels)}
     if pixels is not None:
         contents["overlay.png"] = overlay.encode(pixels, answer.regions)
         contents["regions.geojson"] = geojson.encode(answer.regions, (pixels.shape[1], pixels.shape[0]))
-    return publish(directory, contents)
+    return publish(directory, contents, answer.inputs)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import TYPE_CHECKING, Any
+
+from ..json_text import encode_json, finite
 
 if TYPE_CHECKING:
     from ..answer import Answer
@@ -47,15 +47,4 @@ def document(answer: Answer) -> dict[str, Any]:
 
 def encode(answer: Answer) -> bytes:
     """UTF-8 JSON, indented."""
-    return dump(document(answer), indent=1)
-
-
-def dump(value: Any, indent: int | None = None) -> bytes:
-    """Strict UTF-8 JSON; a lone surrogate, as in an undecodable file name, stays an escape."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    return (text + "\n").encode("utf-8", "backslashreplace")
-
-
-def finite(value: float) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return value if math.isfinite(value) else None
+    return encode_json(document(answer), indent=1)

@@ -1,43 +1,135 @@
-"""Files that appear whole or not at all."""
+"""An answer's directory: one answer, whole, or the directory as it was."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import OutputError
+from .answer_json import SCHEMA
+
+# What an answer without exactly one image writes, and what is added with one.
+ALWAYS = ("answer.json", "report.html")
+WITH_IMAGE = ("overlay.png", "regions.geojson")
 
 
-def publish(directory: str | os.PathLike[str], contents: Mapping[str, bytes]) -> tuple[Path, ...]:
+def publish(
+    directory: str | os.PathLike[str], contents: Mapping[str, bytes], inputs: Iterable[Path] = ()
+) -> tuple[Path, ...]:
     """Write every file aside in `directory`, made if needed, then rename all; returns their paths.
 
-    OutputError when one cannot be written: none is renamed then, and nothing is left behind.
+    Files of an earlier answer that this one does not have are removed. OutputError as of `check_place`, and when a
+    file cannot be written: what was there before stays then, and nothing is left behind.
+    """
+    root = check_place(directory, inputs)
+    token = uuid.uuid4().hex
+    made = not root.is_dir()
+    asides = {name: root / f".{name}.{token}.partial" for name in contents}
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            _write(asides[name], data)
+        _exchange(root, asides, token)
+    except (OSError, ValueError) as error:
+        raise _cannot(root, error) from None
+    finally:
+        _clear(root, asides.values(), made)
+    return tuple(root / name for name in contents)
+
+
+def check_place(directory: str | os.PathLike[str], inputs: Iterable[Path] = ()) -> Path:
+    """The directory as a path, if an answer about the files `inputs` may be written there.
+
+    OutputError when it is no path or no directory, when one of an answer's files would replace an input (also through
+    a link), and when one of their names is taken by a file that is no earlier answer's.
     """
     try:
         root = Path(directory)
     except TypeError:
         raise OutputError(f"directory={directory!r} is not a path; give the directory to write to") from None
-    made = not root.exists()
-    paths = [root / name for name in contents]
-    asides = [root / f".{name}.{uuid.uuid4().hex}.partial" for name in contents]
+    if os.fspath(directory) in ("", b""):
+        raise OutputError("directory='' names no directory; give one, '.' for the one you are in")
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        for path in paths:
+        _check_kind(root)
+        taken = [path for name in (*ALWAYS, *WITH_IMAGE) if os.path.lexists(path := root / name)]
+        own = _earlier(root) if taken else ()
+        for path in taken:
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a directory there")
-        for aside, data in zip(asides, contents.values(), strict=True):
-            _write(aside, data)
-        for aside, path in zip(asides, paths, strict=True):
-            os.replace(aside, path)
+            if any(_same(path, one) for one in inputs):
+                raise OutputError(
+                    f"directory={str(root)!r}: {path.name} there is an image that was asked about, and would be "
+                    "replaced; choose another directory"
+                )
+            if path.name not in own:
+                raise OutputError(
+                    f"directory={str(root)!r}: {path.name} is there and is no earlier answer's; choose another "
+                    "directory, or move the file"
+                )
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(f"directory={str(root)!r} cannot be written ({reason}); choose another place") from None
-    finally:
-        _clear(root, asides, made)
-    return tuple(paths)
+        raise _cannot(root, error) from None
+    return root
+
+
+def _check_kind(root: Path) -> None:
+    """NotADirectoryError for anything else that is there, other OSErrors and ValueErrors for what can be no path."""
+    try:
+        mode = os.stat(root).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+def _earlier(root: Path) -> tuple[str, ...]:
+    """The names of the files that an answer saved here before has written; none where there is no answer."""
+    try:
+        found = json.loads((root / ALWAYS[0]).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ()
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        return ()
+    return (*ALWAYS, *WITH_IMAGE) if found.get("image_size") else ALWAYS
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except FileNotFoundError:
+        return False
+
+
+def _exchange(root: Path, asides: Mapping[str, Path], token: str) -> None:
+    """Move the earlier answer out of the way and the new one in; an error on the way brings the earlier one back."""
+    earlier = {name: root / f".{name}.{token}.earlier" for name in (*ALWAYS, *WITH_IMAGE)}
+    moved: list[str] = []
+    placed: list[str] = []
+    try:
+        for name, backup in earlier.items():
+            if os.path.lexists(root / name):
+                os.replace(root / name, backup)
+                moved.append(name)
+        for name, aside in asides.items():
+            os.replace(aside, root / name)
+            placed.append(name)
+    except OSError:
+        for name in placed:
+            (root / name).unlink()
+        for name in moved:
+            os.replace(earlier[name], root / name)
+        raise
+    for name in moved:
+        earlier[name].unlink()
+
+
+def _cannot(root: Path, error: OSError | ValueError) -> OutputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return OutputError(f"directory={str(root)[:200]!r} cannot be written ({reason}); choose another place")
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -47,7 +139,7 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _clear(root: Path, asides: list[Path], made: bool) -> None:
+def _clear(root: Path, asides: Iterable[Path], made: bool) -> None:
     """Remove what was not renamed, and the directory if it is new and empty."""
     try:
         for aside in asides:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .answer_json import dump, finite
+from ..json_text import encode_json, finite
 
 if TYPE_CHECKING:
     from ..events import Region
@@ -42,4 +42,4 @@ def _feature(index: int, region: Region) -> dict[str, Any]:
 
 def encode(regions: Sequence[Region], image_size: tuple[int, int]) -> bytes:
     """UTF-8 GeoJSON."""
-    return dump(document(regions, image_size))
+    return encode_json(document(regions, image_size))
