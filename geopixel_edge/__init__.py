@@ -23,11 +23,14 @@ from .errors import (
     NativeMissingError,
     OptionError,
     OutputError,
+    ProcessError,
     PromptTooLongError,
     QueryError,
+    ResourceError,
     RuntimeUnavailableError,
     SessionClosedError,
 )
+from .resources import shortage_told
 
 if TYPE_CHECKING:
     from .answer import Answer, MaskFound, Phrase, Region, Text
@@ -39,8 +42,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "CheckpointError", "EngineCorruptError", "EngineError", "EngineMismatchError", "EngineNotFoundError",
     "EnginePathError", "EngineSchemaError", "ExportError", "GeoPixelError", "ImageError", "InferenceError", "Mask",
-    "MaskFound", "NativeMissingError", "OptionError", "OutputError", "Phrase", "Pipeline", "PromptTooLongError",
-    "QueryError", "Region", "RuntimeUnavailableError", "SessionClosedError", "Text",
+    "MaskFound", "NativeMissingError", "OptionError", "OutputError", "Phrase", "Pipeline", "ProcessError",
+    "PromptTooLongError", "QueryError", "Region", "ResourceError", "RuntimeUnavailableError", "SessionClosedError",
+    "Text",
 ]  # fmt: skip
 
 _HOMES = {
@@ -52,7 +56,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    with shortage_told(f"geopixel_edge.{name} cannot be imported"):
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -23,7 +23,8 @@ class Answer:
 
     `text` is readable, `response` the model's own string with its tags; every region's span points into `text`.
     `finish_reason` is "eos", "length" or "deadline"; `notes` says what was done differently from what was asked;
-    `image_size` is (width, height) in pixels, None without exactly one image.
+    `image_size` is (width, height) in pixels, None without exactly one image; `inputs` are the files it was asked
+    about, which `save` never replaces.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Answer:
     image_size: tuple[int, int] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     query: str = ""
+    inputs: tuple[Path, ...] = ()
     pixels: InitVar[NDArray[np.uint8] | None] = None
 
     def __post_init__(self, pixels: NDArray[np.uint8] | None) -> None:
@@ -64,8 +66,8 @@ class Answer:
     def save(self, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write answer.json and report.html, and with one image overlay.png and regions.geojson; returns their paths.
 
-        Each file is written aside and then renamed. OutputError when the place cannot be written; what was there
-        before stays then.
+        A directory holds one answer: an earlier one is replaced whole. OutputError when the place cannot be written,
+        or holds files of these names that are an input or no earlier answer's; what was there before stays then.
         """
         from .writers import save
 

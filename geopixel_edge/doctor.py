@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import os
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +14,13 @@ from typing import Any
 from . import __version__
 from .errors import EngineError, NativeMissingError
 from .native import SWITCH, load
+from .onnxruntime_import import import_onnxruntime
+from .resources import shortage
 from .terminal import human_bytes, table
 
 PACKAGES = ("numpy", "Pillow", "tokenizers", "msgspec")
+# As `requires-python` says; older ones have no wheel of the ONNX Runtime that is needed.
+OLDEST_PYTHON = (3, 11)
 # GeoPixel-7B has 8,914,455,156 parameters; two bytes each, and as much again as a fifth of them for cache and views.
 COMFORTABLE_BYTES = 21_400_000_000
 
@@ -35,7 +39,7 @@ def examine() -> list[Finding]:
     """Look at interpreter, packages, ONNX Runtime's devices, C++ kernels, bundled engine, cores and memory."""
     findings = [
         Finding("geopixel-edge", __version__),
-        Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        _python(),
         *(_package(name) for name in PACKAGES),
         *_onnxruntime(),
         _kernels(),
@@ -44,6 +48,14 @@ def examine() -> list[Finding]:
         _memory(),
     ]
     return findings
+
+
+def _python() -> Finding:
+    value = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return Finding("python", value)
+    needed = ".".join(map(str, OLDEST_PYTHON))
+    return Finding("python", value, False, f"install Python {needed} or newer and make a new environment with it")
 
 
 def usable_cores() -> int:
@@ -61,8 +73,10 @@ def _package(name: str) -> Finding:
 
 def _onnxruntime() -> list[Finding]:
     try:
-        runtime = importlib.import_module("onnxruntime")
-    except ImportError as error:
+        runtime = import_onnxruntime()
+    except (ImportError, MemoryError) as error:
+        if told := shortage(error, "onnxruntime"):
+            return [Finding("onnxruntime", "cannot be loaded", False, str(told))]
         return [Finding("onnxruntime", f"missing ({error})", False, "pip install onnxruntime")]
     providers = runtime.get_available_providers()
     gpu = "CUDAExecutionProvider" in providers

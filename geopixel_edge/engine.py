@@ -28,12 +28,13 @@ from .manifest import (
     SpecialTokens,
     TensorSpec,
 )
+from .resources import shortage
 
 __all__ = [
     "BLOCKS", "BUNDLED", "CHECKSUM_NAME", "MANIFEST_NAME", "SCHEMA_VERSION",
     "BlockSpec", "Embeddings", "Engine", "FileSpec", "Manifest", "Normalisation", "Preprocessing", "Provenance",
     "Sizes", "SpecialTokens", "TensorSpec",
-    "describe_file", "read_manifest", "resolve", "sha256_of", "write_manifest",
+    "describe_file", "manifest_digest", "read_manifest", "resolve", "sha256_of", "write_manifest",
 ]  # fmt: skip
 
 # The small engine that `training/` made and the package carries.
@@ -92,8 +93,7 @@ def _checksum_line(data: bytes) -> bytes:
 
 def _read_small(root: Path, name: str) -> bytes:
     path = root / name
-    if path.is_symlink():
-        raise EnginePathError(f"{path} is a symbolic link; copy the engine with its real files (cp -L)")
+    _check_link(path)
     if not path.is_file():
         raise EngineNotFoundError(f"engine_dir={str(root)!r} has no file {name}; copy the directory whole")
     with path.open("rb") as stream:
@@ -119,15 +119,22 @@ def _decode(path: Path, data: bytes, kind: type[_T]) -> _T:
 
 
 def resolve(root: Path, spec: FileSpec) -> Path:
-    """The file's path, proved to be a regular file inside `root` with no symbolic link on the way."""
+    """The file's path, proved to be a regular file of the right size below `root`.
+
+    The file itself may be a relative link, as in a Hugging Face cache (`../../blobs/<sha256>`): its hash vouches for
+    it. A link among the directories, or an absolute one, is refused.
+    """
     if not _PATH.fullmatch(spec.path):
         raise EnginePathError(f"manifest path {spec.path[:200]!r} is not a plain one inside {root}; do not use it")
     path = root
     try:
-        for part in spec.path.split("/"):
+        *directories, name = spec.path.split("/")
+        for part in directories:
             path = path / part
             if path.is_symlink():
-                raise EnginePathError(f"{path} is a symbolic link; copy the engine with its real files (cp -L)")
+                raise _link_error(path)
+        path = path / name
+        _check_link(path)
         if not path.is_file():
             raise EngineCorruptError(f"{path} is missing or no regular file; copy the engine again from its source")
         size = path.stat().st_size
@@ -136,6 +143,19 @@ def resolve(root: Path, spec: FileSpec) -> Path:
     if size != spec.bytes:
         raise EngineCorruptError(f"{path} has {size} bytes, the manifest says {spec.bytes}; copy the engine again")
     return path
+
+
+def _check_link(path: Path) -> None:
+    """EnginePathError for an absolute link: the engine would change when it, or what it points to, is moved."""
+    if path.is_symlink() and os.path.isabs(os.readlink(path)):
+        raise _link_error(path)
+
+
+def _link_error(path: Path) -> EnginePathError:
+    return EnginePathError(
+        f"{path} is a symbolic link; only relative links to files are followed: copy the engine's folder with its real "
+        "files (cp -L -r ENGINE COPY)"
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -153,6 +173,26 @@ def describe_file(root: Path, relative: str) -> FileSpec:
     return FileSpec(path=relative, bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
+def manifest_digest(root: Path) -> str:
+    """SHA-256 of an engine's `manifest.json` in hex; EngineError when there is none to read."""
+    try:
+        return hashlib.sha256(_read_small(root, MANIFEST_NAME)).hexdigest()
+    except OSError as error:
+        raise EngineError(f"engine_dir={str(root)!r} cannot be read: {error}; check its permissions") from None
+
+
+def _check_hashes(paths: list[Path], specs: list[FileSpec]) -> None:
+    """Check every file on up to four threads, or on this one where no other can be started."""
+    try:
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            list(pool.map(_check_hash, paths, specs))
+    except RuntimeError as error:
+        if shortage(error, "hashing") is None:
+            raise
+        for path, spec in zip(paths, specs, strict=True):
+            _check_hash(path, spec)
+
+
 def _check_hash(path: Path, spec: FileSpec) -> None:
     if sha256_of(path) != spec.sha256:
         raise EngineCorruptError(f"{path} has another SHA-256 than the manifest says; copy the engine again")
@@ -162,7 +202,8 @@ class Engine:
     """A verified engine directory.
 
     Opening it checks the manifest, then every file it names (path, size, SHA-256), before any is handed to a runtime:
-    engines are executable code. Attributes: `root` (absolute Path) and `manifest`. Raises EngineError subclasses.
+    engines are executable code. Attributes: `root` (absolute Path), `manifest` and `digest` (SHA-256 of the manifest,
+    which vouches for every other file). Raises EngineError subclasses.
     """
 
     def __init__(self, engine_dir: str | os.PathLike[str]) -> None:
@@ -171,8 +212,8 @@ class Engine:
             self.manifest = read_manifest(self.root)
             specs = sorted(self.manifest.files(), key=lambda spec: -spec.bytes)
             paths = [resolve(self.root, spec) for spec in specs]
-            with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-                list(pool.map(_check_hash, paths, specs))
+            self.digest = manifest_digest(self.root)
+            _check_hashes(paths, specs)
         except TypeError:
             raise EngineError(f"engine_dir={engine_dir!r} is no path; give the directory an export wrote") from None
         except (OSError, ValueError) as error:

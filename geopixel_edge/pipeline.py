@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from PIL import Image
 from . import __version__, limits
 from .answer import Answer
 from .divider import check_integer
-from .engine import BUNDLED, Engine
+from .engine import BUNDLED, Engine, manifest_digest
 from .errors import EngineMismatchError, ImageError, OptionError
 from .grounding_encoder import GroundingEncoder
 from .images import LoadedImage, load_image
 from .language_model import LanguageModel, TokenEmbeddings
 from .pixel_decoder import PixelDecoder
+from .processes import Owner
+from .resources import shortage_told
 from .runtimes import load_block
 from .session import OpenedImage
 from .tokenizer import Tokenizer
@@ -31,7 +34,11 @@ class Pipeline:
 
     `engine_dir`: what `python -m export` wrote; None takes the small trained engine in the package. `device`: "auto",
     "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. Raises an EngineError when the
-    directory cannot be trusted or used, and RuntimeUnavailableError when the device or runtime is absent.
+    directory cannot be trusted or used, RuntimeUnavailableError when the device or runtime is absent, and ResourceError
+    where memory or threads run out.
+
+    A pickled Pipeline opens the same engine again where it is unpickled. A forked child cannot use its parent's: it
+    gets a ProcessError.
     """
 
     def __init__(
@@ -41,10 +48,15 @@ class Pipeline:
             raise OptionError(f"device={device!r} is not a string; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
         if threads is not None:
             threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
-        self.native_threads = threads or 0
+        self.threads, self.native_threads = threads, threads or 0
         self.device = device
-        self.engine = Engine(BUNDLED if engine_dir is None else engine_dir)
-        manifest = self.engine.manifest
+        self.owner = Owner("this Pipeline")
+        with shortage_told(f"engine_dir={str(BUNDLED if engine_dir is None else engine_dir)!r} cannot be loaded"):
+            self._load(Engine(BUNDLED if engine_dir is None else engine_dir))
+
+    def _load(self, engine: Engine) -> None:
+        self.engine = engine
+        manifest, device, threads = engine.manifest, self.device, self.threads
         self.tokenizer = Tokenizer(self.engine.path(manifest.tokenizer), manifest.tokens)
         if self.tokenizer.size > manifest.sizes.vocabulary:
             raise EngineMismatchError(
@@ -89,8 +101,13 @@ class Pipeline:
 
     def open(self, image: ImageSource | Sequence[ImageSource] | None, *, hd_num: int = 9) -> OpenedImage:
         """An image to ask several questions about; what depends on the image alone is computed once."""
+        self.owner.check()
         check_integer("hd_num", hd_num, 1, limits.MAX_HD_NUM)
         return OpenedImage(self, _load(image), hd_num)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        root = None if self.engine.root == BUNDLED else self.engine.root
+        return _reopen, (root, self.engine.digest, self.device, self.threads)
 
     def provenance(self, image_sha256: list[str]) -> dict[str, Any]:
         """What an answer rests on: versions, engine and image digests."""
@@ -103,6 +120,14 @@ class Pipeline:
             "device": self.device,
             "image_sha256": image_sha256,
         }
+
+
+def _reopen(root: Path | None, digest: str, device: str, threads: int | None) -> Pipeline:
+    """The pickled Pipeline, made anew: by the path of its engine, proved by the digest of its manifest."""
+    if manifest_digest(BUNDLED if root is None else root) != digest:
+        place = "the engine in the package" if root is None else f"engine_dir={str(root)!r}"
+        raise EngineMismatchError(f"{place} is another one here than the Pipeline that was pickled had; copy that one")
+    return Pipeline(root, device=device, threads=threads)
 
 
 def _load(image: ImageSource | Sequence[ImageSource] | None) -> list[LoadedImage]:

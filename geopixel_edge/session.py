@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .images import LoadedImage
 from .language_model import KVCache
 from .planning import plan_images
 from .prompt import Prompt, build_prompt, check_phrase
+from .resources import shortage_told
 from .runtimes import Array
 from .sampling import Sampler
 from .turn import AnswerStream, AskArguments, DeadlinePassed, Event, Turn, check_options
@@ -56,6 +57,11 @@ class OpenedImage:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._closed:
+            raise SessionClosedError("this image was closed; open it again before it is pickled")
+        return OpenedImage, (self.pipeline, self.images, self.hd_num)
+
     def close(self) -> None:
         """Free everything kept for this image; later questions raise SessionClosedError."""
         self._closed = True
@@ -80,6 +86,7 @@ class OpenedImage:
         """Like `ask`, event by event: a mask comes as soon as the step that consumes its `[SEG]` has run."""
         if self._closed:
             raise SessionClosedError("this image was closed; open it again before asking")
+        self.pipeline.owner.check()
         turn = Turn(check_options(**options), AnswerAssembler(self.pipeline.tokenizer))
         manifest = self.pipeline.engine.manifest
         prompt = build_prompt(query, turn.options.history, len(self.images), self.pipeline.tokenizer, manifest.tokens)
@@ -96,6 +103,10 @@ class OpenedImage:
     def _run(self, turn: Turn, prompt: Prompt, grids: tuple[Grid, ...], number: int) -> Iterator[Event]:
         """Divide, see, read, then write token by token and point at each `[SEG]`."""
         self._check_current(number)
+        with shortage_told("the question cannot be answered"):
+            yield from self._run_stages(turn, prompt, grids, number)
+
+    def _run_stages(self, turn: Turn, prompt: Prompt, grids: tuple[Grid, ...], number: int) -> Iterator[Event]:
         try:
             self._see(grids, turn)
             logits, cache = self._read(prompt, turn)
@@ -193,6 +204,7 @@ class OpenedImage:
                 return
 
     def _check_current(self, number: int) -> None:
+        self.pipeline.owner.check()
         if self._closed or number != self._turns:
             raise SessionClosedError("this stream ended because the image was closed or asked something newer")
 
@@ -234,5 +246,6 @@ class OpenedImage:
             image_size=(image.width_px, image.height_px) if image else None,
             provenance=self.pipeline.provenance([image.sha256 for image in self.images]),
             query=query,
+            inputs=tuple(image.path for image in self.images if image.path is not None),
             pixels=image.pixels if image else None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from . import limits
 from .answer import Answer, AnswerAssembler, MaskFound, Phrase, Text
 from .divider import check_integer
 from .errors import OptionError
+from .processes import refuse_pickle
 from .sampling import Sampling
 from .timings import Timings
 
@@ -70,6 +71,9 @@ class AnswerStream:
 
     def __init__(self, events: Iterator[Event], finish: Callable[[], Answer]) -> None:
         self._events, self._finish = events, finish
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickle("a stream", "read it to its end and pickle its answer")
 
     def __iter__(self) -> AnswerStream:
         return self

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..engine import BlockSpec, Engine
 from ..errors import EngineMismatchError, RuntimeUnavailableError
+from ..onnxruntime_import import import_onnxruntime
+from ..resources import shortage
 from .signatures import differences
 
 Array = NDArray[np.generic]
@@ -52,6 +54,12 @@ def load_block(engine: Engine, block: str, device: str, threads: int | None) -> 
         raise EngineMismatchError(f"block {block!r} is another's or has other sizes: {'; '.join(found[:3])}")
     paths = [engine.path(file) for file in spec.files]
     if spec.runtime == "onnx":
+        try:
+            import_onnxruntime()
+        except (ImportError, MemoryError) as error:
+            doing = f"block {block!r} needs onnxruntime, which cannot be loaded ({error})"
+            missing = RuntimeUnavailableError(f"{doing}; pip install onnxruntime")
+            raise shortage(error, doing) or missing from None
         from .onnx import OnnxBlock
 
         return OnnxBlock(paths[0], spec, block, device, threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import numpy as np
 import onnxruntime as ort
@@ -12,6 +13,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from ..engine import BlockSpec, TensorSpec
 from ..errors import EngineMismatchError, EnginePathError, InferenceError, OptionError, RuntimeUnavailableError
+from ..processes import Owner, keep_in_children, refuse_pickle
+from ..resources import shortage
 from . import Array, State
 
 # ONNX Runtime's errors have no common base.
@@ -78,7 +81,8 @@ class OnnxState:
             try:
                 self._put(name, np.zeros(shape, specs[name].dtype))
             except _ERRORS as error:
-                raise InferenceError(f"{name} of shape {shape} finds no memory; ask for less ({error})") from None
+                doing = f"{name} of shape {shape} finds no memory"
+                raise shortage(error, doing) or InferenceError(f"{doing}; ask for less ({error})") from None
 
     def _put(self, name: str, array: Array) -> None:
         self.buffers[name] = ort.OrtValue.ortvalue_from_numpy(array, *self.place)
@@ -111,6 +115,7 @@ class OnnxBlock:
 
     def __init__(self, path: Path, spec: BlockSpec, block: str, device: str, threads: int | None) -> None:
         self.spec, self.block = spec, block
+        self._owner = Owner(f"block {block!r}")
         chosen = providers(device)
         check_locations(path, spec, block)
         options = ort.SessionOptions()
@@ -121,6 +126,7 @@ class OnnxBlock:
         if threads is not None:
             options.intra_op_num_threads = threads
         self.session = self._open(path, options, chosen, device)
+        keep_in_children(self.session)
         if chosen[0][0] not in self.session.get_providers():
             raise RuntimeUnavailableError(
                 f"device={device!r}: it fell back to the CPU; check CUDA's libraries, or give 'cpu'"
@@ -141,6 +147,8 @@ class OnnxBlock:
             if len(chosen) > 1:
                 self._open(path, options, chosen[1:], device)  # raises when the block is at fault, not the device
                 raise RuntimeUnavailableError(f"device={device!r} cannot be used: {_reason(error)}") from None
+            if told := shortage(error, f"block {self.block!r} does not load"):
+                raise told from None
             reason = f"{_reason(error)} (ONNX Runtime {ort.__version__})"
             raise EngineMismatchError(f"block {self.block!r} does not load: {reason}") from None
 
@@ -161,6 +169,7 @@ class OnnxBlock:
 
     def run(self, feeds: Mapping[str, Array], state: State | None = None) -> dict[str, Array]:
         """Run once and return the outputs that are not state, on the host; `state` must be of `new_state`."""
+        self._owner.check()
         if state is not None and not isinstance(state, OnnxState):
             raise InferenceError(f"block {self.block!r}: a {type(state).__name__} is not a state of this runtime")
         binding = self.session.io_binding()
@@ -178,12 +187,14 @@ class OnnxBlock:
             self.session.run_with_iobinding(binding)
             outputs = binding.get_outputs()
         except _ERRORS as error:
-            raise InferenceError(
-                f"block {self.block!r} failed in ONNX Runtime {ort.__version__}: {_reason(error)}"
-            ) from None
+            doing = f"block {self.block!r} failed in ONNX Runtime {ort.__version__}"
+            raise shortage(error, doing) or InferenceError(f"{doing}: {_reason(error)}") from None
         found = dict(zip(wanted, (value.numpy() for value in outputs[: len(wanted)]), strict=True))
         self._check_shapes(feeds, found)
         return found
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickle(f"block {self.block!r}", "pickle the Pipeline, which opens its engine again")
 
     def _check_shapes(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         """ONNX Runtime does not hold a graph to the output shapes it declares."""
