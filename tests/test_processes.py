@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +36,8 @@ LIMIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Iterator[Pipeline]:
-    yield Pipeline(device="cpu", threads=4)
+def loaded() -> Pipeline:
+    return Pipeline(device="cpu", threads=4)
 
 
 def ask(pipeline: Pipeline) -> list[int]:

@@ -145,8 +145,8 @@ def _main(argv: list[str] | None) -> int:
         train(args.run, plan, args.device, args.config, args.store, args.save_every_s)
     except OSError as error:
         raise OutputError(
-            f"run={str(args.run)[:200]!r} stopped ({error}); correct the path or make room: a run that was begun goes on "
-            "from its last saved state"
+            f"run={str(args.run)[:200]!r} stopped ({error}); correct the path or make room: a run that was begun "
+            "goes on from its last saved state"
         ) from None
     return 0
 

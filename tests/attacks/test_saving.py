@@ -1,4 +1,4 @@
-"""A directory holds one answer, whole; an image that was asked about, and what is nobody's answer, is never replaced."""
+"""A directory holds one answer, whole; an input, and what no answer wrote, is never replaced."""
 
 from __future__ import annotations
 
@@ -114,17 +114,20 @@ def test_a_failure_half_way_brings_the_earlier_answer_back(
     answer(small, IMAGES / "square.png").save(tmp_path)
     before = contents(tmp_path)
     replace: Callable[[Path, Path], None] = os.replace
-    calls = iter(range(100))
 
-    def failing(source: Path, target: Path) -> None:
-        if next(calls) == stop:
-            raise OSError(5, "Input/output error")
-        replace(source, target)
+    def failing_at(stop: int) -> Callable[[Path, Path], None]:
+        calls = iter(range(100))
+
+        def failing(source: Path, target: Path) -> None:
+            if next(calls) == stop:
+                raise OSError(5, "Input/output error")
+            replace(source, target)
+
+        return failing
 
     for stop in range(6):
-        calls = iter(range(100))
         with monkeypatch.context() as patch:
-            patch.setattr(files.os, "replace", failing)
+            patch.setattr(files.os, "replace", failing_at(stop))
             with pytest.raises(OutputError, match="Input/output error"):
                 answer(small, None).save(tmp_path)
         assert contents(tmp_path) == before

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, not Unicode or read by nobody: no traceback, no lost file, JSON stays JSON."""
+"""Standard streams that are closed, full, unread or not Unicode: no traceback, no lost file, JSON stays JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_an_answer_is_saved_where_nothing_can_be_printed(tmp_path: Path, redirec
     assert found[0] == code
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == FILES
     lines = found[2].splitlines()
-    assert [line.split()[0] for line in lines if not line.startswith("note:")] == ["wrote"] * 4 + ["error:"] * (code == 6)
+    told = [line.split()[0] for line in lines if not line.startswith("note:")]
+    assert told == ["wrote"] * 4 + ["error:"] * (code == 6)
     assert ("No space left" in lines[-1]) == (code == 6)
 
 

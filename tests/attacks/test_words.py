@@ -11,11 +11,38 @@ from geopixel_edge.words import is_there, looks_like_a_file
 
 IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
 SHORT = ["--hd-num", "1", "--max-new-tokens", "2", "--device", "cpu"]
-LONG = ["\u043a\u043e\u0440\u0430\u0431\u043b\u044c " * 40, "x" * 400, "\U0001f6a2" * 90, "a/" * 3000 + "?", "lone \ud83d half"]
-NAMES = ["harbour/scene.TIF", "IMG_0001.jpeg", "./scenes", "C:\\data\\scene", "~/scene", "../a", "\u6e2f\u53e3.tif",
-         "my scenes/north quay.jp2", "archive.zip", "scene.v2", "https://example.org/tile.png"]  # fmt: skip
-QUESTIONS = ["What is a pier?", "Describe.", "ships", "e.g. ships?", "\u8239/\u7801\u5934\u5728\u54ea\u91cc\uff1f", "U.S.A.",
-             "Which of a/b is larger?", "What changed since before.png", "Is 3.5 px enough?", "pier?"]  # fmt: skip
+LONG = [
+    "\u043a\u043e\u0440\u0430\u0431\u043b\u044c " * 40,
+    "x" * 400,
+    "\U0001f6a2" * 90,
+    "a/" * 3000 + "?",
+    "lone \ud83d half",
+]
+NAMES = [
+    "harbour/scene.TIF",
+    "IMG_0001.jpeg",
+    "./scenes",
+    "C:\\data\\scene",
+    "~/scene",
+    "../a",
+    "\u6e2f\u53e3.tif",
+    "my scenes/north quay.jp2",
+    "archive.zip",
+    "scene.v2",
+    "https://example.org/tile.png",
+]
+QUESTIONS = [
+    "What is a pier?",
+    "Describe.",
+    "ships",
+    "e.g. ships?",
+    "\u8239/\u7801\u5934\u5728\u54ea\u91cc\uff1f",
+    "U.S.A.",
+    "Which of a/b is larger?",
+    "What changed since before.png",
+    "Is 3.5 px enough?",
+    "pier?",
+]
 
 
 @pytest.mark.parametrize("text", LONG)
