@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -28,7 +29,7 @@ def publish(
     """
     root = check_place(directory, inputs)
     token = uuid.uuid4().hex
-    made = not root.is_dir()
+    made = [folder for folder in (root, *root.parents) if not os.path.lexists(folder)]
     asides = {name: root / f".{name}.{token}.partial" for name in contents}
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def publish(
     except (OSError, ValueError) as error:
         raise _cannot(root, error) from None
     finally:
-        _clear(root, asides.values(), made)
+        _clear(asides.values(), made)
     return tuple(root / name for name in contents)
 
 
@@ -139,12 +140,11 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _clear(root: Path, asides: Iterable[Path], made: bool) -> None:
-    """Remove what was not renamed, and the directory if it is new and empty."""
-    try:
-        for aside in asides:
-            aside.unlink(missing_ok=True)
-        if made:
-            root.rmdir()
-    except (OSError, ValueError):
-        return  # nothing there, or files that were published
+def _clear(asides: Iterable[Path], made: Iterable[Path]) -> None:
+    """Remove what was not renamed, and those of the folders `made`, innermost first, that are still empty."""
+    for path in asides:
+        with contextlib.suppress(OSError, ValueError):  # renamed, or its folder was never made
+            path.unlink()
+    for folder in made:
+        with contextlib.suppress(OSError, ValueError):  # it holds what was published, or was never made
+            folder.rmdir()

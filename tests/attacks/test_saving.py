@@ -143,6 +143,16 @@ def test_the_command_line_tells_before_it_loads_an_engine(tmp_path: Path, capsys
     assert contents(tmp_path) == {"overlay.png": (IMAGES / "tiny.png").read_bytes()}
 
 
+def test_folders_made_for_an_answer_that_cannot_be_written_go_again(small: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    for place in ("new/" + "n" * 300, "kept/new/deeper/" + "n" * 300):
+        with pytest.raises(OutputError, match="cannot be written"):
+            answer(small, None).save(tmp_path / place)
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
+    answer(small, None).save(tmp_path / "kept" / "new" / "deeper")
+    assert (tmp_path / "kept" / "new" / "deeper" / "report.html").is_file()
+
+
 def test_an_empty_directory_s_name_is_refused(small: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="names no directory"):
