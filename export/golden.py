@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 import torch
 from PIL import Image
 
-from geopixel_edge.engine import SpecialTokens
-from geopixel_edge.golden import ARRAYS, GOLDEN_FILES, Golden, subsample
+from geopixel_edge.engine import SpecialTokens, read_manifest
+from geopixel_edge.errors import ExportError
+from geopixel_edge.golden import ARRAYS, F32, GOLDEN_FILES, TOLERANCES, Golden, compare, subsample
+from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.prompt import build_prompt
 from geopixel_edge.tokenizer import Tokenizer
 
 from . import reference
 from .checkpoint import Checkpoint
 from .keys import EMBEDDINGS_KEY
+from .pixel_decoder import PixelDecoder
+from .record import choose_states, write_facts
+from .rounded import RoundedCheckpoint
 
 QUERY = "Could you provide a segmentation mask for the bright roof in this image?"
 IMAGE_WH = (96, 64)
@@ -36,8 +41,10 @@ def picture() -> Image.Image:
 
 
 @torch.no_grad()
-def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path) -> list[str]:
-    """Compute and write `golden/`; returns the files' paths relative to `root`."""
+def reference_values(
+    checkpoint: Checkpoint, tokens: SpecialTokens, tokenizer_path: Path
+) -> tuple[dict[str, F32], Golden]:
+    """What the torch modules give at every border, subsampled, and the facts about the question."""
     config, image = checkpoint.config, picture()
     divided = reference.divide(image, 1, int(config.clip["image_size"]))
     seen = reference.image_tokens(checkpoint, divided)
@@ -50,10 +57,35 @@ def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, toke
     features = checkpoint.load("grounding_encoder")(reference.grounding_input(image, int(config.sam2["image_size"])))
     masks, iou = checkpoint.load("pixel_decoder")(hidden[None], *features)
     arrays = dict(zip(ARRAYS, (divided.views, seen, logits, hidden, *features, masks, iou), strict=True))
-    (root / "golden").mkdir()
-    image.save(root / GOLDEN_FILES["image"])
-    samples: dict[str, Any] = {name: subsample(value.numpy()) for name, value in arrays.items()}
-    np.savez_compressed(root / GOLDEN_FILES["arrays"], **samples)
     facts = Golden(query=QUERY, hd_num=1, text_parts=prompt.parts, token_ids=tuple(token_ids))
-    (root / GOLDEN_FILES["facts"]).write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
+    return {name: subsample(value.numpy()) for name, value in arrays.items()}, facts
+
+
+def write_golden(
+    checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path, precision: str
+) -> list[str]:
+    """Compute and write torch's record in `golden/`; returns the files' paths relative to `root`."""
+    arrays, facts = reference_values(checkpoint, tokens, tokenizer_path)
+    stored = RoundedCheckpoint(checkpoint) if precision == "int8" else checkpoint
+    states = choose_states(cast(PixelDecoder, stored.load("pixel_decoder")))
+    (root / "golden").mkdir()
+    picture().save(root / GOLDEN_FILES["image"])
+    samples: dict[str, Any] = dict(arrays)
+    np.savez_compressed(root / GOLDEN_FILES["arrays"], **samples)
+    write_facts(root, msgspec.structs.replace(facts, states=states))
     return list(GOLDEN_FILES.values())
+
+
+def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
+    """ExportError unless the int8 engine in `root` agrees with torch on the same rounded weights at every border.
+
+    Rounding moves int8 far from the float32 original, and a wrong graph could hide in that distance. Between equal
+    weights only float32's noise is left, so that fp32's ceiling holds; measured are at most 3e-6.
+    """
+    arrays, _ = reference_values(RoundedCheckpoint(checkpoint), read_manifest(root).tokens, root / "tokenizer.json")
+    distances, ceiling = compare(Pipeline(root, device="cpu"), arrays), TOLERANCES["fp32"]
+    if failed := [name for name, distance in distances.items() if not distance <= ceiling]:
+        told = "; ".join(f"{ARRAYS[name]} {name} is {distances[name]:.2e} off" for name in failed)
+        raise ExportError(
+            f"nothing was published, torch on the same rounded weights differs: {told}, not {ceiling:.0e}"
+        )

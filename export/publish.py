@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -37,17 +37,18 @@ from geopixel_edge.engine import (
     write_manifest,
 )
 from geopixel_edge.errors import EngineError, ExportError, GeoPixelError
-from geopixel_edge.golden import Check, verify
+from geopixel_edge.golden import Check, measure
 from geopixel_edge.pipeline import Pipeline
 
 from . import config as constants
 from . import grounding_encoder, keys, pixel_decoder, vision_encoder
 from .checkpoint import Checkpoint
 from .config import reason
-from .golden import write_golden
+from .golden import check_rounding, write_golden
 from .int8 import quantise_file
 from .language_model_graph import LanguageModelGraph
 from .onnx_file import at_precision
+from .record import write_record
 from .tokenizer import TokenizerFacts, convert
 
 log = logging.getLogger(__name__)
@@ -73,12 +74,14 @@ def export_engine(source: Path, target: Path, precision: str = "fp32", overwrite
     checkpoint.check_all()
     with _aside(target) as root:
         _check_room(root, checkpoint, precision)
-        manifest = _write_all(checkpoint, root, precision)
+        _write_all(checkpoint, root, precision)
         checks = _check(root)
+        if precision == "int8":
+            check_rounding(checkpoint, root)
         distances: dict[str, float] = {}
         for check in checks:
             distances[check.block] = max(distances.get(check.block, 0.0), check.distance)
-        write_manifest(root, msgspec.structs.replace(manifest, distance=distances))
+        write_manifest(root, msgspec.structs.replace(read_manifest(root), distance=distances))
         _publish(root, target, overwrite)
     return checks
 
@@ -154,7 +157,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
         np.save(root / "token_embeddings.npy", table)
         bar.update()
         bar.set_description("golden values")
-        golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json")
+        golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json", precision)
         bar.update()
     manifest = _manifest(checkpoint, root, precision, tokens, golden)
     write_manifest(root, manifest)
@@ -181,7 +184,7 @@ def _manifest(checkpoint: Checkpoint, root: Path, precision: str, tokens: Specia
         exporter_version=geopixel_edge.__version__,
         source_sha256=checkpoint.digest(),
         source_name=checkpoint.root.resolve().name,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         quantisation="weights int8, a scale per output channel" if precision == "int8" else "none",
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
     )
@@ -219,9 +222,10 @@ def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def _check(root: Path) -> list[Check]:
-    """Load the engine as a user would and compare every block with torch."""
+    """Load the engine as a user would, compare every block with torch, and record what each gives."""
     try:
-        checks = verify(Pipeline(root, device="cpu"))
+        pipeline = Pipeline(root, device="cpu")
+        checks, views = measure(pipeline)
     except GeoPixelError as error:
         raise ExportError(f"nothing was published: the exported engine does not run: {error}") from error
     failed = [
@@ -229,6 +233,7 @@ def _check(root: Path) -> list[Check]:
     ]
     if failed:
         raise ExportError(f"nothing was published, the exported blocks differ from torch: {'; '.join(failed)}")
+    write_record(pipeline, checks, views)
     return checks
 
 

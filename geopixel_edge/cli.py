@@ -217,17 +217,20 @@ def _verify(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from .describe import describe_checks
-    from .golden import verify
+    from .golden import NO_RECORD, verify
     from .pipeline import Pipeline
 
     pipeline = Pipeline(args.engine, device=args.device, threads=args.threads)
     checks = verify(pipeline)
     passed = all(check.passed for check in checks)
+    notes = [NO_RECORD] if all(check.drift is None for check in checks) else []
     if args.json:
         rows = [{**asdict(check), "passed": check.passed} for check in checks]
-        write_json({"engine_dir": str(pipeline.engine.root), "passed": passed, "checks": rows})
+        write_json({"engine_dir": str(pipeline.engine.root), "passed": passed, "checks": rows, "notes": notes})
     else:
         print(describe_checks(checks))
+        for note in notes:
+            print(f"note: {note}")
         print("every file and every block is as exported" if passed else "this engine does not give its golden values")
     return 0 if passed else _EXIT_MISMATCH
 

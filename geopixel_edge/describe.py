@@ -29,11 +29,19 @@ def describe(root: Path, manifest: Manifest) -> str:
         "prompt": f"at most {sizes.max_prompt_tokens} tokens; an image takes {sizes.tokens_per_side**2} per "
         f"{sizes.tile_px} px tile and its separators",
         "grounding": f"{sizes.grounding_px} px in, masks of {sizes.mask_px} px",
+        "golden": _golden(manifest),
         "size": f"{human_bytes(total)} in {len(manifest.files())} files",
     }
     width = max(map(len, facts))
     lines = [f"{name.ljust(width)}  {printable(value)}" for name, value in facts.items()]
     return "\n".join([*lines, "", _blocks(manifest), "", _borders(manifest)])
+
+
+def _golden(manifest: Manifest) -> str:
+    from .golden import RECORD_FILE  # loads NumPy, which the rest of this file does without
+
+    whole = any(spec.path == RECORD_FILE for spec in manifest.golden)
+    return f"torch's values, and {'' if whole else 'no record of '}what these blocks gave at export"
 
 
 def _blocks(manifest: Manifest) -> str:
@@ -66,7 +74,18 @@ def _form(tensor: TensorSpec) -> tuple[str, str]:
 
 
 def describe_checks(checks: Sequence[Check]) -> str:
-    """What `geopixel-edge verify` prints: one line per compared quantity."""
-    rows = [(check.block, check.quantity, f"{check.distance:.1e}", f"{check.tolerance:.0e}",
-             "ok" if check.passed else "FAILED") for check in checks]  # fmt: skip
-    return table(("block", "quantity", "distance to torch", "allowed", ""), rows, left=2)
+    """What `geopixel-edge verify` prints: one line per compared quantity, with both comparisons."""
+    rows = [
+        (
+            check.block,
+            check.quantity,
+            f"{check.distance:.1e}",
+            f"{check.tolerance:.1e}",
+            "-" if check.drift is None else f"{check.drift:.1e}",
+            "-" if check.drift_allowed is None else f"{check.drift_allowed:.0e}",
+            "ok" if check.passed else "FAILED",
+        )
+        for check in checks
+    ]
+    header = ("block", "quantity", "distance to torch", "allowed", "drift since export", "allowed", "")
+    return table(header, rows, left=2)

@@ -1,4 +1,4 @@
-"""All blocks of GeoPixel as one trainable module, saved as a checkpoint that `python -m export` reads."""
+"""All blocks of GeoPixel as one trainable module, saved as a checkpoint that `geopixel-edge export` reads."""
 
 from __future__ import annotations
 
