@@ -1,4 +1,5 @@
-# `make demo` answers a question about examples/scene.png; `make test` checks everything. Both create .venv on first use.
+# `make demo` answers a question about examples/scene.png; `make test` checks everything but what takes many minutes,
+# which is `make nightly`. All create .venv on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ QUESTION := Describe this image with interleaved segmentation masks.
 BUILD_FILES := pyproject.toml setup.py CMakeLists.txt $(wildcard csrc/*)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test nightly check clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/geopixel-edge ask examples/scene.png "$(QUESTION)" --out $(OUT)
@@ -17,6 +18,9 @@ demo: $(VENV)/demo.stamp
 
 test: check
 	$(BIN)/python -m pytest -q -m "not long and not gpu"
+
+nightly: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -v -m "long and not gpu"
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

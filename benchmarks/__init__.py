@@ -1,0 +1,8 @@
+"""What the package costs and how well it grounds; run in a clone with an editable install."""
+
+import sys
+
+from geopixel_edge.native import load_or_exit
+
+if sys.argv[:1] == ["-m"]:  # `python -m benchmarks.NAME`, whose own imports come next and may need more
+    load_or_exit()

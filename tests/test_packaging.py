@@ -1,4 +1,4 @@
-"""The wheel: small, nothing but the package, and enough for an answer where no torch is."""
+"""The wheel: small, nothing but the package and its exporter, and enough for an answer where no torch is."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from geopixel_edge.engine import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 IMAGE = ROOT / "tests" / "data" / "tiny-geopixel" / "images" / "square.png"
-SOURCES = ("geopixel_edge", "csrc", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "setup.py")
+SOURCES = ("geopixel_edge", "export", "csrc", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "setup.py")
 QUESTION = "Segment what you see."
 # The package without the engine, and the engine in it.
 MAX_WHEEL_BYTES, MAX_BUNDLED_BYTES = 5_000_000, 20_000_000
 FORBIDDEN = ("torch", "transformers", "onnx", "sentencepiece", "export")
+HEAVY = (*FORBIDDEN, "geopixel_edge_export")
 LIGHT = f"""
 import sys, time
 start = time.perf_counter()
 import geopixel_edge
 seconds = time.perf_counter() - start
-heavy = [name for name in ("numpy", "PIL", "onnxruntime", "tokenizers", "msgspec", *{FORBIDDEN}) if name in sys.modules]
+heavy = [name for name in ("numpy", "PIL", "onnxruntime", "tokenizers", "msgspec", *{HEAVY}) if name in sys.modules]
 import json
 print(json.dumps({{"seconds": seconds, "heavy": heavy, "version": geopixel_edge.__version__}}))
 """
@@ -45,6 +46,7 @@ print(json.dumps({{
     "response": answer.response,
     "areas": [region.area_px for region in answer.regions],
     "found": [name for name in {FORBIDDEN} if importlib.util.find_spec(name)],
+    "loaded": [name for name in {HEAVY} if name in sys.modules],
     "home": geopixel_edge.__file__,
     "kernels": geopixel_edge.native.load().__name__,
 }}))
@@ -89,14 +91,16 @@ def clean_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_the_wheel_is_small_and_holds_the_package_alone(wheel: Path) -> None:
+def test_the_wheel_is_small_and_holds_the_package_and_the_exporter_alone(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         bundled = [one for one in archive.infolist() if one.filename.startswith("geopixel_edge/bundled/")]
     assert 0 < sum(one.file_size for one in bundled) <= MAX_BUNDLED_BYTES
     assert wheel.stat().st_size - sum(one.compress_size for one in bundled) < MAX_WHEEL_BYTES
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"geopixel_edge"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"geopixel_edge", "geopixel_edge_export"}
+    exporter = {f"geopixel_edge_export/{path.name}" for path in (ROOT / "export").glob("*.py")}
+    assert {name for name in names if name.startswith("geopixel_edge_export/")} == exporter
     inside = {name.removeprefix("geopixel_edge/") for name in names if name.startswith("geopixel_edge/")}
     expected = {path.relative_to(ROOT / "geopixel_edge").as_posix() for path in (ROOT / "geopixel_edge").rglob("*.py*")
                 if "__pycache__" not in path.parts}  # fmt: skip
@@ -119,6 +123,7 @@ def test_the_wheel_alone_answers_as_the_checkout_does(
 ) -> None:
     found = json.loads(run(clean_python, tmp_path, "-c", ANSWER, str(engine_fp32), str(IMAGE), str(tmp_path / "out")))
     assert found["found"] == []
+    assert found["loaded"] == []
     assert clean_python.parent.parent in Path(found["home"]).parents
     assert found["kernels"] == "geopixel_edge._native"
     here = pipeline(IMAGE, QUESTION, hd_num=1, max_new_tokens=8)
@@ -137,6 +142,16 @@ def test_the_command_is_installed_and_finds_nothing_missing(clean_python: Path, 
     done = subprocess.run([str(program), "doctor", "--json"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ok"] is True
+
+
+def test_the_exporters_command_says_what_it_needs_where_no_torch_is(clean_python: Path, tmp_path: Path) -> None:
+    program = clean_python.with_name("geopixel-edge" + clean_python.suffix)
+    command = [str(program), "export", str(tmp_path / "checkpoint"), str(tmp_path / "engine")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    needed = "error: torch is not installed, which the export needs; pip install 'geopixel-edge[export]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", needed)
+    described = subprocess.run([str(program), "export", "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert "usage: geopixel-edge export" in described.stdout
 
 
 class Imports(ast.NodeVisitor):

@@ -1,0 +1,117 @@
+"""The exporter's command: `geopixel-edge export` finds it by its entry point, `python -m export` in a clone calls it.
+
+Importing this module loads neither torch nor NumPy nor onnx; they load when there is work to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from geopixel_edge.errors import RuntimeUnavailableError
+from geopixel_edge.native import load
+from geopixel_edge.streams import write_json
+
+if TYPE_CHECKING:
+    from geopixel_edge.golden import Check
+
+SUMMARY = "turn a GeoPixel checkpoint into an engine directory"
+EPILOG = """\
+examples:
+  geopixel-edge export GeoPixel-7B engine --precision fp16
+  geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json
+
+exit codes:
+  0  published                                 5  a package that the export needs is missing, or the C++ kernels are
+  2  usage                                     6  nothing was published
+  4  the checkpoint cannot be used           130  interrupted
+"""
+_INTERRUPTED = 130
+# The top-level modules of the extra `export`, onnxscript included, which torch loads in the middle of an export.
+_NEEDED = ("torch", "transformers", "onnx", "onnxscript", "google", "safetensors", "sentencepiece", "tqdm")
+_DISTRIBUTIONS = {"google": "protobuf"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments to a parser."""
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="Hugging Face directory: config.json, weights, tokenizer.model",
+    )
+    parser.add_argument("engine_dir", type=Path, metavar="ENGINE", help="directory to create")
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "fp16", "int8"],
+        default="fp32",
+        help="of weights and arithmetic; int8: of weights alone, arithmetic is float32",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an engine directory that exists")
+    parser.add_argument("--json", action="store_true", help="print the measured distances as JSON")
+    parser.add_argument("--verbose", action="store_true", help="log each step")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, print what was measured and return the exit code.
+
+    RuntimeUnavailableError when a package of the extra `export` or the C++ kernels are missing; CheckpointError and
+    ExportError as `export_engine` raises them. SIGINT and SIGTERM leave nothing behind.
+    """
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        with _sigterm_interrupts():
+            checks = _export(args)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was published", file=sys.stderr)
+        return _INTERRUPTED
+    if args.json:
+        write_json({"engine_dir": str(args.engine_dir), "checks": [asdict(check) for check in checks]}, indent=1)
+        return 0
+    print(f"{'block':<20}{'quantity':<16}{'distance to torch':>18}{'allowed':>10}")
+    for check in checks:
+        print(f"{check.block:<20}{check.quantity:<16}{check.distance:>18.1e}{check.tolerance:>10.0e}")
+    print(f"published {args.engine_dir}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> list[Check]:
+    load()  # the last check of an export runs the engine; whether it can is known now, not hours later
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            _unavailable(_DISTRIBUTIONS.get(name, name), "is not installed")
+    try:
+        from .publish import export_engine
+    except ImportError as error:  # found, yet a part of it or something it stands on is missing
+        _unavailable(error.name or str(error), f"cannot be loaded ({error})")
+    return export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite)
+
+
+def _unavailable(name: str, state: str) -> NoReturn:
+    raise RuntimeUnavailableError(f"{name} {state}, which the export needs; pip install 'geopixel-edge[export]'")
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what was written aside is removed."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
