@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -20,8 +19,7 @@ from geopixel_edge.tokenizer import Tokenizer
 from . import reference
 from .checkpoint import Checkpoint
 from .keys import EMBEDDINGS_KEY
-from .pixel_decoder import PixelDecoder
-from .record import choose_states, write_facts
+from .record import write_facts
 from .rounded import RoundedCheckpoint
 
 QUERY = "Could you provide a segmentation mask for the bright roof in this image?"
@@ -61,18 +59,14 @@ def reference_values(
     return {name: subsample(value.numpy()) for name, value in arrays.items()}, facts
 
 
-def write_golden(
-    checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path, precision: str
-) -> list[str]:
+def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path) -> list[str]:
     """Compute and write torch's record in `golden/`; returns the files' paths relative to `root`."""
     arrays, facts = reference_values(checkpoint, tokens, tokenizer_path)
-    stored = RoundedCheckpoint(checkpoint) if precision == "int8" else checkpoint
-    states = choose_states(cast(PixelDecoder, stored.load("pixel_decoder")))
     (root / "golden").mkdir()
     picture().save(root / GOLDEN_FILES["image"])
     samples: dict[str, Any] = dict(arrays)
     np.savez_compressed(root / GOLDEN_FILES["arrays"], **samples)
-    write_facts(root, msgspec.structs.replace(facts, states=states))
+    write_facts(root, facts)
     return list(GOLDEN_FILES.values())
 
 

@@ -88,10 +88,15 @@ def export_engine(source: Path, target: Path, precision: str = "fp32", overwrite
 
 def _check_target(target: Path, overwrite: bool) -> None:
     """ExportError unless the place is free, or holds an engine and nothing else and may be overwritten."""
-    if not target.parent.is_dir():
-        raise ExportError(f"engine_dir={str(target)!r} has no parent directory; create it first")
-    if not os.path.lexists(target):
+    try:
+        if not target.parent.is_dir():
+            raise ExportError(f"engine_dir={str(target)!r} has no parent directory; create it first")
+        target.lstat()
+    except FileNotFoundError:
         return
+    except (OSError, ValueError) as error:  # too long a name, a null byte: better told now than after hours
+        told = f"engine_dir={str(target)[:200]!r} cannot be used ({reason(error)[:100]}); give another"
+        raise ExportError(told) from None
     if not overwrite or target.is_symlink():
         raise ExportError(
             f"engine_dir={str(target)!r} exists; give a new path (or --overwrite for an engine directory)"
@@ -157,7 +162,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
         np.save(root / "token_embeddings.npy", table)
         bar.update()
         bar.set_description("golden values")
-        golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json", precision)
+        golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json")
         bar.update()
     manifest = _manifest(checkpoint, root, precision, tokens, golden)
     write_manifest(root, manifest)

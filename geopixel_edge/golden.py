@@ -7,13 +7,13 @@ fixed inputs (probes.py); from it only another machine's arithmetic can lead awa
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from . import limits, probes
@@ -47,12 +47,13 @@ SAMPLES = 4096
 TOLERANCES = {"fp32": 2e-4, "fp16": 5e-2, "int8": 6e-1}
 # `verify` allows the distance measured at export, MARGIN times, and FLOOR: see docs/verification.md.
 MARGIN = 2.0
-FLOOR = 2e-4
+FLOOR = 2e-4  # float32's noise: 1.5e-4 in the mask logits of random weights
+HALF_FLOOR = 5e-2  # float16 summed in float16, as on ARM: 1.6e-2
+# Measured over threads, releases and processors: at most 7.4e-7. The smallest of the planted faults: see there.
 DRIFT = {"fp32": 5e-6, "fp16": 5e-6, "int8": 5e-6}
 NO_RECORD = "this engine holds no record of what its blocks gave at export, so only gross faults show; export it again"
 
 F32 = NDArray[np.float32]
-Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
 class Record(Struct, frozen=True):
@@ -65,17 +66,13 @@ class Record(Struct, frozen=True):
 class Golden(Struct, frozen=True):
     """`golden/facts.json`: the question, its token ids, and the greedy answer's first token ids.
 
-    `states` are the seeds of the pixel decoder's fixed inputs (probes.py). Engines of before the second record have
-    neither `states` nor `record`.
+    Engines of before the second record have no `record`.
     """
 
     query: str
     hd_num: int
     text_parts: tuple[tuple[int, ...], ...]
     token_ids: tuple[int, ...]
-    states: dict[probes.Loudness, Annotated[tuple[Seed, ...], Meta(max_length=32)]] = msgspec.field(
-        default_factory=dict
-    )
     record: Record | None = None
 
 
@@ -146,17 +143,24 @@ def verify(pipeline: Pipeline) -> list[Check]:
     checks, views = measure(pipeline)
     facts = read_golden(pipeline.engine)[0]
     record, manifest = read_record(pipeline.engine, facts), pipeline.engine.manifest
-    drifts = {} if record is None else _drifts(pipeline, facts, views, record)
-    allowed = DRIFT.get(manifest.precision)
+    drifts = {} if record is None else _drifts(pipeline, views, record)
+    allowed, floor = DRIFT.get(manifest.precision), _floor(pipeline)
     stated = manifest.distance if facts.record is None else facts.record.distance
     held = []
     for check in checks:
         distance = stated.get(check.block if facts.record is None else check.quantity)
-        tolerance = check.tolerance if distance is None else MARGIN * distance + FLOOR
+        tolerance = check.tolerance if distance is None else MARGIN * distance + floor
         drift = drifts.get(check.quantity)
         limit = None if drift is None else allowed
         held.append(Check(check.block, check.quantity, check.distance, tolerance, drift, limit))
     return held
+
+
+def _floor(pipeline: Pipeline) -> float:
+    """What this machine's arithmetic may add to the distances measured at export."""
+    on_cpu = getattr(pipeline.vision_encoder.runner, "place", ("cpu", 0))[0] == "cpu"
+    halves = not on_cpu or platform.machine().lower() in ("aarch64", "arm64")
+    return HALF_FLOOR if halves and pipeline.engine.manifest.precision == "fp16" else FLOOR
 
 
 def measure(pipeline: Pipeline) -> tuple[list[Check], NDArray[np.generic]]:
@@ -198,14 +202,14 @@ def _compare(
     return checks, found["views"]
 
 
-def sketches(pipeline: Pipeline, facts: Golden, views: NDArray[np.generic]) -> dict[str, F32]:
+def sketches(pipeline: Pipeline, views: NDArray[np.generic]) -> dict[str, F32]:
     """What the second record holds, by name: the divider's views of the golden picture, and probes.probe's."""
-    return {"views": probes.sketch(views.reshape(len(views), -1)), **probes.probe(pipeline, facts.states)}
+    return {"views": probes.sketch(views.reshape(-1, views.shape[-1])), **probes.probe(pipeline)}
 
 
-def _drifts(pipeline: Pipeline, facts: Golden, views: NDArray[np.generic], record: dict[str, F32]) -> dict[str, float]:
+def _drifts(pipeline: Pipeline, views: NDArray[np.generic], record: dict[str, F32]) -> dict[str, float]:
     """The largest drift of each quantity; a NaN stays one."""
-    found = sketches(pipeline, facts, views)
+    found = sketches(pipeline, views)
     if odd := sorted(found.keys() ^ record.keys()):
         raise EngineCorruptError(f"{pipeline.engine.root / RECORD_FILE} has not {odd[:3]}; export the engine again")
     drifts: dict[str, list[float]] = {}

@@ -8,14 +8,14 @@ Every number a block gives enters its sketch: all hidden states, the KV cache of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .grounding_encoder import GroundingEncoder
 from .language_model import LanguageModel
-from .pixel_decoder import PixelDecoder
 from .runtimes import Array, BlockRunner, State, load_block
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-Loudness = Literal["loud", "quiet"]
 
 # A matrix is summed with random signs to at most this many rows and columns: 9 kB, whatever the model's widths.
 SIDE = 48
@@ -31,10 +30,10 @@ VIEWS = 2
 # Prompt rows: text, image tokens, text. The last is read on its own, as while an answer is generated.
 ROWS = 96
 IMAGE_ROWS = (24, 80)
-# The pixel decoder takes its first mask where that is stable, else one of the others. Features this large give masks
-# with sharp rims, which are; quiet ones give masks that hover about the threshold, so that the others are seen too.
-LOUDNESS: dict[Loudness, float] = {"loud": 4.0, "quiet": 1.0}
-PYRAMID = ("image_embed", "high_res0", "high_res1")
+# The pixel decoder runs once for each, the factor of its feature maps; its `[SEG]` states have these factors in turn.
+# Several of both wake most units of its ReLU layers; a weight behind one that sleeps in all runs does nothing in them.
+LOUDNESS = (1.0, 4.0, 1.0, 4.0)
+STATE_FACTORS = (1.0, 4.0) * 4
 
 
 def numbers(seed: int, *shape: int) -> F32:
@@ -48,17 +47,6 @@ def picture(seed: int, count: int, side_px: int) -> F32:
     place = np.arange(side_px) * 12 // side_px
     patches: F32 = cells[:, :, place[:, None], place]
     return patches + numbers(seed + 1, count, 3, side_px, side_px) * np.float32(0.5)
-
-
-def pyramid(shapes: Mapping[str, tuple[int, ...]], loudness: Loudness) -> dict[str, F32]:
-    """The pixel decoder's feature maps of the given shapes, at one of LOUDNESS."""
-    scale = np.float32(LOUDNESS[loudness])
-    return {name: numbers(20 + index, *shapes[name]) * scale for index, name in enumerate(PYRAMID)}
-
-
-def states(seeds: tuple[int, ...], hidden: int) -> F32:
-    """One `[SEG]` state (hidden,) for each seed."""
-    return np.stack([numbers(seed, hidden) for seed in seeds])
 
 
 class _Tap:
@@ -77,11 +65,11 @@ class _Tap:
         return self.runner.new_state(pairs, dims)
 
 
-def probe(pipeline: Pipeline, seeds: Mapping[Loudness, tuple[int, ...]]) -> dict[str, F32]:
+def probe(pipeline: Pipeline) -> dict[str, F32]:
     """Run the four blocks on their fixed inputs; sketches by name.
 
-    `seeds` gives the `[SEG]` states for each loudness. A name is the quantity it belongs to, as in golden.ARRAYS, and
-    what of it, after a dot. InferenceError when a block fails or gives numbers that are not finite.
+    A name is the quantity it belongs to, as in golden.ARRAYS, and what of it, after a dot. InferenceError when a block
+    fails or the language model gives numbers that are not finite.
     """
     sizes = pipeline.engine.manifest.sizes
     seen = _runner(pipeline, "vision_encoder").run({"views": picture(10, VIEWS, sizes.tile_px)})
@@ -89,14 +77,28 @@ def probe(pipeline: Pipeline, seeds: Mapping[Loudness, tuple[int, ...]]) -> dict
     found |= _language(pipeline)
     features = GroundingEncoder(_runner(pipeline, "grounding_encoder")).encode(picture(14, 1, sizes.grounding_px))
     found |= {name: value[0].reshape(value.shape[1], -1) for name, value in features.items()}
-    shapes = {name: value.shape for name, value in features.items()}
-    decoder = PixelDecoder(_runner(pipeline, "pixel_decoder"))
-    for loudness, chosen in seeds.items():
-        if chosen:
-            maps = pyramid(shapes, loudness)
-            masks, iou = decoder.low_res(states(chosen, sizes.hidden), maps)
-            found |= {f"low_res_masks.{loudness}": masks.reshape(len(masks), -1), f"iou.{loudness}": iou[None]}
-    return {name: sketch(value) for name, value in found.items()}
+    small = {name: sketch(value) for name, value in found.items()}
+    return small | _masks(pipeline, {name: value.shape for name, value in features.items()})
+
+
+def _masks(pipeline: Pipeline, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, F32]:
+    """All masks of every state, not the chosen alone, and their predicted IoU."""
+    from .runtimes.probed import load_probed  # loads ONNX Runtime
+
+    decoder = load_probed(pipeline.engine, "pixel_decoder", pipeline.native_threads or None)
+    small: dict[str, F32] = {}
+    for run, loudness in enumerate(LOUDNESS):
+        first = 100 * (run + 1)
+        feeds = {name: numbers(first + index, *shape) * np.float32(loudness)
+                 for index, (name, shape) in enumerate(shapes.items())}  # fmt: skip
+        states = numbers(first + 50, len(STATE_FACTORS), pipeline.engine.manifest.sizes.hidden)
+        feeds["seg_hidden"] = states * np.array(STATE_FACTORS, np.float32)[:, None]
+        for value in decoder.all_choices(feeds):
+            if value.ndim == 1:
+                small[f"iou.run_{run}"] = sketch(value[None])
+            else:
+                small[f"low_res_masks.run_{run}"] = sketch(value.reshape(-1, value.shape[-2] * value.shape[-1]))
+    return small
 
 
 def _runner(pipeline: Pipeline, block: str) -> BlockRunner:
@@ -104,9 +106,9 @@ def _runner(pipeline: Pipeline, block: str) -> BlockRunner:
     own: BlockRunner = getattr(pipeline, block).runner
     threads = pipeline.native_threads or None
     if pipeline.engine.manifest.blocks[block].precision == "fp16":
-        from .runtimes.wide import load_wide  # loads ONNX Runtime
+        from .runtimes.probed import load_probed  # loads ONNX Runtime
 
-        return load_wide(pipeline.engine, block, threads)
+        return load_probed(pipeline.engine, block, threads)
     on_cpu = getattr(own, "place", ("cpu", 0))[0] == "cpu"
     return own if on_cpu else load_block(pipeline.engine, block, "cpu", threads)
 
@@ -150,6 +152,7 @@ def sketch(matrix: Array) -> F32:
     return small.astype(np.float32)
 
 
+@lru_cache(maxsize=2)  # the four runs of the pixel decoder share theirs
 def _signs(seed: int, rows: int, columns: int) -> F64:
     bits = np.frombuffer(np.random.RandomState(seed).bytes(-(-rows * columns // 8)), np.uint8)
     signs = np.unpackbits(bits, count=rows * columns).reshape(rows, columns).astype(np.float64) * 2 - 1

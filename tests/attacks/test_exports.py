@@ -66,6 +66,11 @@ def refused(place: Path, target: Path, *fragments: str, overwrite: bool = False)
 # --- The target -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["n" * 300, "deep/" + "n" * 300, "n" * 300 + "/engine", "nul\0byte"])
+def test_names_that_can_be_no_path_are_told_before_anything_is_written(place: Path, name: str) -> None:
+    refused(place, place / name, "engine_dir=")
+
+
 def occupy(place: Path, what: str) -> Path:
     target = place / "engine"
     if what == "file":

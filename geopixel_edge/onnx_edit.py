@@ -1,22 +1,14 @@
-"""A float16 block whose arithmetic is float32: the same weights and operators without what float16 rounds away.
+"""Two changes to an ONNX file, made in memory: float32 arithmetic on float16 weights, and outputs that are hidden.
 
-How float16 rounds differs between releases and processors by more than one wrong weight does, so that the second golden
-record (probes.py) could not tell them apart. The ONNX file is edited in memory; the package needs no `onnx` for it.
+ONNX files are protobuf messages. Only the few fields named here are understood and all others pass through, so that the
+package needs neither `onnx` nor `protobuf`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
-import msgspec
-import onnxruntime as ort
-
-from ..engine import BlockSpec, Engine, TensorSpec
-from ..errors import EngineMismatchError, RuntimeUnavailableError
-from .onnx import _ERRORS, OnnxBlock, _reason
-
-# (field, value): a whole number (wire type 0) or bytes (wire type 2); ONNX uses the other two for single floats.
+# (number, value, wire type) of one protobuf field; the value is a whole number for wire type 0, else bytes.
 Field = tuple[int, int | bytes, int]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SIZES = {_FIXED64: 8, _FIXED32: 4}
@@ -27,6 +19,7 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TYPE = 1, 3, 20
 _TENSOR_TYPE, _TENSOR_NAME = 2, 8
 _VALUE_TYPE, _TYPE_TENSOR, _TYPE_ELEMENT = 2, 1, 1
+_VALUE_NAME = 1
 _INT_ATTRIBUTE, _FLOAT, _FLOAT16 = 2, 1, 10
 
 
@@ -90,11 +83,42 @@ def widen(model: bytes) -> bytes:
 
     ValueError when the bytes are no protobuf message.
     """
-    return encode((number, _graph(value) if number == _MODEL_GRAPH and isinstance(value, bytes) else value, kind)
+    return _in_graph(model, _widened)
+
+
+def expose(model: bytes) -> tuple[bytes, list[str]]:
+    """An ONNX model with float32 outputs more, and their names: whatever `GatherND` chooses from.
+
+    That is how the pixel decoder takes one of its masks; all of them are seen then. ValueError as above.
+    """
+    names: list[bytes] = []
+
+    def exposed(graph: bytes) -> bytes:
+        fields = decode(graph)
+        nodes = [decode(value) for number, value, _ in fields if number == _GRAPH_NODE and isinstance(value, bytes)]
+        for node in nodes:
+            if (_NODE_KIND, b"GatherND", _BYTES) in node:
+                names.append(
+                    next(value for number, value, _ in node if number == _NODE_INPUT and isinstance(value, bytes))
+                )
+        return encode([*fields, *((_GRAPH_OUTPUT, _float_value(name), _BYTES) for name in names)])
+
+    changed = _in_graph(model, exposed)
+    return changed, [name.decode() for name in names]
+
+
+def _in_graph(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    return encode((number, change(value) if number == _MODEL_GRAPH and isinstance(value, bytes) else value, kind)
                   for number, value, kind in decode(model))  # fmt: skip
 
 
-def _graph(data: bytes) -> bytes:
+def _float_value(name: bytes) -> bytes:
+    """A float32 tensor of any shape."""
+    tensor = encode([(_TYPE_ELEMENT, _FLOAT, _VARINT)])
+    return encode([(_VALUE_NAME, name, _BYTES), (_VALUE_TYPE, encode([(_TYPE_TENSOR, tensor, _BYTES)]), _BYTES)])
+
+
+def _widened(data: bytes) -> bytes:
     casts: list[Field] = []
     rest: list[Field] = []
     for number, value, kind in decode(data):
@@ -136,31 +160,3 @@ def _replace(data: bytes, path: tuple[int, ...], last: int) -> bytes:
             value = _FLOAT
         changed.append((number, value, kind))
     return encode(changed)
-
-
-class WideBlock(OnnxBlock):
-    """A float16 block on the CPU in float32, its borders and KV cache included; otherwise as OnnxBlock."""
-
-    def _open(
-        self, path: Path, options: ort.SessionOptions, chosen: list[tuple[str, dict[str, str]]], device: str
-    ) -> ort.InferenceSession:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        try:
-            return ort.InferenceSession(widen(path.read_bytes()), options, providers=chosen, enable_fallback=0)
-        except _ERRORS as error:
-            raise EngineMismatchError(f"block {self.block!r} does not load in float32: {_reason(error)}") from None
-
-
-def load_wide(engine: Engine, block: str, threads: int | None) -> WideBlock:
-    """One float16 block for the CPU; RuntimeUnavailableError when it is for another runtime."""
-    spec = engine.manifest.blocks[block]
-    if spec.runtime != "onnx":
-        raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}, which has no float32 form")
-
-    def wide(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-        return tuple(
-            msgspec.structs.replace(one, dtype="float32") if one.dtype == "float16" else one for one in tensors
-        )
-
-    widened: BlockSpec = msgspec.structs.replace(spec, inputs=wide(spec.inputs), outputs=wide(spec.outputs))
-    return WideBlock(engine.path(spec.files[0]), widened, block, "cpu", threads)

@@ -1,0 +1,70 @@
+"""A block as the second golden record runs it: on the CPU, in float32 also where its weights are float16.
+
+How float16 rounds differs between releases and processors by more than one wrong weight does, so that a comparison in
+float16 could not tell them apart. A choice that rounding could turn is left out: what it chooses from are outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from ..engine import BlockSpec, Engine, TensorSpec
+from ..errors import EngineMismatchError, InferenceError, RuntimeUnavailableError
+from ..onnx_edit import expose, widen
+from ..resources import shortage
+from . import Array
+from .onnx import _ERRORS, OnnxBlock, _reason
+
+
+class ProbedBlock(OnnxBlock):
+    """As OnnxBlock; borders and KV cache are float32, and `choices` names the outputs that the file hides."""
+
+    choices: list[str]
+
+    def _open(
+        self, path: Path, options: ort.SessionOptions, chosen: list[tuple[str, dict[str, str]]], device: str
+    ) -> ort.InferenceSession:
+        doing = f"block {self.block!r} does not load for its record"
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+        try:
+            model, self.choices = expose(path.read_bytes())
+            return ort.InferenceSession(widen(model), options, providers=chosen, enable_fallback=0)
+        except _ERRORS as error:
+            raise shortage(error, doing) or EngineMismatchError(f"{doing}: {_reason(error)}") from None
+
+    def _check(self, expected: tuple[TensorSpec, ...], found: list[ort.NodeArg], kind: str) -> None:
+        super()._check(expected, [one for one in found if one.name not in self.choices], kind)
+
+    def all_choices(self, feeds: Mapping[str, Array]) -> list[Array]:
+        """What the block chooses its outputs from, in the order of `choices`; its outputs where it has no choice."""
+        self._owner.check()
+        wanted = self.choices or [tensor.name for tensor in self.spec.outputs]
+        bound = {name: np.ascontiguousarray(value, self._inputs[name].dtype) for name, value in feeds.items()}
+        try:
+            found: list[Array] = self.session.run(wanted, bound)
+        except _ERRORS as error:
+            doing = f"block {self.block!r} failed in ONNX Runtime {ort.__version__}"
+            raise shortage(error, doing) or InferenceError(f"{doing}: {_reason(error)}") from None
+        return found
+
+
+def load_probed(engine: Engine, block: str, threads: int | None) -> ProbedBlock:
+    """One block for its record; RuntimeUnavailableError when it is for another runtime."""
+    spec = engine.manifest.blocks[block]
+    if spec.runtime != "onnx":
+        raise RuntimeUnavailableError(
+            f"block {block!r} is for runtime {spec.runtime!r}; this version records 'onnx' only"
+        )
+
+    def wide(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            msgspec.structs.replace(one, dtype="float32") if one.dtype == "float16" else one for one in tensors
+        )
+
+    widened: BlockSpec = msgspec.structs.replace(spec, inputs=wide(spec.inputs), outputs=wide(spec.outputs))
+    return ProbedBlock(engine.path(spec.files[0]), widened, block, "cpu", threads)
