@@ -83,7 +83,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 def _add_generation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", type=Path, metavar="DIR",
-                        help="what `python -m export` wrote (default: the bundled engine)")  # fmt: skip
+                        help="what `geopixel-edge export` wrote (default: the bundled engine)")  # fmt: skip
     parser.add_argument("--out", metavar="DIR", help="save report.html, overlay.png, regions.geojson, ...")
     _add_machine(parser)
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")

@@ -60,7 +60,7 @@ def read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST_NAME
     try:
         if not root.is_dir():
-            raise EngineNotFoundError(f"engine_dir={str(root)!r} is no directory; write one with `python -m export`")
+            raise EngineNotFoundError(f"engine_dir={str(root)!r} is no directory; write one: `geopixel-edge export`")
         data = _read_small(root, MANIFEST_NAME)
         version = _decode(path, data, _Header).schema_version
         if version != SCHEMA_VERSION:

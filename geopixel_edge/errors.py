@@ -44,7 +44,7 @@ class EngineError(GeoPixelError):
 
 
 class EngineNotFoundError(EngineError):
-    """There is no engine directory here; export a checkpoint with `python -m export` or correct the path."""
+    """There is no engine directory here; export a checkpoint with `geopixel-edge export` or correct the path."""
 
 
 class EngineSchemaError(EngineError):

@@ -1,7 +1,8 @@
-"""Edits of ONNX files in memory: float16 weights in float32 arithmetic, and the masks behind the pixel decoder's choice."""
+"""Edits of ONNX files in memory: float32 arithmetic on float16 weights, and the masks behind a choice of one."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_a_widened_model_computes_in_float32_with_float16_weights() -> None:
     (found,) = ort.InferenceSession(wide.SerializeToString()).run(None, {"x": x})
     weight = numpy_helper.to_array(model.graph.initializer[0]).astype(np.float32)
     np.testing.assert_allclose(found, x @ weight, rtol=1e-6)
-    assert float(x @ weight[:, 0]) > np.finfo(np.float16).max
+    assert found[0, 0] > np.finfo(np.float16).max
 
 
 def test_what_a_choice_is_made_from_becomes_an_output() -> None:
@@ -82,7 +83,7 @@ def test_every_mask_of_every_state_is_seen() -> None:
 
 
 def test_a_fault_behind_a_mask_that_is_not_chosen_moves_the_record(tmp_path: Path) -> None:
-    root = linked(BUNDLED, tmp_path)
+    root = shutil.copytree(BUNDLED, tmp_path / "engine")  # onnx reads no weights from hard links
     untouched = probe(Pipeline(root, device="cpu", threads=2))
     model = onnx.load(str(root / "pixel_decoder.onnx"))
     for mask in (1, 2, 3):

@@ -73,9 +73,12 @@ class SceneStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with ProcessPoolExecutor(workers) as pool:
-                drawn = pool.map(self._draw, missing, chunksize=8)
-                for _ in tqdm(drawn, total=len(missing), unit="scene", disable=None, file=sys.stderr):
-                    pass
+                try:
+                    drawn = pool.map(self._draw, missing, chunksize=8)
+                    for _ in tqdm(drawn, total=len(missing), unit="scene", disable=None, file=sys.stderr):
+                        pass
+                finally:
+                    pool.shutdown(cancel_futures=True)  # an interruption does not wait for all other scenes
         except OSError as error:
             raise DatasetError(f"{self.folder} cannot be written ({error.strerror}); choose another place") from None
 
