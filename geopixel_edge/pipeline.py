@@ -33,9 +33,9 @@ class Pipeline:
     """A GeoPixel engine, verified and loaded.
 
     `engine_dir`: what `geopixel-edge export` wrote; None takes the small trained engine in the package. `device`:
-    "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. Raises an EngineError when the
-    directory cannot be trusted or used, RuntimeUnavailableError when the device or runtime is absent, and ResourceError
-    where memory or threads run out.
+    "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. Raises an EngineError
+    when the directory cannot be trusted or used, RuntimeUnavailableError when the device or runtime is absent, and
+    ResourceError where memory or threads run out.
 
     A pickled Pipeline opens the same engine again where it is unpickled. A forked child cannot use its parent's: it
     gets a ProcessError.
