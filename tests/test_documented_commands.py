@@ -11,7 +11,7 @@ import pytest
 
 from export import verb
 
-from .command_table import EXPORT, INT8, NOT_RUN, SNIPPETS, TABLE
+from .command_table import EXPORT, INT8, NOT_RUN, PLAIN, SNIPPETS, TABLE
 from .documented import ROOT, Shown, examples_of, read_page, shown
 from .places import Place, developer, editable, installed  # noqa: F401
 
@@ -86,6 +86,7 @@ def test_a_snippet_as_it_is_shown(page: str, request: Request) -> None:
 # --- From nothing: a new environment, a clone, nothing editable ----------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_exporter_works_in_a_folder_that_is_not_the_clone(installed: Place) -> None:  # noqa: F811
     """The example of `geopixel-edge export --help` writes an engine, which `ask` then answers with."""
     printed = type_in(installed, INT8)
@@ -104,13 +105,16 @@ HIDING = (
     "benchmarks.accuracy",
     "training.train run",
     "training.write data",
-    "geopixel_edge ask scene.png What?",
 )
 
 
-@pytest.mark.parametrize("program", HIDING)
+OF_THE_RUNTIME = "geopixel_edge ask scene.png What?"
+PROGRAMS = [*(pytest.param(program, marks=pytest.mark.long) for program in HIDING), OF_THE_RUNTIME]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_clone_that_hides_the_installed_package_says_so_in_a_line(installed: Place, program: str) -> None:  # noqa: F811
-    type_in(installed, EXPORT)
+    type_in(installed, PLAIN if program == OF_THE_RUNTIME else EXPORT)
     TABLE["geopixel-edge export GeoPixel-7B engine --precision fp16"].prepare(installed)
     done = installed.run(f"python -m {program}", installed.clone)
     (line,) = done.stderr.strip().splitlines()
