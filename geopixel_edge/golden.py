@@ -49,8 +49,9 @@ TOLERANCES = {"fp32": 2e-4, "fp16": 5e-2, "int8": 6e-1}
 MARGIN = 2.0
 FLOOR = 2e-4  # float32's noise: 1.5e-4 in the mask logits of random weights
 HALF_FLOOR = 5e-2  # float16 summed in float16, as on ARM: 1.6e-2
-# Measured over threads, releases and processors: at most 7.4e-7. The smallest of the planted faults: see there.
-DRIFT = {"fp32": 5e-6, "fp16": 5e-6, "int8": 5e-6}
+# Measured: 0 over threads and releases; on aarch64 7.4e-7 for trained weights and 3.0e-6 for random ones, so that three
+# times that is allowed. Of 684 planted faults 680 move a record further, half of them 400 times as far.
+DRIFT = {"fp32": 1e-5, "fp16": 1e-5, "int8": 1e-5}
 NO_RECORD = "this engine holds no record of what its blocks gave at export, so only gross faults show; export it again"
 
 F32 = NDArray[np.float32]
