@@ -95,8 +95,10 @@ def _judge(done: Run, scene: Scene, example: Example, answer: Answer, out: Path 
 
 def save_failure(out: Path, scene: Scene, example: Example, answer: Answer, number: int) -> None:
     """Expected masks on the left, shown ones on the right, and both texts beside them; OutputError if it cannot."""
-    wanted = [Region(phrase, (0, 0), Mask.from_array(mask), 1.0)
-              for mask, phrase in zip(example.masks(scene), example.phrases, strict=True)]  # fmt: skip
+    wanted = [
+        Region(phrase, (0, 0), Mask.from_array(mask), 1.0)
+        for mask, phrase in zip(example.masks(scene), example.phrases, strict=True)
+    ]
     sheet = Image.new("RGB", (2 * scene.side_px + GAP_PX, scene.side_px))
     for place, regions in enumerate((wanted, answer.regions)):
         sheet.paste(render(scene.image, regions, labels=True), (place * (scene.side_px + GAP_PX), 0))
@@ -130,10 +132,15 @@ def figures(done: Run, args: argparse.Namespace) -> dict[str, Any]:
         "conversation_unseen": {"scenes": len(told_unseen), **score_conversations(told_unseen)},
     }
     found["settings"] = {
-        "task": args.task, "scenes": args.scenes, "seed": args.seed, "size_px": args.size, "hd_num": args.hd_num,
-        "referring_questions": len(done.referring), "max_new_tokens": args.max_new_tokens,
+        "task": args.task,
+        "scenes": args.scenes,
+        "seed": args.seed,
+        "size_px": args.size,
+        "hd_num": args.hd_num,
+        "referring_questions": len(done.referring),
+        "max_new_tokens": args.max_new_tokens,
         "generator_version": GENERATOR_VERSION,
-    }  # fmt: skip
+    }
     return found
 
 
@@ -157,8 +164,14 @@ def report(found: dict[str, Any]) -> str:
     ]
     for name in ("form", "class"):
         groups = found["details"][f"referring_by_{name}"]
-        shown = [(group, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}"
-                  for key in ("p50", "miou", "absent_refused"))) for group, one in groups.items()]  # fmt: skip
+        shown = [
+            (
+                group,
+                str(one["questions"]),
+                *("-" if one[key] is None else f"{one[key]:.3f}" for key in ("p50", "miou", "absent_refused")),
+            )
+            for group, one in groups.items()
+        ]
         if shown:
             lines += ["", table((name, "questions", "P@0.5", "mIoU", "refused"), shown)]
     return "\n".join(lines)

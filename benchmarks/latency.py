@@ -98,8 +98,9 @@ def _answers(
     tick()
     with pipe.open(image, hd_num=hd_num) as opened:
         opened.ask(QUERY, max_new_tokens=new_tokens)
-        rows.append(measure("follow-up answer", lambda: again.append(opened.ask(QUERY, max_new_tokens=new_tokens)),
-                            repeat))  # fmt: skip
+        rows.append(
+            measure("follow-up answer", lambda: again.append(opened.ask(QUERY, max_new_tokens=new_tokens)), repeat)
+        )
     tick()
     facts = {
         "new_tokens": len(fresh[-1].token_ids),
@@ -122,9 +123,13 @@ def _decode(pipe: Pipeline, decode: Measurement, positions: int, bandwidth: floa
     cache = 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * positions * number
     floor_s = (weights + cache) / bandwidth
     return {
-        "tokens_per_s": 1 / decode.median_s, "weight_bytes": weights, "kv_bytes": cache,
-        "copy_bytes_per_s": bandwidth, "floor_s": floor_s, "times_floor": decode.median_s / floor_s,
-    }  # fmt: skip
+        "tokens_per_s": 1 / decode.median_s,
+        "weight_bytes": weights,
+        "kv_bytes": cache,
+        "copy_bytes_per_s": bandwidth,
+        "floor_s": floor_s,
+        "times_floor": decode.median_s / floor_s,
+    }
 
 
 def _environment(pipe: Pipeline) -> dict[str, Any]:
@@ -132,11 +137,17 @@ def _environment(pipe: Pipeline) -> dict[str, Any]:
 
     manifest = pipe.engine.manifest
     return {
-        "geopixel_edge": __version__, "onnxruntime": onnxruntime.__version__, "python": platform.python_version(),
-        "cpu": _cpu_name(), "cores": usable_cores(), "device": pipe.device,
-        "kernels": load_kernels().__name__.rpartition(".")[2], "engine_source": manifest.provenance.source_name,
-        "precision": manifest.precision, "engine_bytes": sum(spec.bytes for spec in manifest.files()),
-    }  # fmt: skip
+        "geopixel_edge": __version__,
+        "onnxruntime": onnxruntime.__version__,
+        "python": platform.python_version(),
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
+        "device": pipe.device,
+        "kernels": load_kernels().__name__.rpartition(".")[2],
+        "engine_source": manifest.provenance.source_name,
+        "precision": manifest.precision,
+        "engine_bytes": sum(spec.bytes for spec in manifest.files()),
+    }
 
 
 def _cpu_name() -> str:
@@ -165,20 +176,34 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     image = load_image(args.image)
     return {
         "environment": _environment(pipe),
-        "settings": {"image": args.image.name, "width_px": image.width_px, "height_px": image.height_px,
-                     "hd_num": args.hd_num, "max_new_tokens": args.max_new_tokens, "repeat": args.repeat,
-                     "threads": args.threads},
+        "settings": {
+            "image": args.image.name,
+            "width_px": image.width_px,
+            "height_px": image.height_px,
+            "hd_num": args.hd_num,
+            "max_new_tokens": args.max_new_tokens,
+            "repeat": args.repeat,
+            "threads": args.threads,
+        },
         "phases": [asdict(row) for row in rows + wholes],
         "decode": _decode(pipe, decode, positions, bandwidth),
         "answer": facts,
-    }  # fmt: skip
+    }
 
 
 def report(found: dict[str, Any]) -> str:
     """The measurements as tables."""
     environment, settings, decode, facts = (found[key] for key in ("environment", "settings", "decode", "answer"))
-    rows = [(row["name"], str(row["runs"]), *(f"{1000 * row[key]:.2f}" for key in ("median_s", "min_s", "max_s")),
-             human_bytes(row["peak_bytes"]), human_bytes(row["growth_bytes"])) for row in found["phases"]]  # fmt: skip
+    rows = [
+        (
+            row["name"],
+            str(row["runs"]),
+            *(f"{1000 * row[key]:.2f}" for key in ("median_s", "min_s", "max_s")),
+            human_bytes(row["peak_bytes"]),
+            human_bytes(row["growth_bytes"]),
+        )
+        for row in found["phases"]
+    ]
     lines = [
         ", ".join(f"{name} {value}" for name, value in environment.items()),
         ", ".join(f"{name} {value}" for name, value in settings.items()),

@@ -69,9 +69,14 @@ class PeakMemory:
 def summarise(name: str, seconds: list[float], memory: PeakMemory) -> Measurement:
     """The measurement of a phase whose runs took `seconds`."""
     return Measurement(
-        name, len(seconds), statistics.median(seconds), min(seconds), max(seconds), memory.peak_bytes,
+        name,
+        len(seconds),
+        statistics.median(seconds),
+        min(seconds),
+        max(seconds),
+        memory.peak_bytes,
         memory.peak_bytes - memory.start_bytes,
-    )  # fmt: skip
+    )
 
 
 def measure(name: str, action: Callable[[], object], repeat: int, warm_up: bool = True) -> Measurement:

@@ -74,9 +74,12 @@ def score_referring(results: Sequence[Referring]) -> dict[str, float | None]:
     ious = np.array([result.iou for result in there])
     common, union = (sum(result.overlap[part] for result in there) for part in (0, 1))
     return {
-        "p50": _mean(ious >= 0.5), "p70": _mean(ious >= 0.7), "oiou": common / union if union else None,
-        "miou": _mean(ious), "absent_refused": _mean(np.array([result.refused for result in absent])),
-    }  # fmt: skip
+        "p50": _mean(ious >= 0.5),
+        "p70": _mean(ious >= 0.7),
+        "oiou": common / union if union else None,
+        "miou": _mean(ious),
+        "absent_refused": _mean(np.array([result.refused for result in absent])),
+    }
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,11 @@ def score_conversations(results: Sequence[Conversation]) -> dict[str, float | No
             for row, column in pairs
         )
     return {
-        "ap50": average_precision(results), "miou": _mean(np.array(means)), "recall": hits / wanted if wanted else None,
+        "ap50": average_precision(results),
+        "miou": _mean(np.array(means)),
+        "recall": hits / wanted if wanted else None,
         "well_formed": _mean(np.array([result.well_formed for result in results])),
-    }  # fmt: skip
+    }
 
 
 def overlaps(result: Conversation) -> NDArray[np.float64]:

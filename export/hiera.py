@@ -16,9 +16,18 @@ from .sam2_layers import Mlp, attend, section
 # Fixed in SAM 2: no published configuration changes its patch embedding.
 PATCH_KERNEL, PATCH_STRIDE, PATCH_PADDING = 7, 4, 3
 _KEYS = (
-    "embed_dim", "num_heads", "stages", "global_att_blocks", "window_spec", "window_pos_embed_bkg_spatial_size",
-    "q_pool", "q_stride", "dim_mul", "head_mul", "mlp_ratio",
-)  # fmt: skip
+    "embed_dim",
+    "num_heads",
+    "stages",
+    "global_att_blocks",
+    "window_spec",
+    "window_pos_embed_bkg_spatial_size",
+    "q_pool",
+    "q_stride",
+    "dim_mul",
+    "head_mul",
+    "mlp_ratio",
+)
 
 
 def to_windows(x: Tensor, side: int) -> tuple[Tensor, tuple[int, int]]:

@@ -40,8 +40,9 @@ def quantise_file(path: Path) -> None:
         name, axis = tensor.name, axes[tensor.name]
         numbers, scale = quantise(numpy_helper.to_array(tensor), axis)
         graph.initializer.remove(tensor)
-        graph.initializer.extend([numpy_helper.from_array(numbers, f"{name}.int8"),
-                                  numpy_helper.from_array(scale, f"{name}.scale")])  # fmt: skip
+        graph.initializer.extend(
+            [numpy_helper.from_array(numbers, f"{name}.int8"), numpy_helper.from_array(scale, f"{name}.scale")]
+        )
         inputs = [f"{name}.int8", f"{name}.scale"]
         nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=f"n_{name}", axis=axis))
     for index, node in enumerate(nodes):
@@ -54,9 +55,13 @@ def quantise_file(path: Path) -> None:
 
 def _channel_axes(graph: onnx.GraphProto) -> dict[str, int]:
     """Output channel axis of every weight that only matrix products and convolutions read, all along the same axis."""
-    large = {tensor.name for tensor in graph.initializer
-             if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1
-             and int(np.prod(tensor.dims)) >= MIN_NUMBERS}  # fmt: skip
+    large = {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+        and len(tensor.dims) > 1
+        and int(np.prod(tensor.dims)) >= MIN_NUMBERS
+    }
     found: dict[str, set[int | None]] = {}
     for node in graph.node:
         for place, name in enumerate(node.input):

@@ -67,9 +67,13 @@ class Reading:
 
     @classmethod
     def of(
-        cls, config: ModelConfig, batch: int, positions: Tensor, image_rows: Tensor | None,
+        cls,
+        config: ModelConfig,
+        batch: int,
+        positions: Tensor,
+        image_rows: Tensor | None,
         blocks: tuple[Block, ...] | None = None,
-    ) -> Reading:  # fmt: skip
+    ) -> Reading:
         """At positions (S,) or (batch, S)."""
         cos, sin = rotary_tables(config.head_dim, positions, config.rope_theta)
         if positions.ndim == 2:

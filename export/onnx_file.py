@@ -110,9 +110,15 @@ def save_module(
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                module, args, dynamo=True, opset_version=opset, input_names=list(input_names),
-                output_names=list(output_names), dynamic_shapes=shapes, verbose=False,
-            )  # fmt: skip
+                module,
+                args,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(input_names),
+                output_names=list(output_names),
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
             if program is None:
                 raise ExportError(f"{path.name} was not exported; see torch.onnx.export's own log")
             _anonymise(program.model)

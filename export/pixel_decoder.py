@@ -20,11 +20,20 @@ from .two_way import TwoWayTransformer
 INPUTS = ("seg_hidden", "image_embed", "high_res0", "high_res1")
 OUTPUTS = ("low_res_masks", "iou")
 _KEYS = (
-    "transformer_depth", "transformer_num_heads", "transformer_mlp_dim", "attention_downsample_rate",
-    "num_multimask_outputs", "iou_head_depth", "iou_head_hidden_dim", "iou_prediction_use_sigmoid",
-    "use_high_res_features", "pred_obj_scores", "dynamic_multimask_via_stability",
-    "dynamic_multimask_stability_delta", "dynamic_multimask_stability_thresh",
-)  # fmt: skip
+    "transformer_depth",
+    "transformer_num_heads",
+    "transformer_mlp_dim",
+    "attention_downsample_rate",
+    "num_multimask_outputs",
+    "iou_head_depth",
+    "iou_head_hidden_dim",
+    "iou_prediction_use_sigmoid",
+    "use_high_res_features",
+    "pred_obj_scores",
+    "dynamic_multimask_via_stability",
+    "dynamic_multimask_stability_delta",
+    "dynamic_multimask_stability_thresh",
+)
 _DECODER = "model.visual_model.sam_mask_decoder."
 
 
@@ -104,13 +113,19 @@ class PixelDecoder(nn.Module):
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(masks, width)
         self.transformer = TwoWayTransformer(
-            config["transformer_depth"], width, config["transformer_num_heads"], config["transformer_mlp_dim"],
+            config["transformer_depth"],
+            width,
+            config["transformer_num_heads"],
+            config["transformer_mlp_dim"],
             config["attention_downsample_rate"],
-        )  # fmt: skip
+        )
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(width, width // 4, 2, 2), ChannelNorm(width // 4), nn.GELU(),
-            nn.ConvTranspose2d(width // 4, width // 8, 2, 2), nn.GELU(),
-        )  # fmt: skip
+            nn.ConvTranspose2d(width, width // 4, 2, 2),
+            ChannelNorm(width // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(width // 4, width // 8, 2, 2),
+            nn.GELU(),
+        )
         self.output_hypernetworks_mlps = nn.ModuleList(
             Mlp(width, width, width // 8, 3, nn.ReLU()) for _ in range(masks)
         )

@@ -54,8 +54,10 @@ from .tokenizer import TokenizerFacts, convert
 log = logging.getLogger(__name__)
 BYTES_PER_NUMBER = {"fp32": 4, "fp16": 2, "int8": 1}
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tokenizers")
-_EXPORTERS = {module.__name__.rpartition(".")[2]: module.export_onnx
-              for module in (vision_encoder, grounding_encoder, pixel_decoder)}  # fmt: skip
+_EXPORTERS = {
+    module.__name__.rpartition(".")[2]: module.export_onnx
+    for module in (vision_encoder, grounding_encoder, pixel_decoder)
+}
 
 
 def export_engine(source: Path, target: Path, precision: str = "fp32", overwrite: bool = False) -> list[Check]:
@@ -172,19 +174,33 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
 def special_tokens(facts: TokenizerFacts) -> SpecialTokens:
     """The ids of a converted tokenizer with the strings of the chat template (reference behaviour 10)."""
     return SpecialTokens(
-        bos=facts.bos, eos=facts.eos, unk=facts.unk, seg=facts.seg, phrase_open=facts.phrase_open,
-        phrase_close=facts.phrase_close, turn_open="[UNUSED_TOKEN_146]", turn_close="[UNUSED_TOKEN_145]",
-    )  # fmt: skip
+        bos=facts.bos,
+        eos=facts.eos,
+        unk=facts.unk,
+        seg=facts.seg,
+        phrase_open=facts.phrase_open,
+        phrase_close=facts.phrase_close,
+        turn_open="[UNUSED_TOKEN_146]",
+        turn_close="[UNUSED_TOKEN_145]",
+    )
 
 
 def _manifest(checkpoint: Checkpoint, root: Path, precision: str, tokens: SpecialTokens, golden: list[str]) -> Manifest:
     c = checkpoint.config
     sizes = Sizes(
-        tile_px=int(c.clip["image_size"]), tokens_per_side=c.tokens_per_side, hidden=c.hidden, layers=c.layers,
-        heads=c.heads, kv_heads=c.kv_heads, head_dim=c.head_dim, vocabulary=c.vocabulary,
-        max_positions=c.max_positions, max_prompt_tokens=limits.MAX_PROMPT_TOKENS,
-        grounding_px=int(c.sam2["image_size"]), mask_px=c.mask_px,
-    )  # fmt: skip
+        tile_px=int(c.clip["image_size"]),
+        tokens_per_side=c.tokens_per_side,
+        hidden=c.hidden,
+        layers=c.layers,
+        heads=c.heads,
+        kv_heads=c.kv_heads,
+        head_dim=c.head_dim,
+        vocabulary=c.vocabulary,
+        max_positions=c.max_positions,
+        max_prompt_tokens=limits.MAX_PROMPT_TOKENS,
+        grounding_px=int(c.sam2["image_size"]),
+        mask_px=c.mask_px,
+    )
     provenance = Provenance(
         exporter_version=geopixel_edge.__version__,
         source_sha256=checkpoint.digest(),
@@ -194,17 +210,23 @@ def _manifest(checkpoint: Checkpoint, root: Path, precision: str, tokens: Specia
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
     )
     return Manifest(
-        schema_version=SCHEMA_VERSION, family="geopixel", precision=precision, sizes=sizes,
+        schema_version=SCHEMA_VERSION,
+        family="geopixel",
+        precision=precision,
+        sizes=sizes,
         preprocessing=Preprocessing(
             vision=Normalisation(mean=constants.CLIP_MEAN, std=constants.CLIP_STD),
             grounding=Normalisation(mean=constants.IMAGENET_MEAN, std=constants.IMAGENET_STD),
             pad_value=constants.PAD_VALUE,
         ),
-        tokens=tokens, tokenizer=describe_file(root, "tokenizer.json"),
+        tokens=tokens,
+        tokenizer=describe_file(root, "tokenizer.json"),
         embeddings=Embeddings(file=describe_file(root, "token_embeddings.npy")),
         blocks={block: _block_spec(root, block, precision) for block in keys.CLASSES},
-        golden=tuple(describe_file(root, name) for name in golden), provenance=provenance, distance={},
-    )  # fmt: skip
+        golden=tuple(describe_file(root, name) for name in golden),
+        provenance=provenance,
+        distance={},
+    )
 
 
 def _block_spec(root: Path, block: str, precision: str) -> BlockSpec:

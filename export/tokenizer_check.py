@@ -47,8 +47,15 @@ class AddedToken:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of a `tokenizers` JSON."""
-        return {"id": self.id, "content": self.text, "single_word": False, "lstrip": self.left, "rstrip": self.right,
-                "normalized": False, "special": self.special}  # fmt: skip
+        return {
+            "id": self.id,
+            "content": self.text,
+            "single_word": False,
+            "lstrip": self.left,
+            "rstrip": self.right,
+            "normalized": False,
+            "special": self.special,
+        }
 
 
 class Upstream:

@@ -40,17 +40,40 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answer", "CheckpointError", "EngineCorruptError", "EngineError", "EngineMismatchError", "EngineNotFoundError",
-    "EnginePathError", "EngineSchemaError", "ExportError", "GeoPixelError", "ImageError", "InferenceError", "Mask",
-    "MaskFound", "NativeMissingError", "OptionError", "OutputError", "Phrase", "Pipeline", "ProcessError",
-    "PromptTooLongError", "QueryError", "Region", "ResourceError", "RuntimeUnavailableError", "SessionClosedError",
+    "Answer",
+    "CheckpointError",
+    "EngineCorruptError",
+    "EngineError",
+    "EngineMismatchError",
+    "EngineNotFoundError",
+    "EnginePathError",
+    "EngineSchemaError",
+    "ExportError",
+    "GeoPixelError",
+    "ImageError",
+    "InferenceError",
+    "Mask",
+    "MaskFound",
+    "NativeMissingError",
+    "OptionError",
+    "OutputError",
+    "Phrase",
+    "Pipeline",
+    "ProcessError",
+    "PromptTooLongError",
+    "QueryError",
+    "Region",
+    "ResourceError",
+    "RuntimeUnavailableError",
+    "SessionClosedError",
     "Text",
-]  # fmt: skip
+]
 
 _HOMES = {
-    "Pipeline": "pipeline", "Mask": "masks",
+    "Pipeline": "pipeline",
+    "Mask": "masks",
     **dict.fromkeys(("Answer", "MaskFound", "Phrase", "Region", "Text"), "answer"),
-}  # fmt: skip
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -36,15 +36,22 @@ _OWN = ("ask", "segment", "info", "verify", "doctor")
 
 def _parser(with_installed: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="geopixel-edge", description="Questions about aerial and satellite images, answered with pixel masks.",
-        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="geopixel-edge",
+        description="Questions about aerial and satellite images, answered with pixel masks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"geopixel-edge {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
-                                   epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        made = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         made.set_defaults(run=run, parser=made)
         made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
         return made
@@ -82,8 +89,9 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_generation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", type=Path, metavar="DIR",
-                        help="what `geopixel-edge export` wrote (default: the bundled engine)")  # fmt: skip
+    parser.add_argument(
+        "--engine", type=Path, metavar="DIR", help="what `geopixel-edge export` wrote (default: the bundled engine)"
+    )
     parser.add_argument("--out", metavar="DIR", help="save report.html, overlay.png, regions.geojson, ...")
     _add_machine(parser)
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")

@@ -45,8 +45,11 @@ def _golden(manifest: Manifest) -> str:
 
 
 def _blocks(manifest: Manifest) -> str:
-    rows = [(name, "built in", "-", "-", f"{distance:.1e}") for name, distance in manifest.distance.items()
-            if name not in manifest.blocks]  # fmt: skip
+    rows = [
+        (name, "built in", "-", "-", f"{distance:.1e}")
+        for name, distance in manifest.distance.items()
+        if name not in manifest.blocks
+    ]
     for name, block in manifest.blocks.items():
         size = human_bytes(sum(spec.bytes for spec in block.files))
         distance = f"{manifest.distance[name]:.1e}" if name in manifest.distance else "not measured"

@@ -163,9 +163,20 @@ def _divide(
     threads = check_integer("threads", threads, 0, limits.MAX_THREADS)
     _check_out(out, np.float16 if half else np.float32, (1 + grid.tiles, 3, grid.tile_px, grid.tile_px))
     return native.divide(
-        image, grid.rows, grid.cols, grid.resized_w_px, grid.resized_h_px, grid.transposed, grid.tile_px,
-        normalisation.mean, normalisation.std, pad_value, threads, out, half,
-    )  # fmt: skip
+        image,
+        grid.rows,
+        grid.cols,
+        grid.resized_w_px,
+        grid.resized_h_px,
+        grid.transposed,
+        grid.tile_px,
+        normalisation.mean,
+        normalisation.std,
+        pad_value,
+        threads,
+        out,
+        half,
+    )
 
 
 def divide(

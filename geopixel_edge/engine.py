@@ -31,11 +31,29 @@ from .manifest import (
 from .resources import shortage
 
 __all__ = [
-    "BLOCKS", "BUNDLED", "CHECKSUM_NAME", "MANIFEST_NAME", "SCHEMA_VERSION",
-    "BlockSpec", "Embeddings", "Engine", "FileSpec", "Manifest", "Normalisation", "Preprocessing", "Provenance",
-    "Sizes", "SpecialTokens", "TensorSpec",
-    "describe_file", "manifest_digest", "read_manifest", "resolve", "sha256_of", "write_manifest",
-]  # fmt: skip
+    "BLOCKS",
+    "BUNDLED",
+    "CHECKSUM_NAME",
+    "MANIFEST_NAME",
+    "SCHEMA_VERSION",
+    "BlockSpec",
+    "Embeddings",
+    "Engine",
+    "FileSpec",
+    "Manifest",
+    "Normalisation",
+    "Preprocessing",
+    "Provenance",
+    "Sizes",
+    "SpecialTokens",
+    "TensorSpec",
+    "describe_file",
+    "manifest_digest",
+    "read_manifest",
+    "resolve",
+    "sha256_of",
+    "write_manifest",
+]
 
 # The small engine that `training/` made and the package carries.
 BUNDLED = Path(__file__).parent / "bundled"

@@ -62,8 +62,9 @@ class LanguageModel:
         cache.length = keep
         return cache
 
-    def read(self, embeds: F32, is_image: NDArray[np.bool_], cache: KVCache,
-             before_run: Callable[[], None] = lambda: None) -> tuple[F32, F32]:  # fmt: skip
+    def read(
+        self, embeds: F32, is_image: NDArray[np.bool_], cache: KVCache, before_run: Callable[[], None] = lambda: None
+    ) -> tuple[F32, F32]:
         """Append embeddings (n, hidden) to the cache in chunks.
 
         `is_image` (n,) marks the rows partial LoRA acts on (reference behaviour 14). Returns the logits (vocabulary,)

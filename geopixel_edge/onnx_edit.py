@@ -108,8 +108,10 @@ def expose(model: bytes) -> tuple[bytes, list[str]]:
 
 
 def _in_graph(model: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    return encode((number, change(value) if number == _MODEL_GRAPH and isinstance(value, bytes) else value, kind)
-                  for number, value, kind in decode(model))  # fmt: skip
+    return encode(
+        (number, change(value) if number == _MODEL_GRAPH and isinstance(value, bytes) else value, kind)
+        for number, value, kind in decode(model)
+    )
 
 
 def _float_value(name: bytes) -> bytes:
@@ -138,10 +140,21 @@ def _widened(data: bytes) -> bytes:
 
 
 def _cast(source: bytes, target: bytes) -> bytes:
-    to = encode([(_ATTRIBUTE_NAME, b"to", _BYTES), (_ATTRIBUTE_INT, _FLOAT, _VARINT),
-                 (_ATTRIBUTE_TYPE, _INT_ATTRIBUTE, _VARINT)])  # fmt: skip
-    return encode([(_NODE_INPUT, source, _BYTES), (_NODE_OUTPUT, target, _BYTES), (_NODE_KIND, b"Cast", _BYTES),
-                   (_NODE_ATTRIBUTE, to, _BYTES)])  # fmt: skip
+    to = encode(
+        [
+            (_ATTRIBUTE_NAME, b"to", _BYTES),
+            (_ATTRIBUTE_INT, _FLOAT, _VARINT),
+            (_ATTRIBUTE_TYPE, _INT_ATTRIBUTE, _VARINT),
+        ]
+    )
+    return encode(
+        [
+            (_NODE_INPUT, source, _BYTES),
+            (_NODE_OUTPUT, target, _BYTES),
+            (_NODE_KIND, b"Cast", _BYTES),
+            (_NODE_ATTRIBUTE, to, _BYTES),
+        ]
+    )
 
 
 def _node(data: bytes) -> bytes:

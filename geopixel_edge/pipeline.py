@@ -95,9 +95,15 @@ class Pipeline:
         """
         with self.open(image, hd_num=hd_num) as opened:
             return opened.ask(
-                query, max_new_tokens=max_new_tokens, history=history, deadline_s=deadline_s, temperature=temperature,
-                top_p=top_p, seed=seed, compat=compat,
-            )  # fmt: skip
+                query,
+                max_new_tokens=max_new_tokens,
+                history=history,
+                deadline_s=deadline_s,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+                compat=compat,
+            )
 
     def open(self, image: ImageSource | Sequence[ImageSource] | None, *, hd_num: int = 9) -> OpenedImage:
         """An image to ask several questions about; what depends on the image alone is computed once."""

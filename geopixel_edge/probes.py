@@ -89,8 +89,10 @@ def _masks(pipeline: Pipeline, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     small: dict[str, F32] = {}
     for run, loudness in enumerate(LOUDNESS):
         first = 100 * (run + 1)
-        feeds = {name: numbers(first + index, *shape) * np.float32(loudness)
-                 for index, (name, shape) in enumerate(shapes.items())}  # fmt: skip
+        feeds = {
+            name: numbers(first + index, *shape) * np.float32(loudness)
+            for index, (name, shape) in enumerate(shapes.items())
+        }
         states = numbers(first + 50, len(STATE_FACTORS), pipeline.engine.manifest.sizes.hidden)
         feeds["seg_hidden"] = states * np.array(STATE_FACTORS, np.float32)[:, None]
         for value in decoder.all_choices(feeds):

@@ -38,8 +38,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     texts = []
     for line in lines:
-        cells = [cell.ljust(width) if i < left else cell.rjust(width)
-                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
+        cells = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
         texts.append("  ".join(cells).rstrip())
     return "\n".join(texts)
 
@@ -92,16 +94,19 @@ def regions_table(regions: Sequence[Region], painter: Painter) -> str:
     for number, region in enumerate(regions, 1):
         x_px, y_px, w_px, h_px = region.bbox
         phrase = printable(" ".join(region.phrase.split())) or "-"
-        rows.append((str(number), phrase, f"{w_px} x {h_px} at {x_px}, {y_px}", str(region.area_px),
-                     f"{region.score:.3f}"))  # fmt: skip
+        rows.append(
+            (str(number), phrase, f"{w_px} x {h_px} at {x_px}, {y_px}", str(region.area_px), f"{region.score:.3f}")
+        )
     head, *lines = table(("region", "phrase", "box, px", "area, px", "score"), rows, left=2).split("\n")
     return "\n".join([head, *(painter.paint(line, index) for index, line in enumerate(lines))])
 
 
 def timings_table(timings: Timings) -> str:
     """Seconds and bytes by stage, and the tokens read and written."""
-    rows = [(name, str(cost.runs), f"{cost.time_s:.3f}", human_bytes(cost.output_bytes))
-            for name, cost in timings.blocks.items()]  # fmt: skip
+    rows = [
+        (name, str(cost.runs), f"{cost.time_s:.3f}", human_bytes(cost.output_bytes))
+        for name, cost in timings.blocks.items()
+    ]
     rate = timings.decode_tokens_per_s
     first = f"{timings.first_token_s:.3f} s" if timings.first_token_s is not None else "never"
     summary = (

@@ -25,12 +25,20 @@ Block = TypeVar("Block", bound=nn.Module)
 
 # Relative to the largest magnitude of the golden array (REFERENCE.md); iou and stability are absolute.
 TOLERANCES = {
-    "sam_in": 1e-5, "dense_pe": 1e-5, "dense_embed": 1e-5, "text_fc_out": 5e-5,
-    "sam_image_embed": 2e-5, "sam_high_res0": 2e-5, "sam_high_res1": 2e-5,
+    "sam_in": 1e-5,
+    "dense_pe": 1e-5,
+    "dense_embed": 1e-5,
+    "text_fc_out": 5e-5,
+    "sam_image_embed": 2e-5,
+    "sam_high_res0": 2e-5,
+    "sam_high_res1": 2e-5,
     **{f"{kind}{i}": 2e-5 for kind in ("hiera_stage", "fpn") for i in range(4)},
-    "decoder_masks4": 1e-4, "decoder_iou4": 1e-4, "mask_tokens_out": 1e-4, "low_res_masks": 1e-4,
+    "decoder_masks4": 1e-4,
+    "decoder_iou4": 1e-4,
+    "mask_tokens_out": 1e-4,
+    "low_res_masks": 1e-4,
     "stability_score": 2e-4,
-}  # fmt: skip
+}
 _ABSOLUTE = ("decoder_iou4", "stability_score")
 
 

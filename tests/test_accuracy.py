@@ -36,8 +36,10 @@ SMALL = [
 
 def truthful(scene: Scene, example: Example) -> Answer:
     """The answer a perfect model gives."""
-    regions = tuple(Region(phrase, (0, 0), Mask.from_array(mask), 0.9)
-                    for phrase, mask in zip(example.phrases, example.masks(scene), strict=True))  # fmt: skip
+    regions = tuple(
+        Region(phrase, (0, 0), Mask.from_array(mask), 0.9)
+        for phrase, mask in zip(example.phrases, example.masks(scene), strict=True)
+    )
     return Answer(example.answer, example.answer, [], regions, "eos", Timings())
 
 
@@ -96,8 +98,10 @@ def test_random_weights_get_honest_figures_near_zero(
     assert "expected: " in note
 
 
-@pytest.mark.parametrize(("task", "there", "gone"), [("referring", "referring", "conversation"),
-                                                     ("conversation", "conversation", "referring")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("task", "there", "gone"),
+    [("referring", "referring", "conversation"), ("conversation", "conversation", "referring")],
+)
 def test_one_task_alone(
     engine_fp32: Path, capsys: pytest.CaptureFixture[str], task: str, there: str, gone: str
 ) -> None:
@@ -121,10 +125,15 @@ def test_the_report_for_people_names_every_figure(engine_fp32: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--seed", "999999"], "training seed"), (["--seed", "-1"], "training seed"), (["--scenes", "0"], "scenes=0"),
-     (["--questions", "0"], "questions=0"), (["--max-new-tokens", "0"], "max_new_tokens=0"),
-     (["--size", "9"], "size_px=9")],
-)  # fmt: skip
+    [
+        (["--seed", "999999"], "training seed"),
+        (["--seed", "-1"], "training seed"),
+        (["--scenes", "0"], "scenes=0"),
+        (["--questions", "0"], "questions=0"),
+        (["--max-new-tokens", "0"], "max_new_tokens=0"),
+        (["--size", "9"], "size_px=9"),
+    ],
+)
 def test_what_would_not_be_honest_or_possible_is_refused(
     engine_fp32: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:

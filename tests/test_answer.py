@@ -35,8 +35,9 @@ def test_the_usual_answer_step_by_step() -> None:
     assembler, events = run("Two <p> storage tanks </p> [SEG] stand beside a <p> pier </p> [SEG].")
     assert assembler.text == "Two storage tanks stand beside a pier."
     assert [event for event in events if isinstance(event, Phrase)] == [
-        Phrase("storage tanks", (4, 17)), Phrase("pier", (33, 37)),
-    ]  # fmt: skip
+        Phrase("storage tanks", (4, 17)),
+        Phrase("pier", (33, 37)),
+    ]
     assert "".join(event.text for event in events) == assembler.text
     first, second = assembler.attach(MASK, 0.9), assembler.attach(MASK, np.float32(0.5))
     assert first == MaskFound(Region("storage tanks", (4, 17), MASK, 0.9))

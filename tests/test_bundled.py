@@ -27,9 +27,13 @@ MAX_BYTES = 20_000_000
 # Of a slice of 40 scenes, whose figures scatter by some 5 points; what 500 scenes give stands in training/REPORT.md.
 SCENES = 40
 FLOORS = [
-    ("referring", "p50", 0.69), ("referring", "miou", 0.62), ("referring", "absent_refused", 0.92),
-    ("conversation", "miou", 0.53), ("conversation", "recall", 0.58), ("conversation", "well_formed", 1.0),
-]  # fmt: skip
+    ("referring", "p50", 0.69),
+    ("referring", "miou", 0.62),
+    ("referring", "absent_refused", 0.92),
+    ("conversation", "miou", 0.53),
+    ("conversation", "recall", 0.58),
+    ("conversation", "well_formed", 1.0),
+]
 
 
 @pytest.fixture(scope="module")

@@ -46,16 +46,28 @@ def test_help_has_examples_and_every_exit_code(command: tuple[str, ...], capsys:
     assert stopped.value.code == 0
     assert "examples:" in text
     codes = {int(code) for code in re.findall(r"(?:^|\s{2})(\d+)  ", text.partition("exit codes:")[2])}
-    kinds = {value.exit_code for value in vars(errors).values()
-             if isinstance(value, type) and issubclass(value, GeoPixelError)}  # fmt: skip
+    kinds = {
+        value.exit_code
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, GeoPixelError)
+    }
     assert codes == kinds | {0, 2, 130, 141}
 
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["paint"], ["ask"], ["segment", "a.png"], ["info", "a", "b"], ["doctor", "x"],
-     ["ask", "a.png", "q", "--zoom", "2"], ["ask", "a.png", "q", "--hd-num", "many"], ["ask", str(IMAGE)]],
-)  # fmt: skip
+    [
+        [],
+        ["paint"],
+        ["ask"],
+        ["segment", "a.png"],
+        ["info", "a", "b"],
+        ["doctor", "x"],
+        ["ask", "a.png", "q", "--zoom", "2"],
+        ["ask", "a.png", "q", "--hd-num", "many"],
+        ["ask", str(IMAGE)],
+    ],
+)
 def test_wrong_usage_exits_with_2(argv: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(argv)
@@ -203,8 +215,9 @@ def test_verify_exits_with_4_when_a_block_gives_other_numbers(
     assert "another SHA-256" in (error := capsys.readouterr().err) or "bytes" in error
     manifest = read_manifest(engine)
     golden = tuple(describe_file(engine, spec.path) for spec in manifest.golden)
-    write_manifest(engine, type(manifest)(**{**{n: getattr(manifest, n) for n in manifest.__struct_fields__},
-                                             "golden": golden}))  # fmt: skip
+    write_manifest(
+        engine, type(manifest)(**{**{n: getattr(manifest, n) for n in manifest.__struct_fields__}, "golden": golden})
+    )
     assert cli.main(["verify", str(engine), "--json"]) == 4
     document = json.loads(capsys.readouterr().out)
     assert document["passed"] is False
@@ -232,8 +245,12 @@ def test_doctor_names_what_is_missing_and_its_remedy(monkeypatch: pytest.MonkeyP
 
 
 def start(*argv: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "geopixel_edge", *argv], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "geopixel_edge", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def test_a_closed_pipe_ends_quietly(engine_fp32: Path) -> None:
@@ -250,13 +267,24 @@ def test_control_c_while_the_answer_streams(engine_fp32: Path) -> None:
     import pty  # not on Windows
 
     leader, follower = pty.openpty()
-    argv = ["ask", str(IMAGE.with_name("tiny.png")), QUESTION, "--engine", str(engine_fp32), "--hd-num", "1",
-            "--max-new-tokens", "8000"]  # fmt: skip
+    argv = [
+        "ask",
+        str(IMAGE.with_name("tiny.png")),
+        QUESTION,
+        "--engine",
+        str(engine_fp32),
+        "--hd-num",
+        "1",
+        "--max-new-tokens",
+        "8000",
+    ]
     # Tests that a shell started in the background ignore SIGINT, and what they start would too.
     process = subprocess.Popen(
-        [sys.executable, "-m", "geopixel_edge", *argv], stdout=follower, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "geopixel_edge", *argv],
+        stdout=follower,
+        stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     os.close(follower)
     assert os.read(leader, 1)
     process.send_signal(signal.SIGINT)

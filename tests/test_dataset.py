@@ -41,8 +41,12 @@ def geopixeld(root: Path) -> Path:
     }
     (folder / "P0224_0_800_0_800.json").write_text(json.dumps(single))
     turns = [{"from": "human", "value": "What is here?"}, {"from": "bot", "value": ANSWER}]
-    entry = {"id": 0, "conversations": turns, "image": single["img"],
-             "polygons": "data/GeoPixelD/train/P0224_0_800_0_800.json"}  # fmt: skip
+    entry = {
+        "id": 0,
+        "conversations": turns,
+        "image": single["img"],
+        "polygons": "data/GeoPixelD/train/P0224_0_800_0_800.json",
+    }
     index = root / "data" / "GeoPixelD.json"
     index.write_text(json.dumps([entry]))
     return index

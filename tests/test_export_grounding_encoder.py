@@ -66,8 +66,9 @@ def test_torch_matches_reference(case: str) -> None:
     assert {key: reference.distance(key, x) for key, x in found.items() if not reference.agrees(key, x)} == {}
 
 
-@pytest.mark.parametrize("case", ["s1_wide_hd9", "s2_tall_hd9_seg_last", "s3_tiny_hd4_no_seg_eos", "s4_square_hd1_eos",
-                                  "s7_big_hd9"])  # fmt: skip
+@pytest.mark.parametrize(
+    "case", ["s1_wide_hd9", "s2_tall_hd9_seg_last", "s3_tiny_hd4_no_seg_eos", "s4_square_hd1_eos", "s7_big_hd9"]
+)
 def test_onnx_fp32_matches_reference(files: dict[str, Path], case: str) -> None:
     reference = golden(case)
     outputs = run_onnx(files["fp32"], {"image": sam_input(reference.facts["image"])})

@@ -22,9 +22,12 @@ CASES = cases("decoder_masks4")
 # Measured distance to the reference, of the largest logit, and share of pixels that change sides. Stable cases are
 # the worse ones: their mask 0 has smaller logits, and random weights amplify float32's noise there too.
 FP16_MEASURED = {
-    "s1_wide_hd9": (1.4e-2, 2.4e-3), "s2_tall_hd9_seg_last": (1.4e-3, 4e-4), "s4_square_hd1_eos": (2.5e-2, 4.4e-3),
-    "s5_square_hd1_single_seg": (1e-3, 2e-4), "s7_big_hd9": (1.7e-3, 7e-4),
-}  # fmt: skip
+    "s1_wide_hd9": (1.4e-2, 2.4e-3),
+    "s2_tall_hd9_seg_last": (1.4e-3, 4e-4),
+    "s4_square_hd1_eos": (2.5e-2, 4.4e-3),
+    "s5_square_hd1_single_seg": (1e-3, 2e-4),
+    "s7_big_hd9": (1.7e-3, 7e-4),
+}
 NAMES = ("image_embed", "high_res0", "high_res1")
 
 
@@ -70,10 +73,15 @@ def test_torch_matches_reference(case: str) -> None:
     dense = module.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(1, -1, module.side, module.side)
     steady = stability(masks[:, 0], module.delta)
     found = {
-        "text_fc_out": module.text_hidden_fcs(states(case)), "dense_pe": module.dense_position(),
-        "dense_embed": dense, "decoder_masks4": masks, "decoder_iou4": iou, "mask_tokens_out": tokens,
-        "stability_score": steady, "low_res_masks": low_res[:, None],
-    }  # fmt: skip
+        "text_fc_out": module.text_hidden_fcs(states(case)),
+        "dense_pe": module.dense_position(),
+        "dense_embed": dense,
+        "decoder_masks4": masks,
+        "decoder_iou4": iou,
+        "mask_tokens_out": tokens,
+        "stability_score": steady,
+        "low_res_masks": low_res[:, None],
+    }
     assert {key: reference.distance(key, x) for key, x in found.items() if not reference.agrees(key, x)} == {}
     token = module.choose(masks, iou).numpy()
     assert token.tolist() == reference.arrays["selected_mask_token"].tolist()
@@ -129,9 +137,13 @@ def test_onnx_file_is_plain(files: dict[str, Path], precision: str) -> None:
         for value in (*model.graph.input, *model.graph.output)
     }
     assert shapes == {
-        "seg_hidden": ["n", 64], "image_embed": [1, 64, 64, 64], "high_res0": [1, 8, 256, 256],
-        "high_res1": [1, 16, 128, 128], "low_res_masks": ["n", 256, 256], "iou": ["n"],
-    }  # fmt: skip
+        "seg_hidden": ["n", 64],
+        "image_embed": [1, 64, 64, 64],
+        "high_res0": [1, 8, 256, 256],
+        "high_res1": [1, 16, 128, 128],
+        "low_res_masks": ["n", 256, 256],
+        "iou": ["n"],
+    }
     borders = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     assert borders == {onnx.TensorProto.FLOAT}
 

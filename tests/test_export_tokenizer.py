@@ -32,13 +32,24 @@ CORPUS = (
 def write_checkpoint(root: Path, **options: Any) -> Path:
     """A checkpoint's tokenizer files around a SentencePiece BPE trained here; `options` go to the trainer."""
     root.mkdir(parents=True, exist_ok=True)
-    settings = {"vocab_size": 340, "byte_fallback": True, "normalization_rule_name": "identity",
-                "remove_extra_whitespaces": False, "user_defined_symbols": ["[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]"],
-                **options}  # fmt: skip
+    settings = {
+        "vocab_size": 340,
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "user_defined_symbols": ["[UNUSED_TOKEN_145]", "[UNUSED_TOKEN_146]"],
+        **options,
+    }
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS * 20), model_writer=model, model_type="bpe", hard_vocab_limit=False,
-        minloglevel=2, num_threads=1, **settings)  # fmt: skip
+        sentence_iterator=iter(CORPUS * 20),
+        model_writer=model,
+        model_type="bpe",
+        hard_vocab_limit=False,
+        minloglevel=2,
+        num_threads=1,
+        **settings,
+    )
     write_files(root, model.getvalue())
     return root
 

@@ -66,8 +66,13 @@ def test_what_is_hardly_seen_spoils_asking_about_its_likes() -> None:
 
 def test_relations() -> None:
     bridge = thing(1, "bridge", 100, 100, None, 40)
-    scene = scene_of(bridge, thing(2, "car", 100, 100, "red", 6), thing(3, "car", 40, 102, "blue", 6),
-                     thing(4, "car", 180, 20, "blue", 6), thing(5, "truck", 100, 30, "red", 8))  # fmt: skip
+    scene = scene_of(
+        bridge,
+        thing(2, "car", 100, 100, "red", 6),
+        thing(3, "car", 40, 102, "blue", 6),
+        thing(4, "car", 180, 20, "blue", 6),
+        thing(5, "truck", 100, 30, "red", 8),
+    )
     assert numbers(scene, class_name="car", relation=("on", "bridge")) == (2,)
     assert numbers(scene, class_name="car", relation=("left of", "bridge")) is None  # the one on it is neither
     assert numbers(scene, class_name="truck", relation=("above", "bridge")) == (5,)

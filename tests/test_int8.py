@@ -20,8 +20,11 @@ from geopixel_edge.golden import verify
 
 from .conftest import CHECKPOINT
 
-WEIGHTS = arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3)),
-                 elements=st.floats(-1e4, 1e4, width=32))  # fmt: skip
+WEIGHTS = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3)),
+    elements=st.floats(-1e4, 1e4, width=32),
+)
 
 
 @given(WEIGHTS, st.integers(0, 2))
@@ -41,13 +44,16 @@ def test_a_channel_of_zeros_stays_zero() -> None:
     assert scale.tolist() == [1, 1, 1]
 
 
-def graph_with(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], inputs: dict[str, tuple[int, ...]],
-               outputs: list[str]) -> onnx.ModelProto:  # fmt: skip
+def graph_with(
+    nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], inputs: dict[str, tuple[int, ...]], outputs: list[str]
+) -> onnx.ModelProto:
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
@@ -88,8 +94,9 @@ def test_products_and_convolutions_are_quantised_along_their_output_channels(tmp
     exact, found = (ort.InferenceSession(str(file)).run(None, feeds) for file in (plain, path))
     for name, wanted, got in zip(outputs, exact, found, strict=True):
         channels = 0 if name in ("yc", "yd") else -1
-        wanted, got = (np.moveaxis(value[0] if value.ndim == 4 else value, channels, 0).reshape(48, -1)
-                       for value in (wanted, got))  # fmt: skip
+        wanted, got = (
+            np.moveaxis(value[0] if value.ndim == 4 else value, channels, 0).reshape(48, -1) for value in (wanted, got)
+        )
         assert (np.abs(got - wanted).max(1) <= 0.06 * np.abs(wanted).max(1)).all(), name
 
 
@@ -110,8 +117,11 @@ def test_the_reference_checkpoint_exports_and_gives_its_golden_values(engine: Pa
 
 def test_nothing_large_stays_float32_but_position_tables(engine: Path) -> None:
     for path in sorted(engine.glob("*.onnx")):
-        large = {tensor.name for tensor in onnx.load(str(path), load_external_data=False).graph.initializer
-                 if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) > 20_000}  # fmt: skip
+        large = {
+            tensor.name
+            for tensor in onnx.load(str(path), load_external_data=False).graph.initializer
+            if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) > 20_000
+        }
         assert all("position" in name or name in ("cos", "sin") for name in large)
 
 

@@ -16,15 +16,35 @@ from geopixel_edge.engine import read_manifest
 
 IMAGE = Path(__file__).parent / "data" / "tiny-geopixel" / "images" / "tiny.png"
 PHASES = [
-    "load", "divider", "vision_encoder", "language_model.prefill", "language_model.decode", "grounding_encoder",
-    "pixel_decoder", "whole answer", "follow-up answer",
-]  # fmt: skip
+    "load",
+    "divider",
+    "vision_encoder",
+    "language_model.prefill",
+    "language_model.decode",
+    "grounding_encoder",
+    "pixel_decoder",
+    "whole answer",
+    "follow-up answer",
+]
 MB = 1_000_000
 
 
 def arguments(engine: Path) -> list[str]:
-    return [str(engine), "--image", str(IMAGE), "--repeat", "2", "--max-new-tokens", "6", "--hd-num", "1",
-            "--device", "cpu", "--threads", "1"]  # fmt: skip
+    return [
+        str(engine),
+        "--image",
+        str(IMAGE),
+        "--repeat",
+        "2",
+        "--max-new-tokens",
+        "6",
+        "--hd-num",
+        "1",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
 
 
 def test_it_measures_every_phase_and_the_follow_up(engine_fp32: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,9 +42,11 @@ def test_phrases_of_descriptions_are_read_back() -> None:
     phrases = ("one red building", "another building", "a crop field", "several storage tanks")
     told = Example("conversation", "", "", phrases, ((1,), (2,), (3,), (4, 5)), "conversation")
     assert _said(told) == [
-        {0: "building", 1: "red", 9: "one"}, {0: "building", 9: "another"}, {0: "crop field"},
+        {0: "building", 1: "red", 9: "one"},
+        {0: "building", 9: "another"},
+        {0: "crop field"},
         {0: "storage tank", 8: True},
-    ]  # fmt: skip
+    ]
 
 
 def test_there_is_a_row_for_every_mask_and_none_for_what_is_absent() -> None:

@@ -19,9 +19,23 @@ RGB = Image.fromarray(np.random.default_rng(8).integers(0, 256, (HEIGHT_PX, WIDT
 GREY = np.asarray(RGB.convert("L"))
 # Mode -> a lossless format that stores it, or None; HSV has none.
 FORMATS = {
-    "RGB": "png", "1": "png", "L": "png", "LA": "png", "P": "png", "P transparent": "png", "PA": "tif", "RGBA": "png",
-    "CMYK": "tif", "I;16": "png", "I;16B": "tif", "I": "tif", "F": "tif", "YCbCr": "tif", "LAB": "tif", "HSV": None,
-}  # fmt: skip
+    "RGB": "png",
+    "1": "png",
+    "L": "png",
+    "LA": "png",
+    "P": "png",
+    "P transparent": "png",
+    "PA": "tif",
+    "RGBA": "png",
+    "CMYK": "tif",
+    "I;16": "png",
+    "I;16B": "tif",
+    "I": "tif",
+    "F": "tif",
+    "YCbCr": "tif",
+    "LAB": "tif",
+    "HSV": None,
+}
 OVER_WHITE = ("LA", "P transparent", "PA", "RGBA")
 STRETCHED = ("I;16", "I;16B", "I", "F")
 

@@ -28,8 +28,14 @@ def other_config() -> dict:
     config["clip_config"] |= {"image_size": 96, "patch_size": 8, "hidden_size": 40, "num_attention_heads": 5}
     sam2 = config["sam2_config"]
     sam2["image_size"] = 512
-    sam2["hiera"] |= {"embed_dim": 8, "num_heads": 1, "stages": [1, 1, 2, 1], "global_att_blocks": [3],
-                      "window_spec": [8, 4, 14, 7], "window_pos_embed_bkg_spatial_size": [5, 5]}  # fmt: skip
+    sam2["hiera"] |= {
+        "embed_dim": 8,
+        "num_heads": 1,
+        "stages": [1, 1, 2, 1],
+        "global_att_blocks": [3],
+        "window_spec": [8, 4, 14, 7],
+        "window_pos_embed_bkg_spatial_size": [5, 5],
+    }
     sam2["neck"] |= {"d_model": 32, "backbone_channel_list": [64, 32, 16, 8]}
     sam2["mask_decoder"] |= {"transformer_num_heads": 4, "transformer_mlp_dim": 48, "iou_head_hidden_dim": 24}
     return config
@@ -64,9 +70,18 @@ def test_a_model_of_other_sizes_exports_and_answers(tmp_path: Path) -> None:
     with pipe.open(picture) as image:
         answer = image.ask("Where is the ship?", max_new_tokens=4)
         # 3 x 2 tiles and the global view, 36 tokens each, and a separator per row.
-        assert answer.timings.prompt_tokens == len(pipe.tokenizer.encode(
-            "[UNUSED_TOKEN_146]user\nWhere is the ship?[UNUSED_TOKEN_145]\n[UNUSED_TOKEN_146]assistant\n", bos=True
-        )) + 7 * 36 + 1 + 3 * 6  # fmt: skip
+        assert (
+            answer.timings.prompt_tokens
+            == len(
+                pipe.tokenizer.encode(
+                    "[UNUSED_TOKEN_146]user\nWhere is the ship?[UNUSED_TOKEN_145]\n[UNUSED_TOKEN_146]assistant\n",
+                    bos=True,
+                )
+            )
+            + 7 * 36
+            + 1
+            + 3 * 6
+        )
         hidden = np.random.default_rng(1).standard_normal((3, config.hidden)).astype(np.float32)
         pyramid = pipe.grounding_encoder.encode(np.zeros((1, 3, 512, 512), np.float32))
         masks = [mask for mask, _ in pipe.pixel_decoder.decode(hidden, pyramid, 200, 310)]

@@ -102,8 +102,11 @@ def test_the_wheel_is_small_and_holds_the_package_and_the_exporter_alone(wheel: 
     exporter = {f"geopixel_edge_export/{path.name}" for path in (ROOT / "export").glob("*.py")}
     assert {name for name in names if name.startswith("geopixel_edge_export/")} == exporter
     inside = {name.removeprefix("geopixel_edge/") for name in names if name.startswith("geopixel_edge/")}
-    expected = {path.relative_to(ROOT / "geopixel_edge").as_posix() for path in (ROOT / "geopixel_edge").rglob("*.py*")
-                if "__pycache__" not in path.parts}  # fmt: skip
+    expected = {
+        path.relative_to(ROOT / "geopixel_edge").as_posix()
+        for path in (ROOT / "geopixel_edge").rglob("*.py*")
+        if "__pycache__" not in path.parts
+    }
     engine = {path.relative_to(ROOT / "geopixel_edge").as_posix() for path in BUNDLED.rglob("*") if path.is_file()}
     expected |= engine
     assert {name for name in inside if not name.startswith("_native.")} == expected - {"_native.pyi"} | {"py.typed"}

@@ -23,8 +23,16 @@ from .sam2_reference import DATA, golden, sam_input
 
 CASE = golden("s2_tall_hd9_seg_last")
 PICTURE = DATA / "images" / CASE.facts["image"]
-TOLERANCES = {"image_embeds": 2e-5, "prefill_final_norm": 2e-5, "clip_in_global": 1e-5, "clip_in_tiles": 1e-5,
-              "sam_in": 1e-5, "sam_image_embed": 2e-5, "seg_hidden": 5e-5, "low_res_masks": 1e-4}  # fmt: skip
+TOLERANCES = {
+    "image_embeds": 2e-5,
+    "prefill_final_norm": 2e-5,
+    "clip_in_global": 1e-5,
+    "clip_in_tiles": 1e-5,
+    "sam_in": 1e-5,
+    "sam_image_embed": 2e-5,
+    "seg_hidden": 5e-5,
+    "low_res_masks": 1e-4,
+}
 # A caught mistake is far outside, not just over the edge.
 FAR = 100
 

@@ -28,8 +28,10 @@ def test_the_manifest_states_the_distance_that_verify_measures(half: Pipeline, p
         assert max(stated.values()) < most
         measured = {block: max(c.distance for c in verify(loaded) if c.block == block) for block in BLOCKS}
         assert measured == pytest.approx(stated, rel=0.5, abs=1e-6)
-    assert all(half.engine.manifest.distance[block] > pipeline.engine.manifest.distance[block]
-               for block in BLOCKS - {"divider"})  # fmt: skip
+    assert all(
+        half.engine.manifest.distance[block] > pipeline.engine.manifest.distance[block]
+        for block in BLOCKS - {"divider"}
+    )
 
 
 @pytest.mark.parametrize("name", ["s1_wide_hd9", "s4_square_hd1_eos", "s5_square_hd1_single_seg"])

@@ -89,10 +89,17 @@ def related(chosen: list[Instance], anchor: Instance, word: str) -> list[Instanc
     if word in ("on", "in"):
         left, top, width, height = anchor.bbox
         middle = [(one, centre(one)[0] * one.side_px, centre(one)[1] * one.side_px) for one in chosen]
-        return [one for one, u, v in middle if left <= u <= left + width and top <= v <= top + height
-                and touches(one, anchor)]  # fmt: skip
-    compare = {"to the left of": lambda u, v: u < x, "to the right of": lambda u, v: u > x,
-               "above": lambda u, v: v < y, "below": lambda u, v: v > y}[word]  # fmt: skip
+        return [
+            one
+            for one, u, v in middle
+            if left <= u <= left + width and top <= v <= top + height and touches(one, anchor)
+        ]
+    compare = {
+        "to the left of": lambda u, v: u < x,
+        "to the right of": lambda u, v: u > x,
+        "above": lambda u, v: v < y,
+        "below": lambda u, v: v > y,
+    }[word]
     return [one for one in chosen if compare(*centre(one))]
 
 
@@ -122,8 +129,11 @@ def test_what_is_called_absent_is_nowhere() -> None:
         if not example.absent:
             continue
         kinds.add(example.form)
-        fitting = [one for one in scene.instances if one.class_name == expression.class_name
-                   and expression.colour in (None, one.colour)]  # fmt: skip
+        fitting = [
+            one
+            for one in scene.instances
+            if one.class_name == expression.class_name and expression.colour in (None, one.colour)
+        ]
         if expression.place:
             fitting = [one for one in fitting if lies(one, expression.place)]
         assert fitting == [], (scene.seed, example.question)

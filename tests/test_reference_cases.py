@@ -13,10 +13,19 @@ from .sam2_reference import DATA, Golden, golden
 
 CASES = sorted(path.stem for path in (DATA / "goldens").glob("s*.json"))
 TOLERANCES = {
-    "clip_in_global": 1e-5, "clip_in_tiles": 1e-5, "image_embeds": 2e-5, "inputs_embeds": 2e-5,
-    "prefill_final_norm": 2e-5, "step_logits": 5e-5, "seg_hidden": 5e-5, "sam_in": 1e-5, "sam_image_embed": 2e-5,
-    "sam_high_res0": 2e-5, "sam_high_res1": 2e-5, "low_res_masks": 1e-4,
-}  # fmt: skip
+    "clip_in_global": 1e-5,
+    "clip_in_tiles": 1e-5,
+    "image_embeds": 2e-5,
+    "inputs_embeds": 2e-5,
+    "prefill_final_norm": 2e-5,
+    "step_logits": 5e-5,
+    "seg_hidden": 5e-5,
+    "sam_in": 1e-5,
+    "sam_image_embed": 2e-5,
+    "sam_high_res0": 2e-5,
+    "sam_high_res1": 2e-5,
+    "low_res_masks": 1e-4,
+}
 
 
 def borders(case: Golden, recorders: dict[str, Recorder]) -> dict[str, np.ndarray]:

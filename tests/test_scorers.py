@@ -102,9 +102,15 @@ def test_recall_needs_the_phrase_too() -> None:
 
 @pytest.mark.parametrize(
     ("said", "expected", "same"),
-    [("several ships", "many ships", True), ("a ship", "two piers", False), ("the grey tank", "storage tanks", True),
-     ("", "", False), ("a car", "", False), ("Ship!", "ship", True)],
-)  # fmt: skip
+    [
+        ("several ships", "many ships", True),
+        ("a ship", "two piers", False),
+        ("the grey tank", "storage tanks", True),
+        ("", "", False),
+        ("a car", "", False),
+        ("Ship!", "ship", True),
+    ],
+)
 def test_phrases_share_half_of_their_words(said: str, expected: str, same: bool) -> None:
     assert same_thing(said, expected) is same
 
@@ -122,8 +128,10 @@ def test_assignment_equals_brute_force(rows: int, columns: int, seed: int, coars
     pairs = assign(gains)
     assert len(pairs) == min(rows, columns) == len({row for row, _ in pairs}) == len({column for _, column in pairs})
     tall = gains if rows >= columns else gains.T
-    best = max(sum(tall[row, at] for at, row in enumerate(chosen))
-               for chosen in itertools.permutations(range(tall.shape[0]), tall.shape[1]))  # fmt: skip
+    best = max(
+        sum(tall[row, at] for at, row in enumerate(chosen))
+        for chosen in itertools.permutations(range(tall.shape[0]), tall.shape[1])
+    )
     assert sum(gains[pair] for pair in pairs) == pytest.approx(best)
 
 
@@ -133,11 +141,21 @@ def coco_ap50(results: Sequence[Conversation]) -> float:
     truth = [(at + 1, one) for at, result in enumerate(results) for one in result.expected]
     guesses = [(at + 1, one) for at, result in enumerate(results) for one in result.predicted]
     annotations = [
-        {"id": number + 1, "image_id": image, "category_id": 1, "iscrowd": 0, "area": one.mask.area_px,
-         "segmentation": one.mask.to_coco(), "bbox": list(one.mask.bbox)} for number, (image, one) in enumerate(truth)
-    ]  # fmt: skip
-    found = [{"image_id": image, "category_id": 1, "segmentation": one.mask.to_coco(), "score": one.score}
-             for image, one in guesses]  # fmt: skip
+        {
+            "id": number + 1,
+            "image_id": image,
+            "category_id": 1,
+            "iscrowd": 0,
+            "area": one.mask.area_px,
+            "segmentation": one.mask.to_coco(),
+            "bbox": list(one.mask.bbox),
+        }
+        for number, (image, one) in enumerate(truth)
+    ]
+    found = [
+        {"image_id": image, "category_id": 1, "segmentation": one.mask.to_coco(), "score": one.score}
+        for image, one in guesses
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
         dataset = COCO()
         dataset.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "thing"}]}
@@ -207,8 +225,10 @@ def test_order_does_not_matter(results: list[Conversation], random: object) -> N
             number += 1
             ranked.append(Shown(guess.mask, guess.phrase, 1 / number))
         distinct.append(Conversation(tuple(ranked), one.expected, True))
-    moved = [Conversation(tuple(shuffled(one.predicted)), tuple(shuffled(one.expected)), True)  # type: ignore[arg-type]
-             for one in shuffled(distinct)]  # type: ignore[attr-defined]  # fmt: skip
+    moved = [
+        Conversation(tuple(shuffled(one.predicted)), tuple(shuffled(one.expected)), True)  # type: ignore[arg-type]
+        for one in shuffled(distinct)
+    ]  # type: ignore[attr-defined]
     first, second = score_conversations(distinct), score_conversations(moved)
     assert first["miou"] == pytest.approx(second["miou"])
     assert all(0 <= value <= 1 for value in first.values() if value is not None)
@@ -222,11 +242,18 @@ def test_order_does_not_matter(results: list[Conversation], random: object) -> N
 
 @pytest.mark.parametrize(
     ("response", "masks", "reason", "formed"),
-    [("There is <p> a ship </p> [SEG] .", 1, "eos", True), ("There is no ship.", 0, "eos", True),
-     ("There is <p> a ship </p> [SEG] .", 0, "eos", False), ("There is <p> a ship </p> [SEG] .", 1, "length", False),
-     ("There is <p> a ship </p> .", 0, "eos", False), ("[SEG]", 1, "eos", False), ("<p> </p> [SEG]", 1, "eos", False),
-     ("a </p> [SEG]", 1, "eos", False), ("<p> a <p> b </p> [SEG]", 1, "eos", False),
-     ("<p> a </p> [SEG] [SEG]", 2, "eos", False)],
-)  # fmt: skip
+    [
+        ("There is <p> a ship </p> [SEG] .", 1, "eos", True),
+        ("There is no ship.", 0, "eos", True),
+        ("There is <p> a ship </p> [SEG] .", 0, "eos", False),
+        ("There is <p> a ship </p> [SEG] .", 1, "length", False),
+        ("There is <p> a ship </p> .", 0, "eos", False),
+        ("[SEG]", 1, "eos", False),
+        ("<p> </p> [SEG]", 1, "eos", False),
+        ("a </p> [SEG]", 1, "eos", False),
+        ("<p> a <p> b </p> [SEG]", 1, "eos", False),
+        ("<p> a </p> [SEG] [SEG]", 2, "eos", False),
+    ],
+)
 def test_well_formed(response: str, masks: int, reason: str, formed: bool) -> None:
     assert well_formed(response, masks, reason) is formed

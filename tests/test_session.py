@@ -234,13 +234,28 @@ def test_sampling_repeats_with_its_seed_and_greedy_is_the_default(pipeline: Pipe
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("max_new_tokens", 0), ("max_new_tokens", -1), ("max_new_tokens", 10**9), ("max_new_tokens", True),
-        ("max_new_tokens", 1.5), ("hd_num", 0), ("hd_num", -3), ("hd_num", 10**6), ("hd_num", "9"),
-        ("deadline_s", 0), ("deadline_s", -1.0), ("deadline_s", float("nan")), ("deadline_s", "soon"),
-        ("temperature", -0.1), ("temperature", float("inf")), ("top_p", 0), ("top_p", 1.1), ("seed", -1),
-        ("seed", 0.5), ("compat", 1),
+        ("max_new_tokens", 0),
+        ("max_new_tokens", -1),
+        ("max_new_tokens", 10**9),
+        ("max_new_tokens", True),
+        ("max_new_tokens", 1.5),
+        ("hd_num", 0),
+        ("hd_num", -3),
+        ("hd_num", 10**6),
+        ("hd_num", "9"),
+        ("deadline_s", 0),
+        ("deadline_s", -1.0),
+        ("deadline_s", float("nan")),
+        ("deadline_s", "soon"),
+        ("temperature", -0.1),
+        ("temperature", float("inf")),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("seed", -1),
+        ("seed", 0.5),
+        ("compat", 1),
     ],
-)  # fmt: skip
+)
 def test_options_out_of_range_are_named(pipeline: Pipeline, name: str, value: object) -> None:
     with pytest.raises(OptionError, match=f"{name}="):
         pipeline(SQUARE, RED_CAR, **{name: value})

@@ -52,7 +52,13 @@ def test_colours_can_be_refused(name: str, value: str, monkeypatch: pytest.Monke
 def test_tables_and_sizes() -> None:
     assert table(("a", "b"), [("long", "1"), ("x", "23")]) == "a      b\nlong   1\nx     23"
     assert [human_bytes(n) for n in (0, 999, 1000, 29190, 999_600, 17_828_910_312)] == [
-        "0 B", "999 B", "1 kB", "29.2 kB", "1 MB", "17.8 GB"]  # fmt: skip
+        "0 B",
+        "999 B",
+        "1 kB",
+        "29.2 kB",
+        "1 MB",
+        "17.8 GB",
+    ]
 
 
 def test_regions_are_listed_with_number_box_area_and_score() -> None:

@@ -291,20 +291,31 @@ RECIPE = {"scenes": 3, "side_px": 128, "hd_num": 4, "phases": [PHASE]}
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"hd_num": 0}, "hd_num=0"), ({"side_px": "640"}, "side_px='640'"), ({"side_px": 64}, "side_px=64"),
-     ({"phases": [{**PHASE, "anew": "no"}]}, "anew='no'"), ({"phases": [{**PHASE, "hard": 1}]}, "hard=1"),
-     ({"phases": [{**PHASE, "own_states": 1}]}, "own_states=1"),
-     ({"phases": [{**PHASE, "own_states": True}]}, "own_states=True goes with part='masks'"),
-     ({"phases": [{**PHASE, "part": "grounding", "anew": True}]}, "anew=True goes with part='masks'"),
-     ({"scenes": 500_001}, "scenes=500001"), ({"any_colour_scenes": -1}, "any_colour_scenes=-1"),
-     ({"phases": []}, "phases=[]"),
-     ({"phases": [{**PHASE, "rate": 0}]}, "rate=0"), ({"phases": [{**PHASE, "last_rate": 2.0}]}, "last_rate=2.0"),
-     ({"phases": [{**PHASE, "rate": float("nan")}]}, "rate=nan"), ({"phases": [{**PHASE, "steps": 0}]}, "steps=0"),
-     ({"phases": [{**PHASE, "batch": 3}]}, "no multiple of processes"),
-     ({"phases": [{**PHASE, "batch": "x"}]}, "batch"), ({"phases": [{**PHASE, "part": "mask"}]}, "is no recipe"),
-     ({"phases": [{**PHASE, "part": "masks"}]}, "kept_scenes=0"),
-     ({"phases": [{"part": "all"}]}, "is no recipe"), ({"phases": 7}, "is no recipe"), ({"size": 3}, "is no recipe")],
-)  # fmt: skip
+    [
+        ({"hd_num": 0}, "hd_num=0"),
+        ({"side_px": "640"}, "side_px='640'"),
+        ({"side_px": 64}, "side_px=64"),
+        ({"phases": [{**PHASE, "anew": "no"}]}, "anew='no'"),
+        ({"phases": [{**PHASE, "hard": 1}]}, "hard=1"),
+        ({"phases": [{**PHASE, "own_states": 1}]}, "own_states=1"),
+        ({"phases": [{**PHASE, "own_states": True}]}, "own_states=True goes with part='masks'"),
+        ({"phases": [{**PHASE, "part": "grounding", "anew": True}]}, "anew=True goes with part='masks'"),
+        ({"scenes": 500_001}, "scenes=500001"),
+        ({"any_colour_scenes": -1}, "any_colour_scenes=-1"),
+        ({"phases": []}, "phases=[]"),
+        ({"phases": [{**PHASE, "rate": 0}]}, "rate=0"),
+        ({"phases": [{**PHASE, "last_rate": 2.0}]}, "last_rate=2.0"),
+        ({"phases": [{**PHASE, "rate": float("nan")}]}, "rate=nan"),
+        ({"phases": [{**PHASE, "steps": 0}]}, "steps=0"),
+        ({"phases": [{**PHASE, "batch": 3}]}, "no multiple of processes"),
+        ({"phases": [{**PHASE, "batch": "x"}]}, "batch"),
+        ({"phases": [{**PHASE, "part": "mask"}]}, "is no recipe"),
+        ({"phases": [{**PHASE, "part": "masks"}]}, "kept_scenes=0"),
+        ({"phases": [{"part": "all"}]}, "is no recipe"),
+        ({"phases": 7}, "is no recipe"),
+        ({"size": 3}, "is no recipe"),
+    ],
+)
 def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], said: str
 ) -> None:
@@ -317,9 +328,12 @@ def test_what_cannot_be_trained_is_refused_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--device", "nowhere"], "device='nowhere'"), (["--processes", "0"], "processes=0"),
-     (["--recipe", "nowhere.json"], "recipe='nowhere.json'")],
-)  # fmt: skip
+    [
+        (["--device", "nowhere"], "device='nowhere'"),
+        (["--processes", "0"], "processes=0"),
+        (["--recipe", "nowhere.json"], "recipe='nowhere.json'"),
+    ],
+)
 def test_options_that_cannot_be_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ) -> None:

@@ -42,9 +42,7 @@ def checks_of(root: Path, threads: int = 2) -> list[Check]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("precision", DRIFT)
-def test_an_untouched_engine_passes_by_a_wide_margin(
-    engines: Mapping[str, Path], precision: str, threads: int
-) -> None:
+def test_an_untouched_engine_passes_by_a_wide_margin(engines: Mapping[str, Path], precision: str, threads: int) -> None:
     checks = checks_of(engines[precision], threads)
     assert [check for check in checks if not check.passed] == []
     drifts = [check.drift for check in checks if check.drift is not None]

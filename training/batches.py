@@ -89,9 +89,13 @@ def coverage(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
 
 
 def prepare(
-    scene: Scene, examples: Sequence[Example], config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
+    scene: Scene,
+    examples: Sequence[Example],
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    hd_num: int,
     masks: int = 1000,
-) -> Sample:  # fmt: skip
+) -> Sample:
     """Run the scene through the SDK's own divider, as inference will; at most `masks` masks are taught."""
     tile_px, side = int(config.clip["image_size"]), config.mask_px
     grid, _ = plan_grid(scene.side_px, scene.side_px, hd_num, tile_px)
@@ -109,10 +113,16 @@ def prepare(
         truths[place] = coverage(members[scene.owners], side)
     taught = targets_of(scene, groups, side, grid.rows * config.tokens_per_side)
     return Sample(
-        views=torch.from_numpy(views), grid=(grid.rows, grid.cols), pixels=torch.from_numpy(pixels),
-        chosen=torch.from_numpy(chosen), masks=torch.from_numpy(truths),
-        meanings=meanings(examples), taught=taught, looks_for=_looks_for(examples, taught), **packed,
-    )  # fmt: skip
+        views=torch.from_numpy(views),
+        grid=(grid.rows, grid.cols),
+        pixels=torch.from_numpy(pixels),
+        chosen=torch.from_numpy(chosen),
+        masks=torch.from_numpy(truths),
+        meanings=meanings(examples),
+        taught=taught,
+        looks_for=_looks_for(examples, taught),
+        **packed,
+    )
 
 
 def _looks_for(examples: Sequence[Example], taught: Targets) -> Tensor:
@@ -132,8 +142,19 @@ class Samples(IterableDataset[Sample]):
     same whenever it is made.
     """
 
-    def __init__(self, store: SceneStore, seeds: Sequence[int], config: ModelConfig, tokenizer: Tokenizer, hd_num: int,
-                 questions: int, masks: int, first: int, step: int, mix: Mix = LESSON) -> None:  # fmt: skip
+    def __init__(
+        self,
+        store: SceneStore,
+        seeds: Sequence[int],
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        hd_num: int,
+        questions: int,
+        masks: int,
+        first: int,
+        step: int,
+        mix: Mix = LESSON,
+    ) -> None:
         self.store, self.seeds, self.config, self.tokenizer = store, seeds, config, tokenizer
         self.hd_num, self.questions, self.masks = hd_num, questions, masks
         self.first, self.step, self.mix = first, step, mix

@@ -61,9 +61,7 @@ def _main(argv: list[str] | None) -> int:
     try:
         sheet.save(args.out)
     except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{args.out} cannot be written ({error}); give a .png or .jpg in a writable place"
-        ) from None
+        raise OutputError(f"{args.out} cannot be written ({error}); give a .png or .jpg in a writable place") from None
     print(args.out)
     return 0
 

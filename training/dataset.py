@@ -194,8 +194,10 @@ def _masks(source: Path, where: str, entry: dict[str, Any], width: int, height: 
     found = _read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("polygons"), list):
         raise DatasetError(f"{where}: {path} has no list `polygons`; fetch it again")
-    return [_from_polygons(f"{where}: {path}: mask {number}", polygons, width, height)
-            for number, polygons in enumerate(found["polygons"])]  # fmt: skip
+    return [
+        _from_polygons(f"{where}: {path}: mask {number}", polygons, width, height)
+        for number, polygons in enumerate(found["polygons"])
+    ]
 
 
 def _from_rle(where: str, rle: Any, width: int, height: int) -> Mask:

@@ -39,8 +39,15 @@ from .step import read
 Scores = dict[str, list[float]]
 
 
-def judge(model: GeoPixel, heads: TeachingHeads | None, tokenizer: Tokenizer, scene: Scene, examples: list[Example],
-          hd_num: int, groups: dict[str, Scores]) -> None:  # fmt: skip
+def judge(
+    model: GeoPixel,
+    heads: TeachingHeads | None,
+    tokenizer: Tokenizer,
+    scene: Scene,
+    examples: list[Example],
+    hd_num: int,
+    groups: dict[str, Scores],
+) -> None:
     """Add what the model makes of a scene's questions to the scores of each question's form and class."""
     sample = prepare(scene, examples, model.config, tokenizer, hd_num)
     rows, cols = sample.grid
@@ -91,12 +98,15 @@ def diagnose(
     converted.unlink()
     return {
         name: {
-            "questions": len(scores["decided"]), "decided": _mean(scores["decided"]), "tokens": _mean(scores["tokens"]),
-            "pointed": _mean(scores["pointed"]), "miou": _mean(scores["iou"]),
+            "questions": len(scores["decided"]),
+            "decided": _mean(scores["decided"]),
+            "tokens": _mean(scores["tokens"]),
+            "pointed": _mean(scores["pointed"]),
+            "miou": _mean(scores["iou"]),
             "p50": _mean([float(iou >= 0.5) for iou in scores["iou"]]),
         }
         for name, scores in sorted(groups.items())
-    }  # fmt: skip
+    }
 
 
 def _mean(values: list[float]) -> float | None:
@@ -104,8 +114,9 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _main(argv: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.diagnose", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m training.diagnose", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path, help="RUN_DIR/checkpoint")
     parser.add_argument("--scenes", type=int, default=40, help="default: 40")
     parser.add_argument("--hd-num", type=int, default=9)
@@ -117,8 +128,10 @@ def _main(argv: list[str] | None) -> int:
         write_json(found, indent=1)
         return 0
     figures = ("decided", "tokens", "pointed", "miou", "p50")
-    rows = [(name, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}" for key in figures))
-            for name, one in found.items()]  # fmt: skip
+    rows = [
+        (name, str(one["questions"]), *("-" if one[key] is None else f"{one[key]:.3f}" for key in figures))
+        for name, one in found.items()
+    ]
     print(table(("group", "questions", *figures), rows))
     return 0
 

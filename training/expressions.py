@@ -58,8 +58,12 @@ def held_out(expression: Expression) -> bool:
     name = expression.class_name
     if expression.colour and (name, expression.colour) in HELD_OUT_COLOURS:
         return True
-    parts = [expression.place, expression.order and f"{expression.order[0]} {expression.order[1]}", expression.extreme,
-             expression.relation and " ".join(expression.relation)]  # fmt: skip
+    parts = [
+        expression.place,
+        expression.order and f"{expression.order[0]} {expression.order[1]}",
+        expression.extreme,
+        expression.relation and " ".join(expression.relation),
+    ]
     return any(part and zlib.crc32(f"{name}/{part}".encode()) % HELD_OUT_EVERY == 0 for part in parts)
 
 

@@ -165,8 +165,10 @@ class TeachingHeads(nn.Module):
     def selection_loss(self, images: list[Tensor], truth: Tensor) -> Tensor:
         """The pixel decoder's image after each of its blocks (n, s * s, width): what belongs to the mask (n, M, M)."""
         side = math.isqrt(images[0].shape[1])
-        told = [head(image)[..., 0].float().unflatten(1, (side, side))
-                for head, image in zip(self.coarse, images, strict=True)]  # fmt: skip
+        told = [
+            head(image)[..., 0].float().unflatten(1, (side, side))
+            for head, image in zip(self.coarse, images, strict=True)
+        ]
         return torch.stack([coarse_loss(logits, truth) for logits in told]).sum()
 
 

@@ -18,9 +18,17 @@ from .wording import noun
 
 # What each field can be; not being said comes last, behind these. The last field is of descriptions: one, another.
 FIELDS: tuple[tuple[object, ...], ...] = (
-    tuple(CLASSES), tuple(COLOURS), PLACES, (1, 2, 3, 4), SIDES, ("largest", "smallest"), (*BESIDE, "nearest to", "on"),
-    tuple(CLASSES), (True,), ("one", "another"),
-)  # fmt: skip
+    tuple(CLASSES),
+    tuple(COLOURS),
+    PLACES,
+    (1, 2, 3, 4),
+    SIDES,
+    ("largest", "smallest"),
+    (*BESIDE, "nearest to", "on"),
+    tuple(CLASSES),
+    (True,),
+    ("one", "another"),
+)
 SIZES = tuple(len(field) + 1 for field in FIELDS)
 _NOUNS = {noun(name, plural): (name, plural) for name in CLASSES for plural in (False, True)}
 

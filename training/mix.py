@@ -8,8 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 ABSENT_PART = 0.2  # of the referring questions
-FORMS = ("class", "colour", "place", "colour place", "order", "colour order", "extreme", "beside", "nearest", "on",
-         "plural", "plural colour", "plural place", "plural on")  # fmt: skip
+FORMS = (
+    "class",
+    "colour",
+    "place",
+    "colour place",
+    "order",
+    "colour order",
+    "extreme",
+    "beside",
+    "nearest",
+    "on",
+    "plural",
+    "plural colour",
+    "plural place",
+    "plural on",
+)
 ABSENCES = ("class", "colour", "place", "class colour")
 
 
@@ -40,7 +54,19 @@ EVEN = Mix()
 # each that is there, the model came to deny colours without looking.
 LESSON = mix_of(
     0.22,
-    {"class": 0.5, "colour": 1.5, "order": 2.0, "colour order": 1.5, "extreme": 3.0, "nearest": 3.0, "beside": 1.5,
-     "place": 1.5, "colour place": 1.3, "plural": 0.5, "plural colour": 0.7, "plural place": 1.2},
+    {
+        "class": 0.5,
+        "colour": 1.5,
+        "order": 2.0,
+        "colour order": 1.5,
+        "extreme": 3.0,
+        "nearest": 3.0,
+        "beside": 1.5,
+        "place": 1.5,
+        "colour place": 1.3,
+        "plural": 0.5,
+        "plural colour": 0.7,
+        "plural place": 1.2,
+    },
     {"class": 0.8, "colour": 1.2, "place": 1.2, "class colour": 0.8},
-)  # fmt: skip
+)

@@ -78,8 +78,11 @@ def _rng(scene: Scene, task: int, draw: int) -> np.random.Generator:
 
 
 def _present(rng: np.random.Generator, scene: Scene, form: str) -> Example | None:
-    big = [instance for instance in scene.instances if not is_crumb(instance)
-           and instance.area_px >= MIN_TARGET_PART * scene.side_px**2]  # fmt: skip
+    big = [
+        instance
+        for instance in scene.instances
+        if not is_crumb(instance) and instance.area_px >= MIN_TARGET_PART * scene.side_px**2
+    ]
     if not big:
         return None
     class_name = str(rng.choice(sorted({instance.class_name for instance in big})))
@@ -112,8 +115,11 @@ def _compose(rng: np.random.Generator, scene: Scene, target: Instance, form: str
     if "extreme" in words:
         return replace(base, extreme=str(rng.choice(["largest", "smallest"])))
     if "beside" in words or "nearest" in words:
-        anchors = [name for name in CLASSES if name != target.class_name and name not in ("road", "tree", "crop field")
-                   and anchor_of(scene, name)]  # fmt: skip
+        anchors = [
+            name
+            for name in CLASSES
+            if name != target.class_name and name not in ("road", "tree", "crop field") and anchor_of(scene, name)
+        ]
         word = "nearest to" if "nearest" in words else str(rng.choice(BESIDE))
         return replace(base, relation=(word, str(rng.choice(anchors)))) if anchors else None
     if "on" in words:
@@ -137,10 +143,11 @@ def _absent(rng: np.random.Generator, scene: Scene, mix: Mix) -> Example | None:
             return None
         expression = replace(expression, colour=str(rng.choice(colours)))
     if form == "place":
-        expression = replace(expression, place=str(rng.choice(PLACES)))
-        if any(_touches(instance, expression.place) for instance in scene.instances  # type: ignore[arg-type]
-               if instance.class_name == expression.class_name):  # fmt: skip
+        place = str(rng.choice(PLACES))
+        same_class = [one for one in scene.instances if one.class_name == expression.class_name]
+        if any(_touches(one, place) for one in same_class):
             return None
+        expression = replace(expression, place=place)
     if referents(scene, expression) != () or (scene.seed < EVALUATION_SEED and held_out(expression)):
         return None
     question, _ = wording.refer(rng, expression)
@@ -174,10 +181,20 @@ def conversation(scene: Scene, draw: int = 0) -> Example:
         phrases += [phrase for phrase, _ in parts]
         targets += [numbers for _, numbers in parts]
         sentences.append(_sentence(rng, group, [phrase for phrase, _ in parts]))
-        unseen |= any(one.colour in phrases[-1 - at].split() and (one.class_name, one.colour) in HELD_OUT_COLOURS
-                      for at in range(len(parts)) for one in group)  # fmt: skip
-    return Example("conversation", str(rng.choice(wording.CONVERSATION_QUESTIONS)), " ".join(sentences), tuple(phrases),
-                   tuple(targets), "conversation", unseen)  # fmt: skip
+        unseen |= any(
+            one.colour in phrases[-1 - at].split() and (one.class_name, one.colour) in HELD_OUT_COLOURS
+            for at in range(len(parts))
+            for one in group
+        )
+    return Example(
+        "conversation",
+        str(rng.choice(wording.CONVERSATION_QUESTIONS)),
+        " ".join(sentences),
+        tuple(phrases),
+        tuple(targets),
+        "conversation",
+        unseen,
+    )
 
 
 def _mentions(scene: Scene) -> list[list[Instance]]:
@@ -186,8 +203,11 @@ def _mentions(scene: Scene) -> list[list[Instance]]:
     for instance in scene.instances:
         groups.setdefault(instance.class_name, []).append(instance)
     covered = {name: sum(instance.area_px for instance in group) for name, group in groups.items()}
-    names = [name for name in groups if covered[name] >= MIN_MENTION_PART * scene.side_px**2
-             and not all(map(is_crumb, groups[name]))]  # fmt: skip
+    names = [
+        name
+        for name in groups
+        if covered[name] >= MIN_MENTION_PART * scene.side_px**2 and not all(map(is_crumb, groups[name]))
+    ]
     names.sort(key=lambda name: (-covered[name], name))
     return [sorted(groups[name], key=lambda one: (is_crumb(one), -one.area_px)) for name in names[:MAX_MENTIONS]]
 

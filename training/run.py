@@ -97,8 +97,13 @@ class Run:
 
     def save(self) -> None:
         """Write the state aside, then rename; and the model as a checkpoint to export."""
-        state = {"model": self.model.state_dict(), "heads": self.heads.state_dict(), "phase": self.index,
-                 "optimizer": self.optimizer.state_dict() if self.optimizer else None, "step": self.step}  # fmt: skip
+        state = {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "phase": self.index,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "step": self.step,
+        }
         partial = self.state_path.with_suffix(".partial")
         torch.save(state, partial)
         partial.rename(self.state_path)
@@ -150,9 +155,18 @@ class Run:
         plan, phase = self.plan, self.phase
         keeps = phase.part is Part.MASKS
         seen, masks = (0, MAX_COUNT) if keeps else (self.step * phase.batch, phase.masks)
-        samples = Samples(store, plan.seeds, self.model.config, self.tokenizer, plan.hd_num, phase.questions,
-                          masks, self.index * PHASE_SAMPLES + seen + self.rank, plan.processes,
-                          LESSON if phase.hard else EVEN)  # fmt: skip
+        samples = Samples(
+            store,
+            plan.seeds,
+            self.model.config,
+            self.tokenizer,
+            plan.hd_num,
+            phase.questions,
+            masks,
+            self.index * PHASE_SAMPLES + seen + self.rank,
+            plan.processes,
+            LESSON if phase.hard else EVEN,
+        )
         return iter(DataLoader(samples, batch_size=None, num_workers=0 if self.device == "cpu" else GPU_WORKERS))
 
     def _keep(self, store: SceneStore) -> list[Kept]:

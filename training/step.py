@@ -25,11 +25,24 @@ BLOCK_ROWS = 192  # of a sequence whose attention is computed together
 # Hiera, whose windows see small things at once.
 MASKS_WEIGHT = 2.0
 WEIGHTS = {
-    "answer": 1.0, "decision": 1.0, "description": 2.0, "bce": MASKS_WEIGHT * BCE_WEIGHT,
-    "dice": MASKS_WEIGHT * DICE_WEIGHT, "near": MASKS_WEIGHT * NEAR_WEIGHT, "iou": MASKS_WEIGHT * IOU_WEIGHT,
-    "tokens": 4.0, "pyramid": 1.0, "places": 1.5, "pointers": 0.6, "spots": 0.6, "looks": 0.3, "names": 0.3,
-    "meaning": 0.3, "prompt": 0.5, "selection": 1.0,
-}  # fmt: skip
+    "answer": 1.0,
+    "decision": 1.0,
+    "description": 2.0,
+    "bce": MASKS_WEIGHT * BCE_WEIGHT,
+    "dice": MASKS_WEIGHT * DICE_WEIGHT,
+    "near": MASKS_WEIGHT * NEAR_WEIGHT,
+    "iou": MASKS_WEIGHT * IOU_WEIGHT,
+    "tokens": 4.0,
+    "pyramid": 1.0,
+    "places": 1.5,
+    "pointers": 0.6,
+    "spots": 0.6,
+    "looks": 0.3,
+    "names": 0.3,
+    "meaning": 0.3,
+    "prompt": 0.5,
+    "selection": 1.0,
+}
 OF_ENCODERS, LATER_TEACHING = ("tokens", "pyramid"), 0.5  # what their heads count for when all learns
 
 
@@ -166,8 +179,10 @@ def blocks_of(segment: Tensor, prefix: int) -> tuple[Block, ...]:
 def watched(decoder: PixelDecoder) -> Iterator[list[list[Tensor]]]:
     """For each block of the decoder's transformer, the images it gives while the context is open."""
     steps: list[list[Tensor]] = [[] for _ in decoder.transformer.layers]
-    hooks = [block.register_forward_hook(lambda _block, _inputs, outputs, kept=kept: kept.append(outputs[1]))
-             for block, kept in zip(decoder.transformer.layers, steps, strict=True)]  # fmt: skip
+    hooks = [
+        block.register_forward_hook(lambda _block, _inputs, outputs, kept=kept: kept.append(outputs[1]))
+        for block, kept in zip(decoder.transformer.layers, steps, strict=True)
+    ]
     try:
         yield steps
     finally:
@@ -176,9 +191,13 @@ def watched(decoder: PixelDecoder) -> Iterator[list[list[Tensor]]]:
 
 
 def _masks(
-    model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], seen: Tensor, pyramids: tuple[Tensor, ...],
+    model: GeoPixel,
+    heads: TeachingHeads,
+    pointing: list[Tensor],
+    seen: Tensor,
+    pyramids: tuple[Tensor, ...],
     samples: list[Sample],
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """Losses of the chosen masks of all samples together, and of the selection on the way; nothing without masks.
 
     Masks that the language model does not point at are left out (`kept.keep_pointed` says why), once it points at any.

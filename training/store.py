@@ -89,9 +89,11 @@ class SceneStore:
         aside = self.path(seed).with_suffix(f".{os.getpid()}.tmp")
         with aside.open("wb") as stream:
             np.savez(
-                stream, image=scene.image, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                stream,
+                image=scene.image,
+                facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
                 owners=np.frombuffer(zlib.compress(scene.owners.astype(np.uint16).tobytes(), 1), np.uint8),
-            )  # fmt: skip
+            )
         aside.replace(self.path(seed))
 
     def load(self, seed: int) -> Scene:

@@ -22,8 +22,9 @@ LABELS: tuple[tuple[str, str | None], ...] = (
 _LABEL_OF = {label: index for index, label in enumerate(LABELS)}
 # A label is told by what tells its class and what tells its colour, so that a pair never seen is known by its parts.
 _PARTS = sorted({part for name, colour in LABELS for part in (("class", name), ("colour", colour))}, key=str)
-FACTORS = torch.tensor([[float(part in (("class", name), ("colour", colour))) for part in _PARTS]
-                        for name, colour in LABELS])  # fmt: skip
+FACTORS = torch.tensor(
+    [[float(part in (("class", name), ("colour", colour))) for part in _PARTS] for name, colour in LABELS]
+)
 OFFSET_PART = 0.1  # of the picture: the unit of offsets to a thing's centre
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # half turns over the picture, of the code of a coordinate
 PLACE_WIDTH = 4 * len(FREQUENCIES)

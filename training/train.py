@@ -86,8 +86,9 @@ def _worker(
         torch.distributed.destroy_process_group()
 
 
-def train(run: Path, plan: Plan, device: str, config: Path = CONFIG, store: Path | None = None,
-          save_every_s: float = 300) -> None:  # fmt: skip
+def train(
+    run: Path, plan: Plan, device: str, config: Path = CONFIG, store: Path | None = None, save_every_s: float = 300
+) -> None:
     """Begin a run in directory `run`, or go on with it; scenes are drawn into `store` first."""
     check_plan(plan, device)
     run.mkdir(parents=True, exist_ok=True)

@@ -31,17 +31,24 @@ CONVERSATION_QUESTIONS = (
     "Give me an overview of this picture, with a mask for every object you mention.",
 )
 SYNONYMS = {
-    "plane": "airplane", "ship": "vessel", "tree group": "cluster of trees", "crop field": "farm field",
-    "swimming pool": "pool", "parking lot": "car park",
-}  # fmt: skip
+    "plane": "airplane",
+    "ship": "vessel",
+    "tree group": "cluster of trees",
+    "crop field": "farm field",
+    "swimming pool": "pool",
+    "parking lot": "car park",
+}
 RANKS = ("first", "second", "third", "fourth")
 ENDMOST = {"left": "leftmost", "right": "rightmost", "top": "topmost", "bottom": "bottommost"}
 KINDS = {
-    "port": ("a port", "a harbour area"), "river": ("a river landscape", "countryside along a river"),
-    "urban": ("a city district", "a dense urban area"), "residential": ("a residential neighbourhood", "a suburb"),
-    "farmland": ("farmland", "an agricultural landscape"), "airfield": ("an airfield", "an airport"),
+    "port": ("a port", "a harbour area"),
+    "river": ("a river landscape", "countryside along a river"),
+    "urban": ("a city district", "a dense urban area"),
+    "residential": ("a residential neighbourhood", "a suburb"),
+    "farmland": ("farmland", "an agricultural landscape"),
+    "airfield": ("an airfield", "an airport"),
     "desert": ("a desert landscape", "an arid area"),
-}  # fmt: skip
+}
 
 
 def noun(class_name: str, plural: bool, synonym: bool = False) -> str:

@@ -28,9 +28,14 @@ def entry(scene: Scene, example: Example, name: str, image: str) -> dict[str, An
         "conversations": [{"from": "human", "value": example.question}, {"from": "bot", "value": example.answer}],
         "image": image,
         "segmentation": [Mask.from_array(mask).to_coco() for mask in example.masks(scene)],
-        "task": example.task, "form": example.form, "unseen": example.unseen, "seed": scene.seed, "kind": scene.kind,
-        "gsd": round(scene.gsd, 4), "generator_version": GENERATOR_VERSION,
-    }  # fmt: skip
+        "task": example.task,
+        "form": example.form,
+        "unseen": example.unseen,
+        "seed": scene.seed,
+        "kind": scene.kind,
+        "gsd": round(scene.gsd, 4),
+        "generator_version": GENERATOR_VERSION,
+    }
 
 
 def write_dataset(
@@ -75,9 +80,7 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument("--size", type=int, default=640, help="side in pixels (default: 640)")
     parser.add_argument("--questions", type=int, default=4, help="referring questions per scene (default: 4)")
     args = parser.parse_args(argv)
-    index = write_dataset(
-        args.out, range(args.seed, args.seed + args.scenes), args.split, args.size, args.questions
-    )
+    index = write_dataset(args.out, range(args.seed, args.seed + args.scenes), args.split, args.size, args.questions)
     print(index)
     return 0
 

@@ -70,8 +70,9 @@ def check_locations(path: Path, spec: BlockSpec, block: str) -> None:
 class OnnxState:
     """Named buffers on the session's device, bound as input and output at once."""
 
-    def __init__(self, specs: Mapping[str, TensorSpec], pairs: Mapping[str, str], dims: Mapping[str, int],
-                 place: tuple[str, int]) -> None:  # fmt: skip
+    def __init__(
+        self, specs: Mapping[str, TensorSpec], pairs: Mapping[str, str], dims: Mapping[str, int], place: tuple[str, int]
+    ) -> None:
         self.specs, self.pairs, self.place = specs, dict(pairs), place
         self.buffers: dict[str, ort.OrtValue] = {}
         # On the CPU an OrtValue borrows NumPy's memory; keeping the array keeps it alive.

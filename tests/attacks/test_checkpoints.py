@@ -114,15 +114,17 @@ def test_keys_and_shapes(tmp_path: Path, refused: Callable[..., None], name: str
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda m: m.pop(NORM), NORM), (lambda m: m.update(ghost=FIRST), "ghost"),
+        (lambda m: m.pop(NORM), NORM),
+        (lambda m: m.update(ghost=FIRST), "ghost"),
         (lambda m: m.update({NORM: LAST if m[NORM] == FIRST else FIRST}), NORM),
         (lambda m: m.update({NORM: "model-00003-of-00003.safetensors"}), "00003"),
         *((lambda m, name=name: m.update({NORM: name}), "outside") for name in ("../x", "/etc/hostname", "a/b")),
         *((lambda m, name=name: m.update({NORM: name}), "shard") for name in ("", ".", "..", "a\0b", "x" * 300)),
-        (lambda m: m.update({NORM: "config.json"}), "config.json"), (lambda m: m.update({NORM: [FIRST]}), INDEX),
+        (lambda m: m.update({NORM: "config.json"}), "config.json"),
+        (lambda m: m.update({NORM: [FIRST]}), INDEX),
         (lambda m: m.update({NORM: 3}), INDEX),
     ],
-)  # fmt: skip
+)
 def test_the_index_lies(
     root: Path, refused: Callable[..., None], change: Callable[[dict[str, Any]], object], named: str
 ) -> None:

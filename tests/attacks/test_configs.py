@@ -18,8 +18,18 @@ def root(tmp_path: Path) -> Path:
     return linked(tmp_path)
 
 
-FIELDS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
-          "max_position_embeddings", "intermediate_size", "out_dim", "rms_norm_eps", "rope_theta")  # fmt: skip
+FIELDS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+    "max_position_embeddings",
+    "intermediate_size",
+    "out_dim",
+    "rms_norm_eps",
+    "rope_theta",
+)
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -47,8 +57,9 @@ def nested(config: dict[str, Any], prefix: tuple[str, ...]) -> list[tuple[str, .
 
 CONFIG = json.loads((SOURCE / "config.json").read_text())
 UNUSED = {"projection_dim", "memory_attention", "memory_encoder_out_dim", "num_maskmem"}
-NESTED = [path for name in ("clip_config", "sam2_config") for path in nested(CONFIG[name], (name,))
-          if not UNUSED & set(path)]  # fmt: skip
+NESTED = [
+    path for name in ("clip_config", "sam2_config") for path in nested(CONFIG[name], (name,)) if not UNUSED & set(path)
+]
 
 
 @pytest.mark.parametrize("path", NESTED, ids=".".join)
@@ -67,12 +78,19 @@ def test_a_nested_field_is_absurd(root: Path, path: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"bias": True}, "bias"), ({"hidden_act": "gelu"}, "hidden_act"), ({"rope_scaling": "x"}, "rope_scaling"),
-        ({"rope_scaling": {"type": "linear"}}, "rope_scaling"), ({"num_attention_heads": 5}, "heads"),
-        ({"clip_config": []}, "clip_config"), ({"sam2_config": {}}, "image_size"), ({"out_dim": 32}, "out_dim"),
-        ({"num_hidden_layers": 2}, "layers.2"), ({"num_hidden_layers": 4}, "layers.3"), ({"vocab_size": 1004}, "1004"),
+        ({"bias": True}, "bias"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"rope_scaling": "x"}, "rope_scaling"),
+        ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),
+        ({"num_attention_heads": 5}, "heads"),
+        ({"clip_config": []}, "clip_config"),
+        ({"sam2_config": {}}, "image_size"),
+        ({"out_dim": 32}, "out_dim"),
+        ({"num_hidden_layers": 2}, "layers.2"),
+        ({"num_hidden_layers": 4}, "layers.3"),
+        ({"vocab_size": 1004}, "1004"),
     ],
-)  # fmt: skip
+)
 def test_a_config_of_another_model(root: Path, change: dict[str, Any], named: str) -> None:
     edit_json(root, "config.json", lambda config: config.update(change))
     with pytest.raises(CheckpointError, match=named):

@@ -40,9 +40,16 @@ def test_the_sound_entry_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "no valid JSON"), (b'[{"id": 1', "no valid JSON"), (b"\xff\xfe\x00", "no valid JSON"),
-     (b"[" * 100_000, "no valid JSON"), (b"{}", "list of entries"), (b"7", "list of entries"), (b"[]", "empty")],
-)  # fmt: skip
+    [
+        (b"", "no valid JSON"),
+        (b'[{"id": 1', "no valid JSON"),
+        (b"\xff\xfe\x00", "no valid JSON"),
+        (b"[" * 100_000, "no valid JSON"),
+        (b"{}", "list of entries"),
+        (b"7", "list of entries"),
+        (b"[]", "empty"),
+    ],
+)
 def test_a_corrupt_index(tmp_path: Path, content: bytes, said: str) -> None:
     index = tmp_path / "train.json"
     index.write_bytes(content)
@@ -75,14 +82,21 @@ def turns(*pairs: tuple[Any, Any]) -> Callable[[Entry], Any]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda one: None, "no object"), (lambda one: [one], "no object"), (without("image"), "no `image`"),
-        (having(image=3), "no `image`"), (without("conversations"), "conversations"),
-        (having(conversations=[]), "conversations"), (having(conversations="hello"), "conversations"),
-        (turns(("human", "Where?")), "conversations"), (turns(("bot", "x"), ("human", "y")), "turn 0"),
-        (turns(("human", "Where?"), ("bot", None)), "turn 1"), (without("segmentation"), "neither"),
-        (having(segmentation=RLE), "neither"), (having(segmentation=None, polygons=[[]]), "neither"),
+        (lambda one: None, "no object"),
+        (lambda one: [one], "no object"),
+        (without("image"), "no `image`"),
+        (having(image=3), "no `image`"),
+        (without("conversations"), "conversations"),
+        (having(conversations=[]), "conversations"),
+        (having(conversations="hello"), "conversations"),
+        (turns(("human", "Where?")), "conversations"),
+        (turns(("bot", "x"), ("human", "y")), "turn 0"),
+        (turns(("human", "Where?"), ("bot", None)), "turn 1"),
+        (without("segmentation"), "neither"),
+        (having(segmentation=RLE), "neither"),
+        (having(segmentation=None, polygons=[[]]), "neither"),
     ],
-)  # fmt: skip
+)
 def test_an_entry_of_another_shape(tmp_path: Path, change: Callable[[Entry], Any], said: str) -> None:
     with pytest.raises(DatasetError, match=said) as caught:
         load_dataset(place(tmp_path, [entry(), change(entry())]))
@@ -96,12 +110,15 @@ def other_size() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (having(image="train/none.png"), "missing"), (having(image="../train/a.png"), "leaves the dataset"),
-            (having(image="/etc/hostname"), "leaves the dataset"),
-        (having(image="train.json"), "cannot be read"), (having(segmentation=[]), "1 .SEG. but there are 0 masks"),
+        (having(image="train/none.png"), "missing"),
+        (having(image="../train/a.png"), "leaves the dataset"),
+        (having(image="/etc/hostname"), "leaves the dataset"),
+        (having(image="train.json"), "cannot be read"),
+        (having(segmentation=[]), "1 .SEG. but there are 0 masks"),
         (having(segmentation=[RLE, RLE]), "1 .SEG. but there are 2 masks"),
         (having(segmentation=[other_size()]), "16 x 20 px, its image 20 x 16"),
-        (having(segmentation=[None]), "mask 0 is damaged"), (having(segmentation=[{"size": [16, 20]}]), "damaged"),
+        (having(segmentation=[None]), "mask 0 is damaged"),
+        (having(segmentation=[{"size": [16, 20]}]), "damaged"),
         (having(segmentation=[{"size": [16, 20], "counts": "\x01\x02"}]), "damaged"),
         (having(segmentation=[{"size": [16, 20], "counts": [3, 5]}]), "damaged"),
         (having(segmentation=[{"size": [1 << 40, 2], "counts": "0"}]), "damaged"),
@@ -109,7 +126,7 @@ def other_size() -> dict[str, Any]:
         (turns(("human", "Where?"), ("bot", "<p> a </p> and <p> b </p> [SEG]")), "phrase 'a' has no"),
         (turns(("human", "Where?"), ("bot", "It is <p> here </p> .")), "phrase 'here' has no"),
     ],
-)  # fmt: skip
+)
 def test_an_entry_whose_files_or_masks_do_not_fit(tmp_path: Path, change: Callable[[Entry], Any], said: str) -> None:
     dataset = load_dataset(place(tmp_path, [change(entry())]))
     with pytest.raises(DatasetError, match=said) as caught:
@@ -122,12 +139,17 @@ def test_an_entry_whose_files_or_masks_do_not_fit(tmp_path: Path, change: Callab
 @pytest.mark.parametrize(
     ("polygons", "said"),
     [
-        ("none", "no list `polygons`"), ([], "there are 0 masks"), ([[]], "no polygon"),
-        ([None], "no list of polygons"), ([[[[1, "x"], [2, 2]]]], "no list of polygons"),
-        ([[[[1, 2, 3]]]], "list of .x, y."), ([[[1, 2]]], "list of .x, y."),
-        ([[[[1e30, 1], [2, 2]]]], "list of .x, y."), ([[[]]], "list of .x, y."),
+        ("none", "no list `polygons`"),
+        ([], "there are 0 masks"),
+        ([[]], "no polygon"),
+        ([None], "no list of polygons"),
+        ([[[[1, "x"], [2, 2]]]], "no list of polygons"),
+        ([[[[1, 2, 3]]]], "list of .x, y."),
+        ([[[1, 2]]], "list of .x, y."),
+        ([[[[1e30, 1], [2, 2]]]], "list of .x, y."),
+        ([[[]]], "list of .x, y."),
     ],
-)  # fmt: skip
+)
 def test_polygons_that_are_none(tmp_path: Path, polygons: Any, said: str) -> None:
     index = place(tmp_path, [without("segmentation")(entry()) | {"polygons": "train/a.json"}])
     (tmp_path / "train" / "a.json").write_text(json.dumps({"polygons": polygons}))
@@ -150,8 +172,9 @@ def test_a_folder_with_another_file(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("answer", ["<p> a", "</p> [SEG]", "[SEG]", "<p> </p> [SEG]", "<p> a <p> b </p> [SEG]",
-                                    "<p> a </p> [SEG] [SEG]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer", ["<p> a", "</p> [SEG]", "[SEG]", "<p> </p> [SEG]", "<p> a <p> b </p> [SEG]", "<p> a </p> [SEG] [SEG]"]
+)
 def test_tags_that_do_not_pair(answer: str) -> None:
     with pytest.raises(ValueError, match=r"phrase|nothing"):
         phrases_of(answer)

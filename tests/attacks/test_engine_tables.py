@@ -21,7 +21,7 @@ from geopixel_edge.errors import (
     EngineSchemaError,
     GeoPixelError,
     InferenceError,
-)  # fmt: skip
+)
 from geopixel_edge.golden import GOLDEN_FILES, verify
 from geopixel_edge.pipeline import Pipeline
 from tests.engines import linked, put, sign
@@ -61,11 +61,24 @@ def test_token_embeddings_that_are_no_table(root: Path) -> None:
     whole = (root / TABLE).read_bytes()
     table = np.load(root / TABLE)
     bad = [
-        b"", whole[:20], whole[:-1], b"\0" * 500, npz(table=table), pickle.dumps(table), npy(table.astype(object)),
-        npy(table[:-1]), npy(table[:, :-1]), npy(table.reshape(-1)), npy(table.astype(np.float64)),
-        npy(table.astype(np.int32)), npy(table.astype(str)), npy(np.zeros(table.shape, np.complex64)), npy(table.T),
-        whole.replace(b"'fortran_order': False", b"'fortran_order': [[[["), whole.replace(b"<f4", b"|O4"),
-    ]  # fmt: skip
+        b"",
+        whole[:20],
+        whole[:-1],
+        b"\0" * 500,
+        npz(table=table),
+        pickle.dumps(table),
+        npy(table.astype(object)),
+        npy(table[:-1]),
+        npy(table[:, :-1]),
+        npy(table.reshape(-1)),
+        npy(table.astype(np.float64)),
+        npy(table.astype(np.int32)),
+        npy(table.astype(str)),
+        npy(np.zeros(table.shape, np.complex64)),
+        npy(table.T),
+        whole.replace(b"'fortran_order': False", b"'fortran_order': [[[["),
+        whole.replace(b"<f4", b"|O4"),
+    ]
     for data in bad:
         put(root, TABLE, data)
         sign(root)
@@ -150,9 +163,12 @@ def golden_damages(root: Path) -> list[tuple[str, bytes]]:
         *(("arrays", data) for data in (npz(logits=stored["logits"]), npz(**texts), pickle.dumps(stored))),
         *(("facts", data) for data in (b"", b"{}", b"[]", facts(root, hd_num=0), facts(root, hd_num=10**18))),
         *(("facts", facts(root, query=query)) for query in ("", "[SEG]", "<s>", "\0", "x" * 100_000, 3)),
-        ("facts", facts(root, token_ids=[])), ("facts", facts(root, token_ids=["a"])),
-        ("image", b""), ("image", b"no image"), ("image", (root / GOLDEN_FILES["image"]).read_bytes()[:60]),
-    ]  # fmt: skip
+        ("facts", facts(root, token_ids=[])),
+        ("facts", facts(root, token_ids=["a"])),
+        ("image", b""),
+        ("image", b"no image"),
+        ("image", (root / GOLDEN_FILES["image"]).read_bytes()[:60]),
+    ]
 
 
 def test_damaged_golden_files(root: Path) -> None:

@@ -21,7 +21,7 @@ from geopixel_edge.errors import (
     InferenceError,
     OptionError,
     RuntimeUnavailableError,
-)  # fmt: skip
+)
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.runtimes import load_block
 from geopixel_edge.runtimes import onnx as runtime
@@ -164,16 +164,20 @@ def test_a_file_in_another_format_of_onnx_runtime(root: Path, tmp_path: Path) ->
 
 def test_a_graph_that_gives_other_shapes_than_it_says(root: Path) -> None:
     spec = Engine(root).manifest.blocks["vision_encoder"]
-    size = [helper.make_node("Shape", ["views"], ["first"], start=0, end=1),
-            helper.make_node("Add", ["first", "one"], ["more"]),
-            helper.make_node("Concat", ["more", "rest"], ["shape"], axis=0),
-            helper.make_node("Expand", ["zero", "shape"], ["tokens"]),
-            helper.make_node("Expand", ["zero", "two"], ["separators"])]  # fmt: skip
+    size = [
+        helper.make_node("Shape", ["views"], ["first"], start=0, end=1),
+        helper.make_node("Add", ["first", "one"], ["more"]),
+        helper.make_node("Concat", ["more", "rest"], ["shape"], axis=0),
+        helper.make_node("Expand", ["zero", "shape"], ["tokens"]),
+        helper.make_node("Expand", ["zero", "two"], ["separators"]),
+    ]
     constants = {"one": [1], "rest": spec.outputs[0].shape[1:], "two": spec.outputs[1].shape}
     tensors = [onnx.numpy_helper.from_array(np.array(value, np.int64), name) for name, value in constants.items()]
     tensors.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero"))
-    borders = [[helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in side]
-               for side in (spec.inputs, spec.outputs)]  # fmt: skip
+    borders = [
+        [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in side]
+        for side in (spec.inputs, spec.outputs)
+    ]
     graph = helper.make_graph(size, "g", *borders, tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     put(root, "vision_encoder.onnx", model.SerializeToString())

@@ -98,8 +98,17 @@ def occupy(place: Path, what: str) -> Path:
     return target
 
 
-OCCUPIED = ["file", "pipe", "dangling link", "link to an engine", "empty directory", "another directory",
-            "engine and a note", "engine and a link", "damaged engine"]  # fmt: skip
+OCCUPIED = [
+    "file",
+    "pipe",
+    "dangling link",
+    "link to an engine",
+    "empty directory",
+    "another directory",
+    "engine and a note",
+    "engine and a link",
+    "damaged engine",
+]
 
 
 @pytest.mark.parametrize("what", [*OCCUPIED, "engine"])
@@ -169,9 +178,14 @@ def test_an_unknown_precision(instant: None, place: Path, precision: Any) -> Non
 @pytest.mark.parametrize("step", ["_check_room", "_write_all", "_check", "write_manifest", "_publish"])
 @pytest.mark.parametrize("fault", [NO_SPACE, MemoryError(), RuntimeError("odd\nsizes"), KeyboardInterrupt()])
 def test_a_step_that_fails(
-    instant: None, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    existing: bool, step: str, fault: BaseException,
-) -> None:  # fmt: skip
+    instant: None,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    existing: bool,
+    step: str,
+    fault: BaseException,
+) -> None:
     target = occupy(place, "engine") if existing else place / "engine"
     before = snapshot(place)
 

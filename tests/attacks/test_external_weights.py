@@ -60,9 +60,17 @@ def elsewhere(root: Path, tmp_path: Path) -> dict[str, str]:
     (root / "link.data").symlink_to(tmp_path / "outside.data")
     (root / "links").symlink_to(tmp_path)
     places = {"absolute": str(tmp_path / "outside.data"), "parent": "../outside.data", "link": "link.data"}
-    return {**places, "directory link": "links/outside.data", "unlisted": "unlisted.data", "dot": "./unlisted.data",
-            "another block's": "vision_encoder.onnx.data", "device": "/dev/zero", "empty": "", "long": "x" * 300,
-            "itself": f"../engine/{BLOCK}.onnx.data"}  # fmt: skip
+    return {
+        **places,
+        "directory link": "links/outside.data",
+        "unlisted": "unlisted.data",
+        "dot": "./unlisted.data",
+        "another block's": "vision_encoder.onnx.data",
+        "device": "/dev/zero",
+        "empty": "",
+        "long": "x" * 300,
+        "itself": f"../engine/{BLOCK}.onnx.data",
+    }
 
 
 OUTSIDE = ("absolute", "parent", "link", "directory link", "device")

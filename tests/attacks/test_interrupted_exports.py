@@ -52,8 +52,10 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
     lines = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "code "))]
     assert lines[1::2] == [f"code {ExportError.exit_code}"] * 3, done.stderr
-    assert [fragment in line for fragment, line in zip(("tokenizer", "vision_encoder", "File too large"), lines[::2],
-                                                       strict=True)] == [True] * 3  # fmt: skip
+    assert [
+        fragment in line
+        for fragment, line in zip(("tokenizer", "vision_encoder", "File too large"), lines[::2], strict=True)
+    ] == [True] * 3
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -61,8 +63,10 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 def test_a_terminated_export_cleans_up(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "export", str(SOURCE), str(tmp_path / "engine")],
-        stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
     deadline_s = time.monotonic() + 120
     while not list(tmp_path.glob(".engine.partial-*/tokenizer.json*")) and time.monotonic() < deadline_s:
         assert process.poll() is None

@@ -67,12 +67,35 @@ def test_bit_flips_in_a_manifest_whose_checksum_was_made_to_fit(root: Path) -> N
 @pytest.mark.parametrize(
     "path",
     [
-        "/etc/hostname", "../tokenizer.json", "golden/../../x", "golden/..", "..", ".", "", "./tokenizer.json",
-        "golden//case.npz", "golden/", "/", "a\\b", "..\\x", "C:/x", "C:x", "\\\\host\\x", "a\0b",
-        "a\nb", "tokenizer.json\n",
-        "~/x", "golden/\u2025/x", "x" * 5000, ".hidden", "a/.git/x", "tokenizer.json ", "nul:", "-rf",
+        "/etc/hostname",
+        "../tokenizer.json",
+        "golden/../../x",
+        "golden/..",
+        "..",
+        ".",
+        "",
+        "./tokenizer.json",
+        "golden//case.npz",
+        "golden/",
+        "/",
+        "a\\b",
+        "..\\x",
+        "C:/x",
+        "C:x",
+        "\\\\host\\x",
+        "a\0b",
+        "a\nb",
+        "tokenizer.json\n",
+        "~/x",
+        "golden/\u2025/x",
+        "x" * 5000,
+        ".hidden",
+        "a/.git/x",
+        "tokenizer.json ",
+        "nul:",
+        "-rf",
     ],
-)  # fmt: skip
+)
 def test_a_path_outside_the_directory(root: Path, path: str) -> None:
     edit(root, lambda manifest: manifest["tokenizer"].update(path=path))
     refused(root, EngineCorruptError if path.startswith("xxx") else EnginePathError)
@@ -88,14 +111,27 @@ def test_a_schema_from_another_time(root: Path, version: int) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"{}", b"[]", b"null", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b"{\"schema_version\": \"1\"}", b"[" * 200_000,
-        b'{"schema_version":1,"x":' + b"[" * 200_000, b'{"schema_version":1}', b'{"schema_version":1', b"\0" * 100,
-        b'{"schema_version": 1, "family": "\xff"}', b'{"schema_version": 1.0}', b'{"schema_version": true}',
-        b'{"schema_version": ' + b"9" * 5000 + b"}", '{"schema_version": 1}'.encode("utf-16"),
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe{}",
+        b"\xef\xbb\xbf{}",
+        b'{"schema_version": "1"}',
+        b"[" * 200_000,
+        b'{"schema_version":1,"x":' + b"[" * 200_000,
+        b'{"schema_version":1}',
+        b'{"schema_version":1',
+        b"\0" * 100,
+        b'{"schema_version": 1, "family": "\xff"}',
+        b'{"schema_version": 1.0}',
+        b'{"schema_version": true}',
+        b'{"schema_version": ' + b"9" * 5000 + b"}",
+        '{"schema_version": 1}'.encode("utf-16"),
         b'{"schema_version": 1, "schema_version": 1}',
     ],
     ids=range(18),
-)  # fmt: skip
+)
 def test_a_manifest_that_is_none(root: Path, data: bytes) -> None:
     put(root, data)
     refused(root, EngineSchemaError, "manifest.json")

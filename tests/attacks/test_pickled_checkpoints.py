@@ -103,11 +103,18 @@ def test_a_plain_pickle_is_refused_without_running(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        [torch.ones(1)], torch.ones(1), {"state_dict": {NORM: torch.ones(1)}}, {1: torch.ones(1)}, {NORM: 1.0}, {},
-        None, {NORM: torch.ones(64).to_sparse()}, {NORM: torch.ones(64, device="meta")},
+        [torch.ones(1)],
+        torch.ones(1),
+        {"state_dict": {NORM: torch.ones(1)}},
+        {1: torch.ones(1)},
+        {NORM: 1.0},
+        {},
+        None,
+        {NORM: torch.ones(64).to_sparse()},
+        {NORM: torch.ones(64, device="meta")},
     ],
     ids=range(9),
-)  # fmt: skip
+)
 def test_a_pickle_of_something_else(tmp_path: Path, content: Any) -> None:
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin|missing"):
         Checkpoint(pickled(tmp_path / "p", content))

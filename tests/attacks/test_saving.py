@@ -66,9 +66,7 @@ def link(kind: str, own: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["the file", "a symbolic link", "a hard link", "a directory's link"])
 @pytest.mark.parametrize("others", [0, 1])
-def test_an_image_that_was_asked_about_is_not_replaced(
-    small: Pipeline, tmp_path: Path, kind: str, others: int
-) -> None:
+def test_an_image_that_was_asked_about_is_not_replaced(small: Pipeline, tmp_path: Path, kind: str, others: int) -> None:
     own = tmp_path / "own" / "overlay.png"
     answer(small, IMAGES / "square.png").save(own.parent)  # so that the names are an answer's
     before = contents(own.parent)

@@ -6,6 +6,12 @@ from .generate import CLASS_NAMES, EVALUATION_SEED, GENERATOR_VERSION, HELD_OUT_
 from .scene import Instance, Scene
 
 __all__ = [
-    "CLASS_NAMES", "EVALUATION_SEED", "GENERATOR_VERSION", "HELD_OUT_COLOURS", "KINDS", "Instance", "Scene",
+    "CLASS_NAMES",
+    "EVALUATION_SEED",
+    "GENERATOR_VERSION",
+    "HELD_OUT_COLOURS",
+    "KINDS",
+    "Instance",
+    "Scene",
     "make_scene",
-]  # fmt: skip
+]

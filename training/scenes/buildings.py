@@ -56,8 +56,14 @@ def block(
     outline = box(x, y, length, width, degrees)
     if rng.random() < 0.35:
         cut_u, cut_v = rng.uniform(-0.1, 0.2), rng.uniform(-0.1, 0.2)
-        outline = place([(-0.5, -0.5), (0.5, -0.5), (0.5, cut_v), (cut_u, cut_v), (cut_u, 0.5), (-0.5, 0.5)],
-                        x, y, length, width, degrees)  # fmt: skip
+        outline = place(
+            [(-0.5, -0.5), (0.5, -0.5), (0.5, cut_v), (cut_u, cut_v), (cut_u, 0.5), (-0.5, 0.5)],
+            x,
+            y,
+            length,
+            width,
+            degrees,
+        )
     owner = canvas.new("building", colour, outline, "block")
     canvas.rise(outline, lit(roof, 1.16), high, owner, 4)
     centre = outline.mean(axis=0)
@@ -94,8 +100,12 @@ def warehouse(
         low, high = band / bands - 0.5, (band + 1) / bands - 0.5
         slope = _slope(canvas, degrees, 1.0 if low + high > 0 else -1.0)
         gain = 1 + (slope - 1) * min(1.0, abs(low + high) * (1.3 if kind == "hangar" else 4))
-        canvas.top(place([(-0.5, low), (0.5, low), (0.5, high), (-0.5, high)], x, y, length, width, degrees),
-                   lit(roof, gain), owner, 4.1)  # fmt: skip
+        canvas.top(
+            place([(-0.5, low), (0.5, low), (0.5, high), (-0.5, high)], x, y, length, width, degrees),
+            lit(roof, gain),
+            owner,
+            4.1,
+        )
     if kind == "hangar":
         canvas.top(place(box(0.49, 0, 0.02, 0.8), x, y, length, width, degrees), (60, 62, 66), owner, 4.2)
         return owner

@@ -98,9 +98,13 @@ class Canvas:
         self.sprites: dict[tuple[int, int], tuple[Image.Image, Image.Image]] = {}
 
     def new(
-        self, class_name: str, colour: str | None, outline: Points | float, kind: str = "",
+        self,
+        class_name: str,
+        colour: str | None,
+        outline: Points | float,
+        kind: str = "",
         rows: tuple[float, float, float] | None = None,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Announce a thing, by its outline or its area in square metres; returns the number to draw it with."""
         area = outline if isinstance(outline, float) else shoelace(outline)
         self.things.append(Thing(class_name, colour, kind, area / self.gsd**2, rows))

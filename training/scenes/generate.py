@@ -25,10 +25,18 @@ MIN_SIDE_PX, MAX_SIDE_PX = 128, 4096
 ANY_COLOUR_SEED, TUNING_SEED = 500_000, 900_000
 CLASS_NAMES = tuple(CLASSES)
 # Colour and class that never meet in a training scene, though each is seen with others.
-HELD_OUT_COLOURS = frozenset({
-    ("ship", "green"), ("car", "yellow"), ("truck", "orange"), ("helicopter", "white"), ("plane", "blue"),
-    ("building", "blue"), ("tennis court", "orange"), ("storage tank", "green"),
-})  # fmt: skip
+HELD_OUT_COLOURS = frozenset(
+    {
+        ("ship", "green"),
+        ("car", "yellow"),
+        ("truck", "orange"),
+        ("helicopter", "white"),
+        ("plane", "blue"),
+        ("building", "blue"),
+        ("tennis court", "orange"),
+        ("storage tank", "green"),
+    }
+)
 # Classes of which a colour is held out come in every colour.
 ANY_COLOUR = {**CLASSES, **{name: tuple(COLOURS) for name, _ in sorted(HELD_OUT_COLOURS)}}
 

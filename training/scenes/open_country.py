@@ -160,8 +160,11 @@ def draw_airfield(plan: Plan) -> None:
     deep = plan.spread(0.36, 0.6) * reach + 22
     left, right = plan.spread(-0.95, -0.5) * reach, plan.spread(0.5, 0.95) * reach
     tone = canvas.shade((142, 142, 138), 9)
-    for points in (box(0, taxi_y, 2 * far, 13), box(left + 20, (runway_y + taxi_y) / 2, 14, taxi_y - runway_y),
-                   box(right - 20, (runway_y + taxi_y) / 2, 14, taxi_y - runway_y)):  # fmt: skip
+    for points in (
+        box(0, taxi_y, 2 * far, 13),
+        box(left + 20, (runway_y + taxi_y) / 2, 14, taxi_y - runway_y),
+        box(right - 20, (runway_y + taxi_y) / 2, 14, taxi_y - runway_y),
+    ):
         canvas.flat(points, tone)
     canvas.flat(
         [(left, taxi_y), (right, taxi_y), (right, taxi_y + deep), (left, taxi_y + deep)],

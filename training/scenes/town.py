@@ -68,8 +68,11 @@ def _streets(plan: Plan, columns: list[float], rows: list[float], width: float) 
 
 
 def _fill(plan: Plan, block: Block, urban: bool) -> None:
-    uses = ["blocks", "blocks", "blocks", "parking", "park", "courts", "pitch"] if urban else \
-        ["houses"] * 4 + ["park", "courts", "pitch"]  # fmt: skip
+    uses = (
+        ["blocks", "blocks", "blocks", "parking", "park", "courts", "pitch"]
+        if urban
+        else ["houses"] * 4 + ["park", "courts", "pitch"]
+    )
     use = str(plan.rng.choice(uses))
     x, y, long, wide = block
     if use in ("park", "courts", "pitch"):
@@ -187,5 +190,6 @@ def _park(plan: Plan, block: Block) -> None:
         u = x + (part - 0.5) * long * 0.5 if part or long > 50 else x
         radius = min(long * 0.24, wide * 0.36) * plan.spread(0.7, 1.0)
         plan.grove(plants.blob(plan.rng, u, y, radius, 1.2))
-    plan.canvas.mark([(x - long / 2, y - wide / 3), (x, y + wide * 0.45), (x + long / 2, y + wide / 4)],
-                     (186, 172, 140), 2.0, 0)  # fmt: skip
+    plan.canvas.mark(
+        [(x - long / 2, y - wide / 3), (x, y + wide * 0.45), (x + long / 2, y + wide / 4)], (186, 172, 140), 2.0, 0
+    )

@@ -104,8 +104,13 @@ def _apron(plan: Plan, shore: float, apron: float, edge: float) -> None:
                 for lane in range(int(apron * 0.5 // 3)):
                     if plan.chance(0.75):
                         tone = canvas.shade(CONTAINERS[int(plan.rng.integers(len(CONTAINERS)))], 14)
-                        canvas.rise(box(at + column * 7.6, shore + apron * 0.38 + lane * 2.9, 6.6, 2.6), tone,
-                                    2.6 * plan.count(1, 3), 0, 0.8)  # fmt: skip
+                        canvas.rise(
+                            box(at + column * 7.6, shore + apron * 0.38 + lane * 2.9, 6.6, 2.6),
+                            tone,
+                            2.6 * plan.count(1, 3),
+                            0,
+                            0.8,
+                        )
         elif plan.chance(0.6):
             plan.truck(at + 12, shore + apron * plan.spread(0.2, 0.8), float(plan.rng.choice([0, 180, 90])))
         at += plan.spread(30, 44)
