@@ -16,13 +16,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from geopixel_edge import Answer, Pipeline, limits
-from geopixel_edge.command import run_command
-from geopixel_edge.divider import check_integer
+from geopixel_edge.answer import Region
+from geopixel_edge.checks import check_integer
+from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.streams import write_json
+from geopixel_edge.cli.terminal import table
 from geopixel_edge.errors import OptionError, OutputError
-from geopixel_edge.events import Region
 from geopixel_edge.masks import Mask
-from geopixel_edge.streams import write_json
-from geopixel_edge.terminal import table
 from geopixel_edge.writers.overlay import render
 from training.questions import Example, conversation, referring
 from training.scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geopixel_edge.divider import Grid
-from geopixel_edge.manifest import Normalisation
+from geopixel_edge.arrays import F32
+from geopixel_edge.blocks.divider import Grid
+from geopixel_edge.engine.manifest import Normalisation
 
 U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
 
 
 def optional(name: str) -> ModuleType | None:

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopixel_edge import __version__, twins
-from geopixel_edge.command import run_command
-from geopixel_edge.divider import divide, grounding_input, plan_grid
-from geopixel_edge.manifest import Normalisation
+from geopixel_edge import __version__
+from geopixel_edge.blocks.divider import divide, grounding_input, plan_grid
+from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.streams import write_json
+from geopixel_edge.cli.terminal import table
+from geopixel_edge.engine.manifest import Normalisation
+from geopixel_edge.kernels import twins
+from geopixel_edge.kernels.native import load
 from geopixel_edge.masks import Mask
-from geopixel_edge.native import load
-from geopixel_edge.streams import write_json
-from geopixel_edge.terminal import table
 
 from . import kernel_peers as peers
 from .measure import PeakMemory, copy_bytes_per_s

@@ -16,14 +16,15 @@ import numpy as np
 from tqdm import tqdm
 
 from geopixel_edge import Answer, Pipeline, __version__, limits
-from geopixel_edge.command import run_command
-from geopixel_edge.divider import check_integer, divide, grounding_input, plan_grid
-from geopixel_edge.doctor import usable_cores
+from geopixel_edge.blocks.divider import divide, grounding_input, plan_grid
+from geopixel_edge.checks import check_integer
+from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.doctor import usable_cores
+from geopixel_edge.cli.streams import write_json
+from geopixel_edge.cli.terminal import human_bytes, table
+from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.images import load_image
-from geopixel_edge.native import load as load_kernels
-from geopixel_edge.prompt import build_prompt
-from geopixel_edge.streams import write_json
-from geopixel_edge.terminal import human_bytes, table
+from geopixel_edge.kernels.native import load as load_kernels
 
 from .measure import Measurement, PeakMemory, copy_bytes_per_s, measure, summarise
 

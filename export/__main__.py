@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from geopixel_edge.command import run_command
+from geopixel_edge.cli.command import run_command
 
 from . import verb
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from geopixel_edge import limits
-from geopixel_edge.engine import sha256_of
+from geopixel_edge.engine.directory import sha256_of
 from geopixel_edge.errors import CheckpointError
 
 from . import keys

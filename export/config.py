@@ -10,7 +10,7 @@ from typing import Any
 from geopixel_edge import limits
 from geopixel_edge.errors import CheckpointError
 
-from .grounding_encoder import HIERA_LARGE
+from .torch_model.grounding_encoder import HIERA_LARGE
 
 # The original takes these sizes from another repository's config when config.json has no `clip_config`.
 CLIP_LARGE_560: dict[str, Any] = {

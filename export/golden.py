@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from geopixel_edge.engine import SpecialTokens, read_manifest
+from geopixel_edge.arrays import F32
+from geopixel_edge.engine.directory import read_manifest
+from geopixel_edge.engine.golden import ARRAYS, GOLDEN_FILES, TOLERANCES, Golden, compare, subsample
+from geopixel_edge.engine.manifest import SpecialTokens
 from geopixel_edge.errors import ExportError
-from geopixel_edge.golden import ARRAYS, F32, GOLDEN_FILES, TOLERANCES, Golden, compare, subsample
+from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.pipeline import Pipeline
-from geopixel_edge.prompt import build_prompt
-from geopixel_edge.tokenizer import Tokenizer
+from geopixel_edge.text.tokenizer import Tokenizer
 
 from . import reference
 from .checkpoint import Checkpoint

@@ -9,10 +9,10 @@ from torch import nn
 from geopixel_edge.errors import CheckpointError
 
 from .config import ModelConfig, reason
-from .grounding_encoder import GroundingEncoder
-from .language_model import LanguageModel
-from .pixel_decoder import PixelDecoder
-from .vision_encoder import VisionEncoder
+from .torch_model.grounding_encoder import GroundingEncoder
+from .torch_model.language_model import LanguageModel
+from .torch_model.pixel_decoder import PixelDecoder
+from .torch_model.vision_encoder import VisionEncoder
 
 EMBEDDINGS_KEY = "model.tok_embeddings.weight"
 

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from .checkpoint import Checkpoint
 from .graph import GraphWriter
 from .int8 import quantise
-from .language_model import rotary_tables
 from .onnx_file import at_precision
+from .torch_model.language_model import rotary_tables
 
 OPSET = 24
 _DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "float32"}

@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 import geopixel_edge
 from geopixel_edge import limits
-from geopixel_edge.engine import (
-    CHECKSUM_NAME,
-    MANIFEST_NAME,
+from geopixel_edge.engine import CHECKSUM_NAME, MANIFEST_NAME
+from geopixel_edge.engine.directory import describe_file, read_manifest, write_manifest
+from geopixel_edge.engine.golden import Check, measure
+from geopixel_edge.engine.manifest import (
     SCHEMA_VERSION,
     BlockSpec,
     Embeddings,
@@ -32,16 +33,12 @@ from geopixel_edge.engine import (
     Sizes,
     SpecialTokens,
     TensorSpec,
-    describe_file,
-    read_manifest,
-    write_manifest,
 )
 from geopixel_edge.errors import EngineError, ExportError, GeoPixelError
-from geopixel_edge.golden import Check, measure
 from geopixel_edge.pipeline import Pipeline
 
 from . import config as constants
-from . import grounding_encoder, keys, pixel_decoder, vision_encoder
+from . import keys
 from .checkpoint import Checkpoint
 from .config import reason
 from .golden import check_rounding, write_golden
@@ -50,6 +47,7 @@ from .language_model_graph import LanguageModelGraph
 from .onnx_file import at_precision
 from .record import write_record
 from .tokenizer import TokenizerFacts, convert
+from .torch_model import grounding_encoder, pixel_decoder, vision_encoder
 
 log = logging.getLogger(__name__)
 BYTES_PER_NUMBER = {"fp32": 4, "fp16": 2, "int8": 1}

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from geopixel_edge.engine import describe_file, write_manifest
-from geopixel_edge.golden import ARRAYS, GOLDEN_FILES, RECORD_FILE, Check, Golden, Record, read_golden, sketches
+from geopixel_edge.engine.directory import describe_file, write_manifest
+from geopixel_edge.engine.golden import ARRAYS, GOLDEN_FILES, RECORD_FILE, Check, Golden, Record, read_golden, sketches
 from geopixel_edge.pipeline import Pipeline
 
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from .checkpoint import Checkpoint
 from .config import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, PAD_VALUE
 from .keys import EMBEDDINGS_KEY
-from .language_model import Layer, Reading
-from .vision_encoder import stitch
+from .torch_model.language_model import Layer, Reading
+from .torch_model.vision_encoder import stitch
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from geopixel_edge.detokenizer import SPACE
-from geopixel_edge.engine import SpecialTokens
+from geopixel_edge.engine.manifest import SpecialTokens
 from geopixel_edge.errors import CheckpointError, EngineError, ExportError
-from geopixel_edge.tokenizer import Tokenizer
+from geopixel_edge.text.detokenizer import SPACE
+from geopixel_edge.text.tokenizer import Tokenizer
 
 from .tokenizer_check import TURN_MARKS, AddedToken, Upstream, verify
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import sentencepiece
 
-from geopixel_edge.detokenizer import SPACE
 from geopixel_edge.errors import CheckpointError, ExportError
-from geopixel_edge.tokenizer import Tokenizer
+from geopixel_edge.text.detokenizer import SPACE
+from geopixel_edge.text.tokenizer import Tokenizer
 
 SEED = 20_240_513
 TEXTS = 4_000

@@ -17,12 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from geopixel_edge.cli.streams import write_json
 from geopixel_edge.errors import RuntimeUnavailableError
-from geopixel_edge.native import load
-from geopixel_edge.streams import write_json
+from geopixel_edge.kernels.native import load
 
 if TYPE_CHECKING:
-    from geopixel_edge.golden import Check
+    from geopixel_edge.engine.golden import Check
 
 SUMMARY = "turn a GeoPixel checkpoint into an engine directory"
 EPILOG = """\

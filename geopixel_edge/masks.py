@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import limits
-from .divider import check_integer, check_size
+from .checks import check_integer, check_size
 from .errors import InferenceError, OptionError
-from .native import native
+from .kernels.native import native
 
 Bits = NDArray[np.bool_]
 Ring = NDArray[np.int32]

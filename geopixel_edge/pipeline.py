@@ -12,19 +12,20 @@ from PIL import Image
 
 from . import __version__, limits
 from .answer import Answer
-from .divider import check_integer
-from .engine import BUNDLED, Engine, manifest_digest
+from .blocks.grounding_encoder import GroundingEncoder
+from .blocks.language_model import LanguageModel, TokenEmbeddings
+from .blocks.pixel_decoder import PixelDecoder
+from .blocks.vision_encoder import VisionEncoder
+from .checks import check_integer
+from .engine import BUNDLED
+from .engine.directory import Engine, manifest_digest
 from .errors import EngineMismatchError, ImageError, OptionError
-from .grounding_encoder import GroundingEncoder
 from .images import LoadedImage, load_image
-from .language_model import LanguageModel, TokenEmbeddings
-from .pixel_decoder import PixelDecoder
 from .processes import Owner
 from .resources import shortage_told
 from .runtimes import load_block
 from .session import OpenedImage
-from .tokenizer import Tokenizer
-from .vision_encoder import VisionEncoder
+from .text.tokenizer import Tokenizer
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
 

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .answer import Answer, AnswerAssembler, MaskFound, Region
-from .divider import Grid, divide, grounding_input
+from .answer import Answer, Event, MaskFound, Region
+from .arrays import F32, Array
+from .blocks.divider import Grid, divide, grounding_input
+from .blocks.language_model import KVCache
 from .errors import SessionClosedError
+from .families.layout import plan_images
+from .families.prompt import Prompt, build_prompt, check_phrase
 from .images import LoadedImage
-from .language_model import KVCache
-from .planning import plan_images
-from .prompt import Prompt, build_prompt, check_phrase
 from .resources import shortage_told
-from .runtimes import Array
-from .sampling import Sampler
-from .turn import AnswerStream, AskArguments, DeadlinePassed, Event, Turn, check_options
+from .text.assembler import AnswerAssembler
+from .text.sampling import Sampler
+from .turn import AnswerStream, AskArguments, DeadlinePassed, Turn, check_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .pipeline import Pipeline
 
-F32 = NDArray[np.float32]
 SEGMENT_QUERY = "Could you provide a segmentation mask for {} in this image?"
 
 

@@ -10,14 +10,13 @@ from typing import Any, NoReturn, TypedDict
 import numpy as np
 
 from . import limits
-from .answer import Answer, AnswerAssembler, MaskFound, Phrase, Text
-from .divider import check_integer
+from .answer import Answer, Event
+from .checks import check_integer
 from .errors import OptionError
 from .processes import refuse_pickle
-from .sampling import Sampling
+from .text.assembler import AnswerAssembler
+from .text.sampling import Sampling
 from .timings import Timings
-
-Event = Text | Phrase | MaskFound
 
 
 class AskArguments(TypedDict, total=False):

@@ -9,7 +9,7 @@ import pytest
 from export.publish import export_engine
 from geopixel_edge.pipeline import Pipeline
 
-from .tiny_training import prepared_run, run_directory, scene_store, tiny_config, tiny_run  # noqa: F401
+from .support.tiny_training import prepared_run, run_directory, scene_store, tiny_config, tiny_run  # noqa: F401
 
 CHECKPOINT = Path(__file__).parent / "data" / "tiny-geopixel" / "checkpoint"
 

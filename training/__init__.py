@@ -2,7 +2,7 @@
 
 import sys
 
-from geopixel_edge.native import load_or_exit
+from geopixel_edge.kernels.native import load_or_exit
 
 if sys.argv[:1] == ["-m"]:  # `python -m training.NAME`, whose own imports come next and may need more
     load_or_exit()

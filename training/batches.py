@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from export.config import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, ModelConfig
-from geopixel_edge.divider import divide, grounding_input, plan_grid
-from geopixel_edge.manifest import Normalisation
-from geopixel_edge.prompt import build_prompt
-from geopixel_edge.tokenizer import Tokenizer
+from geopixel_edge.blocks.divider import divide, grounding_input, plan_grid
+from geopixel_edge.engine.manifest import Normalisation
+from geopixel_edge.families.prompt import build_prompt
+from geopixel_edge.text.tokenizer import Tokenizer
 
 from .losses import IGNORED
 from .meaning import meanings

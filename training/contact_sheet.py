@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from geopixel_edge.command import run_command
+from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import OptionError, OutputError
 from geopixel_edge.writers.colours import colour
 

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from geopixel_edge.command import run_command
+from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import DatasetError, OutputError
 
 matplotlib.use("Agg")

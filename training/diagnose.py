@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from export.publish import special_tokens
 from export.tokenizer import convert
-from export.vision_encoder import stitch
-from geopixel_edge.command import run_command
-from geopixel_edge.divider import check_integer
-from geopixel_edge.streams import write_json
-from geopixel_edge.terminal import table
-from geopixel_edge.tokenizer import Tokenizer
+from export.torch_model.vision_encoder import stitch
+from geopixel_edge.checks import check_integer
+from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.streams import write_json
+from geopixel_edge.cli.terminal import table
+from geopixel_edge.text.tokenizer import Tokenizer
 
 from .batches import prepare
 from .heads import HEADS_NAME, TeachingHeads, read_heads, stitched_grid

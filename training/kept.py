@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from export.grounding_encoder import Lateral
-from export.pixel_decoder import PixelDecoder
-from export.sam2_layers import ChannelNorm
+from export.torch_model.grounding_encoder import Lateral
+from export.torch_model.pixel_decoder import PixelDecoder
+from export.torch_model.sam2_layers import ChannelNorm
 
 from .batches import Sample
 from .heads import TeachingHeads, stitched_grid

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from export import keys
 from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
-from export.grounding_encoder import GroundingEncoder
-from export.language_model import LanguageModel
-from export.pixel_decoder import PixelDecoder
-from export.vision_encoder import VisionEncoder, stitch
+from export.torch_model.grounding_encoder import GroundingEncoder
+from export.torch_model.language_model import LanguageModel
+from export.torch_model.pixel_decoder import PixelDecoder
+from export.torch_model.vision_encoder import VisionEncoder, stitch
 
 TOKENIZER_FILES = ("tokenizer.model", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json")
 LORA_RANK = 16

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from geopixel_edge import limits
-from geopixel_edge.divider import check_integer
+from geopixel_edge.checks import check_integer
 from geopixel_edge.errors import CheckpointError, OptionError
 
 from .scenes.generate import ANY_COLOUR_SEED, MAX_SIDE_PX, MIN_SIDE_PX, TUNING_SEED

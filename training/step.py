@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.language_model import Block, Reading
-from export.pixel_decoder import PixelDecoder
-from export.vision_encoder import stitch
+from export.torch_model.language_model import Block, Reading
+from export.torch_model.pixel_decoder import PixelDecoder
+from export.torch_model.vision_encoder import stitch
 
 from .batches import Sample
 from .heads import TeachingHeads, stitched_grid, tile_grid

@@ -24,9 +24,9 @@ from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
 from export.publish import special_tokens
 from export.tokenizer import convert
-from geopixel_edge.command import run_command
+from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import GeoPixelError, OptionError, OutputError
-from geopixel_edge.tokenizer import Tokenizer
+from geopixel_edge.text.tokenizer import Tokenizer
 
 from .model import TOKENIZER_FILES
 from .plan import RECIPES, Plan, check_plan, keep_plan, read_recipe

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from geopixel_edge.command import run_command
+from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import DatasetError
 from geopixel_edge.masks import Mask
 

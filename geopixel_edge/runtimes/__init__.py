@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..engine import BlockSpec, Engine
+from ..arrays import Array
+from ..engine.directory import Engine
+from ..engine.manifest import BlockSpec
 from ..errors import EngineMismatchError, RuntimeUnavailableError
-from ..onnxruntime_import import import_onnxruntime
 from ..resources import shortage
+from .onnx_import import import_onnxruntime
 from .signatures import differences
-
-Array = NDArray[np.generic]
 
 
 class State(Protocol):

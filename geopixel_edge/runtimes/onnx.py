@@ -11,11 +11,12 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from ..engine import BlockSpec, TensorSpec
+from ..arrays import Array
+from ..engine.manifest import BlockSpec, TensorSpec
 from ..errors import EngineMismatchError, EnginePathError, InferenceError, OptionError, RuntimeUnavailableError
 from ..processes import Owner, keep_in_children, refuse_pickle
 from ..resources import shortage
-from . import Array, State
+from . import State
 
 # ONNX Runtime's errors have no common base.
 _ERRORS: tuple[type[Exception], ...] = (

@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 import onnxruntime as ort
 
-from ..engine import BlockSpec, Engine, TensorSpec
+from ..arrays import Array
+from ..engine.directory import Engine
+from ..engine.manifest import BlockSpec, TensorSpec
 from ..errors import EngineMismatchError, InferenceError, RuntimeUnavailableError
-from ..onnx_edit import expose, widen
 from ..resources import shortage
-from . import Array
 from .onnx import _ERRORS, OnnxBlock, _reason
+from .onnx_edit import expose, widen
 
 
 class ProbedBlock(OnnxBlock):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..manifest import BlockSpec, Sizes, TensorSpec
+from ..engine.manifest import BlockSpec, Sizes, TensorSpec
 
 Shape = tuple[int | str | None, ...]
 # SAM 2's widths are not among the manifest's sizes, and nothing here depends on them.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..json_text import encode_json, finite
+from ..cli.json_text import encode_json, finite
 
 if TYPE_CHECKING:
-    from ..events import Region
+    from ..answer import Region
 
 
 def document(regions: Sequence[Region], image_size: tuple[int, int]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .colours import Colour, colour
 
 if TYPE_CHECKING:
-    from ..events import Region
+    from ..answer import Region
     from ..masks import Mask
 
 ALPHA = 0.45

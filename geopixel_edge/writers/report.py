@@ -23,8 +23,7 @@ from .outlines import svg_path
 from .report_page import SCRIPT, STYLE
 
 if TYPE_CHECKING:
-    from ..answer import Answer
-    from ..events import Region
+    from ..answer import Answer, Region
 
 MAX_SIDE_PX = 1600
 JPEG_QUALITY = 90

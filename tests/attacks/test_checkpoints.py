@@ -19,7 +19,7 @@ from export.__main__ import main
 from export.checkpoint import Checkpoint
 from export.onnx_file import BorderCast
 from geopixel_edge.errors import CheckpointError, ExportError
-from tests.checkpoints import INDEX, SHARDS, SOURCE, edit_json, linked, put, single, tensors
+from tests.support.checkpoints import INDEX, SHARDS, SOURCE, edit_json, linked, put, single, tensors
 
 FIRST, LAST = SHARDS
 NORM, EMBEDDINGS = "model.norm.weight", "model.tok_embeddings.weight"

@@ -10,7 +10,7 @@ import pytest
 
 from export.checkpoint import Checkpoint
 from geopixel_edge.errors import CheckpointError
-from tests.checkpoints import SOURCE, edit_json, linked, put
+from tests.support.checkpoints import SOURCE, edit_json, linked, put
 
 
 @pytest.fixture

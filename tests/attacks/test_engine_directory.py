@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geopixel_edge.engine import Engine, read_manifest, write_manifest
+from geopixel_edge.engine.directory import Engine, read_manifest, write_manifest
 from geopixel_edge.errors import EngineCorruptError, EngineError, EngineNotFoundError, EnginePathError
-from tests.fakes import make_engine
+from tests.support.fakes import make_engine
 
 FLIPS = 200
 

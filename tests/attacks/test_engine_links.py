@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from geopixel_edge import Pipeline
-from geopixel_edge.engine import BUNDLED, Engine
+from geopixel_edge.engine import BUNDLED
+from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import EngineCorruptError, EngineError, EngineNotFoundError, EnginePathError
 
 PIXELS = np.random.default_rng(4).integers(0, 255, (50, 70, 3), np.uint8)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geopixel_edge.engine import Engine
+from geopixel_edge.engine.directory import Engine
+from geopixel_edge.engine.golden import GOLDEN_FILES, verify
 from geopixel_edge.errors import (
     EngineCorruptError,
     EngineError,
@@ -22,9 +23,8 @@ from geopixel_edge.errors import (
     GeoPixelError,
     InferenceError,
 )
-from geopixel_edge.golden import GOLDEN_FILES, verify
 from geopixel_edge.pipeline import Pipeline
-from tests.engines import linked, put, sign
+from tests.support.engines import linked, put, sign
 
 TABLE = "token_embeddings.npy"
 

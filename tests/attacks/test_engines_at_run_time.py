@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from geopixel_edge import limits
-from geopixel_edge.engine import Engine
+from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import (
     EngineError,
     EngineMismatchError,
@@ -25,8 +25,8 @@ from geopixel_edge.errors import (
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.runtimes import load_block
 from geopixel_edge.runtimes import onnx as runtime
-from tests.engines import linked, put, sign
-from tests.test_session import RED_CAR, SQUARE
+from tests.engine.test_session import RED_CAR, SQUARE
+from tests.support.engines import linked, put, sign
 
 BLOCK = "pixel_decoder"
 FLIPS = 40

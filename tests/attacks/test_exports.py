@@ -15,10 +15,11 @@ from export import publish
 from export.__main__ import main
 from export.checkpoint import Checkpoint
 from export.publish import export_engine
-from geopixel_edge.engine import Engine, Manifest, read_manifest
+from geopixel_edge.engine.directory import Engine, read_manifest
+from geopixel_edge.engine.manifest import Manifest
 from geopixel_edge.errors import ExportError
-from tests.checkpoints import SOURCE
-from tests.fakes import make_engine
+from tests.support.checkpoints import SOURCE
+from tests.support.fakes import make_engine
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 

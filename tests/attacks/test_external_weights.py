@@ -12,11 +12,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from geopixel_edge.engine import Engine
+from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import EngineError, EngineMismatchError, EnginePathError
 from geopixel_edge.runtimes import load_block
 from geopixel_edge.runtimes import onnx as runtime
-from tests.engines import linked, put, sign
+from tests.support.engines import linked, put, sign
 
 BLOCK = "pixel_decoder"
 

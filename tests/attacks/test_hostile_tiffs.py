@@ -14,7 +14,7 @@ from PIL import Image
 from geopixel_edge.errors import ImageError
 from geopixel_edge.images import load_image
 
-from ..rasters import bands, create, first_page, write_tiff
+from ..support.rasters import bands, create, first_page, write_tiff
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -17,10 +17,11 @@ import pytest
 from export import publish
 from export.checkpoint import Checkpoint
 from export.publish import export_engine
-from geopixel_edge.engine import Manifest, read_manifest
+from geopixel_edge.engine.directory import read_manifest
+from geopixel_edge.engine.manifest import Manifest
 from geopixel_edge.errors import ExportError
-from tests.checkpoints import SOURCE
-from tests.engines import sign
+from tests.support.checkpoints import SOURCE
+from tests.support.engines import sign
 
 REPOSITORY = Path(__file__).parents[2]
 

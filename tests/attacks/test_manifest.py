@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geopixel_edge import engine as engine_module
 from geopixel_edge import limits
-from geopixel_edge.engine import Engine
+from geopixel_edge.engine import directory as engine_module
+from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import EngineCorruptError, EngineError, EnginePathError, EngineSchemaError
-from tests.fakes import make_engine
+from tests.support.fakes import make_engine
 
 FLIPS = 200
 

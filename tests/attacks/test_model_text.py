@@ -7,8 +7,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geopixel_edge.answer import AnswerAssembler, MaskFound, Phrase, Text
-from tests.answers import answer, disc, picture, reference_tokenizer
+from geopixel_edge.answer import MaskFound, Phrase, Text
+from geopixel_edge.text.assembler import AnswerAssembler
+from tests.support.answers import answer, disc, picture, reference_tokenizer
 
 MASK = disc(8, 8, 3, 3, 2)
 SEG, OPEN, CLOSE, TURN = 1000, 1001, 1002, 998

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from geopixel_edge import limits
 from geopixel_edge.answer import Answer
 from geopixel_edge.errors import OptionError, PromptTooLongError, QueryError
+from geopixel_edge.families.prompt import build_prompt, check_history
 from geopixel_edge.pipeline import Pipeline
-from geopixel_edge.prompt import build_prompt, check_history
 
 BLACK = np.zeros((30, 40, 3), np.uint8)
 TAGS = ("[SEG]", "<p>", "</p>")

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from geopixel_edge import Pipeline, ResourceError
-from geopixel_edge.engine import BUNDLED, Engine
+from geopixel_edge.engine import BUNDLED
+from geopixel_edge.engine.directory import Engine
 from geopixel_edge.resources import shortage, shortage_told
 
 resource = pytest.importorskip("resource", reason="limits are set in Unix's way")
@@ -68,7 +69,7 @@ def test_files_are_hashed_where_no_thread_starts(words: list[str]) -> None:
 
 def test_hashes_are_checked_in_the_calling_thread_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from geopixel_edge.errors import EngineCorruptError
-    from tests.fakes import make_engine
+    from tests.support.fakes import make_engine
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")

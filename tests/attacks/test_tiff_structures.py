@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from geopixel_edge.errors import ImageError
 from geopixel_edge.images import load_image
 
-from ..rasters import HEIGHT_PX, WIDTH_PX, bands, create, first_page, set_tag, write_tiff
+from ..support.rasters import HEIGHT_PX, WIDTH_PX, bands, create, first_page, set_tag, write_tiff
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geopixel_edge import cli
-from geopixel_edge.words import is_there, looks_like_a_file
+from geopixel_edge.cli.words import is_there, looks_like_a_file
 
 IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
 SHORT = ["--hd-num", "1", "--max-new-tokens", "2", "--device", "cpu"]

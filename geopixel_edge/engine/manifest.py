@@ -1,0 +1,163 @@
+"""What `manifest.json` says: the records of the engine directory's format, each field with its allowed range."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .. import limits
+
+SCHEMA_VERSION = 1
+BLOCKS = ("vision_encoder", "language_model", "grounding_encoder", "pixel_decoder")
+
+Name = Annotated[str, Meta(min_length=1)]
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Count = Annotated[int, Meta(ge=1, le=limits.MAX_ENGINE_SIZE)]
+Dimension = Annotated[int, Meta(ge=0, le=limits.MAX_ENGINE_SIZE)]
+TokenId = Dimension
+Byte = Annotated[int, Meta(ge=0, le=255)]
+Mean = Annotated[float, Meta(ge=0, le=1)]
+Deviation = Annotated[float, Meta(ge=1 / 255, le=1)]
+Distance = Annotated[float, Meta(ge=0)]
+Dtype = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Immutable record; a field it does not know is an error."""
+
+
+class FileSpec(Struct, frozen=True):
+    """One file: path relative to the engine directory (POSIX form), size in bytes, SHA-256 in hex."""
+
+    path: str
+    bytes: Annotated[int, Meta(ge=0)]
+    sha256: Sha256
+
+
+class TensorSpec(Struct, frozen=True):
+    """One graph input or output: NumPy dtype name and shape; a string is a symbolic dimension."""
+
+    name: Name
+    dtype: Dtype
+    shape: tuple[Dimension | Name, ...]
+
+
+class BlockSpec(Struct, frozen=True):
+    """One exported block: `files[0]` is handed to the runtime, the rest is its external data."""
+
+    runtime: Name
+    precision: Name
+    files: tuple[FileSpec, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Sizes(Struct, frozen=True):
+    """Sizes of the model, from the checkpoint's config; nothing in the runtime hard-codes one."""
+
+    tile_px: Count  # side of a CLIP view
+    tokens_per_side: Count  # image tokens along one side of a view, after the 2x2 merge
+    hidden: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    vocabulary: Count
+    max_positions: Count  # up to here RoPE needs no NTK rescaling
+    max_prompt_tokens: Count
+    grounding_px: Count  # side of SAM 2's input
+    mask_px: Count  # side of the pixel decoder's masks
+
+
+class Normalisation(Struct, frozen=True):
+    """Per-channel mean and standard deviation of an image in [0, 1]."""
+
+    mean: tuple[Mean, Mean, Mean]
+    std: tuple[Deviation, Deviation, Deviation]
+
+
+class Preprocessing(Struct, frozen=True):
+    """Constants of both image paths."""
+
+    vision: Normalisation
+    grounding: Normalisation
+    pad_value: Byte  # what the divider pads with
+
+
+class SpecialTokens(Struct, frozen=True):
+    """Token ids the pipeline acts on, and the strings of the chat template."""
+
+    bos: TokenId
+    eos: TokenId
+    unk: TokenId
+    seg: TokenId
+    phrase_open: TokenId
+    phrase_close: TokenId
+    turn_open: Name
+    turn_close: Name
+
+
+class Embeddings(Struct, frozen=True):
+    """The token-embedding table: a NumPy file of shape (vocabulary, hidden), read by row through a memory map."""
+
+    file: FileSpec
+
+
+class Provenance(Struct, frozen=True):
+    """Where the engine came from."""
+
+    exporter_version: str
+    source_sha256: str  # digest over the checkpoint's files
+    source_name: str
+    created_utc: str
+    quantisation: str
+    packages: dict[str, str]
+
+
+class Manifest(Struct, frozen=True):
+    """`manifest.json`, whole."""
+
+    schema_version: int
+    family: str
+    precision: str
+    sizes: Sizes
+    preprocessing: Preprocessing
+    tokens: SpecialTokens
+    tokenizer: FileSpec
+    embeddings: Embeddings
+    blocks: dict[str, BlockSpec]
+    golden: tuple[FileSpec, ...]
+    provenance: Provenance
+    distance: dict[str, Distance]  # per block: largest difference from torch float32 on the golden picture, relative
+
+    def files(self) -> list[FileSpec]:
+        """Every file the manifest vouches for."""
+        found = [self.tokenizer, self.embeddings.file, *self.golden]
+        for block in self.blocks.values():
+            found.extend(block.files)
+        return found
+
+    def faults(self) -> list[str]:
+        """What is wrong with it that no field shows alone; empty when nothing is."""
+        sizes, tokens = self.sizes, self.tokens
+        ids = (tokens.bos, tokens.eos, tokens.unk, tokens.seg, tokens.phrase_open, tokens.phrase_close)
+        listed = Counter(spec.path for spec in self.files())
+        faults = [f"block {name!r} is missing" for name in BLOCKS if name not in self.blocks]
+        faults += [f"block {name!r} is unknown" for name in self.blocks if name not in BLOCKS]
+        faults += [f"file {path!r} is listed {count} times" for path, count in listed.items() if count > 1]
+        for name, block in self.blocks.items():
+            if not block.files:
+                faults.append(f"block {name!r} names no file")
+            for side, tensors in (("input", block.inputs), ("output", block.outputs)):
+                if len({tensor.name for tensor in tensors}) != len(tensors):
+                    faults.append(f"block {name!r} names an {side} twice")
+        if sizes.heads % sizes.kv_heads:
+            faults.append(f"heads={sizes.heads} is no multiple of kv_heads={sizes.kv_heads}")
+        if max(ids) >= sizes.vocabulary:
+            faults.append(f"token id {max(ids)} is outside the vocabulary of {sizes.vocabulary}")
+        if len(set(ids)) != len(ids):
+            faults.append(f"two special tokens share an id, {ids}")
+        return faults

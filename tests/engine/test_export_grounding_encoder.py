@@ -1,0 +1,253 @@
+"""Grounding encoder: the reference's values, windows that do not fit, keys of the real model, and the ONNX file."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from export.torch_model.grounding_encoder import HIERA_LARGE, GroundingEncoder, export_onnx
+from export.torch_model.hiera import Block, from_windows, to_windows
+from geopixel_edge.errors import CheckpointError, ExportError
+from tests.support.sam2_reference import (
+    CONFIG,
+    SHAPES_7B,
+    cases,
+    claimed,
+    encoder,
+    golden,
+    pyramid,
+    run_onnx,
+    sam_input,
+)
+
+CASES = cases("sam_in")
+BORDERS = ("sam_image_embed", "sam_high_res0", "sam_high_res1")
+
+
+def small(**hiera: Any) -> dict[str, Any]:
+    """The tiny model's SAM 2 for a 256-pixel image, with other trunk values."""
+    sam2: dict[str, Any] = copy.deepcopy(CONFIG["sam2_config"])
+    sam2["image_size"] = 256
+    sam2["hiera"].update(hiera)
+    return sam2
+
+
+def seeded(sam2: dict[str, Any]) -> GroundingEncoder:
+    torch.manual_seed(7)
+    module = GroundingEncoder(sam2)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return module
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("grounding_encoder")
+    paths = {precision: folder / f"{precision}.onnx" for precision in ("fp32", "fp16")}
+    for precision, path in paths.items():
+        export_onnx(encoder(), path, precision)
+    return paths
+
+
+def test_every_case_with_an_image_is_covered() -> None:
+    assert len(CASES) == 7
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_torch_matches_reference(case: str) -> None:
+    reference = golden(case)
+    image = sam_input(reference.facts["image"])
+    with torch.no_grad():
+        maps = encoder().image_encoder.trunk(image)
+        levels = encoder().image_encoder.neck(maps)
+    found = {"sam_in": image, **dict(zip(BORDERS, pyramid(reference.facts["image"]), strict=True))}
+    found |= {f"hiera_stage{i}": x for i, x in enumerate(maps)} | {f"fpn{i}": x for i, x in enumerate(levels)}
+    assert len(found) == 12
+    assert {key: reference.distance(key, x) for key, x in found.items() if not reference.agrees(key, x)} == {}
+
+
+@pytest.mark.parametrize(
+    "case", ["s1_wide_hd9", "s2_tall_hd9_seg_last", "s3_tiny_hd4_no_seg_eos", "s4_square_hd1_eos", "s7_big_hd9"]
+)
+def test_onnx_fp32_matches_reference(files: dict[str, Path], case: str) -> None:
+    reference = golden(case)
+    outputs = run_onnx(files["fp32"], {"image": sam_input(reference.facts["image"])})
+    for key, output in zip(BORDERS, outputs, strict=True):
+        assert output.dtype == np.float32
+        assert reference.agrees(key, output), (key, reference.distance(key, output))
+
+
+def test_onnx_fp16_stays_near(files: dict[str, Path]) -> None:
+    """Measured on this case: 1.8e-3, 1.1e-3 and 1.5e-3 of the largest value."""
+    reference = golden("s2_tall_hd9_seg_last")
+    outputs = run_onnx(files["fp16"], {"image": sam_input("tall.png")})
+    distances = [reference.distance(key, output) for key, output in zip(BORDERS, outputs, strict=True)]
+    assert max(distances) < 4e-3
+    assert min(distances) > 1e-4
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_onnx_file_is_plain(files: dict[str, Path], precision: str) -> None:
+    path = files[precision]
+    model = onnx.load(str(path), load_external_data=False)
+    onnx.checker.check_model(str(path), full_check=True)
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
+    assert not {"If", "Loop", "Scan", "Tile", "Pow", "Shape"} & operators.keys()
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    (resize,) = (node for node in model.graph.node if node.op_type == "Resize")
+    assert resize.input[0] not in weights
+    assert weights.pop(resize.input[2]) == onnx.TensorProto.FLOAT
+    assert operators["Cast"] == (4 if precision == "fp16" else 0)
+    kind = onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.FLOAT
+    assert {t for t in weights.values() if t != onnx.TensorProto.INT64} == {kind}
+    borders = [*model.graph.input, *model.graph.output]
+    assert [value.name for value in borders] == ["image", "image_embed", "high_res0", "high_res1"]
+    assert {value.type.tensor_type.elem_type for value in borders} == {onnx.TensorProto.FLOAT}
+    located = {e.value for t in model.graph.initializer for e in t.external_data if e.key == "location"}
+    assert located == {path.name + ".data"}
+    assert all(not node.metadata_props and not node.doc_string for node in model.graph.node)
+    assert b".py" not in path.read_bytes()
+
+
+def test_export_is_reproducible_quiet_and_leaves_the_module(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    module = seeded(small()).train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    level = logging.getLogger("torch.onnx").level
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        export_onnx(module, tmp_path / name / "x.onnx", "fp16")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["x.onnx", "x.onnx.data"]
+    for name in ("x.onnx", "x.onnx.data"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn] == []
+    assert logging.getLogger("torch.onnx").level == level
+    assert module.training
+    assert module.image_encoder.trunk.position is None
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_export_refuses_unknown_precision_and_unwritable_path(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="precision='int4'"):
+        export_onnx(seeded(small()), tmp_path / "x.onnx", "int4")
+    with pytest.raises(ExportError, match=r"x\.onnx was not written"):
+        export_onnx(seeded(small()), tmp_path / "missing" / "x.onnx", "fp32")
+
+
+def loop_attention(block: Block, cell: Tensor) -> Tensor:
+    """Attention inside one (side, side, width) window, head by head, position by position of the pooled query."""
+    attention, side = block.attn, cell.shape[0]
+    query, key, value = F.linear(cell, attention.qkv.weight, attention.qkv.bias).chunk(3, dim=-1)
+    down, right = block.stride or (1, 1)
+    rows = []
+    for y in range(side // down):
+        for x in range(side // right):
+            asked = query[y * down : (y + 1) * down, x * right : (x + 1) * right].flatten(0, 1).amax(0)
+            heads = []
+            for q, k, v in zip(*(t.chunk(attention.heads, -1) for t in (asked, key, value)), strict=True):
+                weights = torch.exp((k.flatten(0, 1) @ q) / len(q) ** 0.5)
+                heads.append(weights @ v.flatten(0, 1) / weights.sum())
+            rows.append(torch.cat(heads))
+    mixed = torch.stack(rows).reshape(side // down, side // right, -1)
+    return F.linear(mixed, attention.proj.weight, attention.proj.bias)
+
+
+@pytest.mark.parametrize(
+    ("grid", "window", "stride"), [((10, 7), 4, None), ((10, 12), 14, (2, 2)), ((8, 4), 4, (2, 2))]
+)
+def test_block_matches_a_loop_over_windows(grid: tuple[int, int], window: int, stride: tuple[int, int] | None) -> None:
+    torch.manual_seed(3)
+    block = Block(8, 12 if stride else 8, 2, window, stride, 2.0).double()
+    x = torch.randn(1, *grid, 8, dtype=torch.float64)
+    normed = F.layer_norm(x, (8,), block.norm1.weight, block.norm1.bias, 1e-6)[0]
+    padded = torch.zeros(-(-grid[0] // window) * window, -(-grid[1] // window) * window, 8, dtype=torch.float64)
+    padded[: grid[0], : grid[1]] = normed
+    down, right = stride or (1, 1)
+    bands = [
+        torch.cat([loop_attention(block, cell) for cell in band.split(window, dim=1)], dim=1)
+        for band in padded.split(window)
+    ]
+    attended = torch.cat(bands)[: grid[0] // down, : grid[1] // right]
+    shortcut = x[0]
+    if block.proj is not None:
+        shortcut = F.linear(normed, block.proj.weight, block.proj.bias)
+        shortcut = shortcut.unfold(0, down, down).unfold(1, right, right).amax((-2, -1))
+    total = shortcut + attended
+    expected = total + block.mlp(F.layer_norm(total, total.shape[-1:], block.norm2.weight, block.norm2.bias, 1e-6))
+    assert torch.allclose(block(x)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_windows_round_trip_and_pad_with_zeros_at_the_end() -> None:
+    x = torch.arange(1.0, 2 * 5 * 7 * 3 + 1).reshape(2, 5, 7, 3)
+    cells, padded = to_windows(x, 4)
+    assert (cells.shape, padded) == ((8, 4, 4, 3), (8, 8))
+    assert torch.equal(cells[0], x[0, :4, :4])
+    assert torch.equal(cells[3], F.pad(x[0, 4:, 4:], (0, 0, 0, 1, 0, 3)))
+    assert torch.equal(from_windows(cells, padded, (5, 7)), x)
+
+
+def test_windows_that_do_not_divide_the_grid_export(tmp_path: Path) -> None:
+    module = seeded(small(window_spec=[8, 4, 14, 7])).eval()
+    export_onnx(module, tmp_path / "x.onnx", "fp32")
+    graph = onnx.load(str(tmp_path / "x.onnx"), load_external_data=False).graph
+    assert any(node.op_type == "Pad" for node in graph.node)
+    image = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        expected = module(image)
+    for output, value in zip(run_onnx(tmp_path / "x.onnx", {"image": image}), expected, strict=True):
+        assert np.abs(output - value.numpy()).max() <= 2e-5 * float(value.abs().max())
+
+
+def test_keys_and_shapes_are_the_real_models() -> None:
+    with torch.device("meta"):
+        module = GroundingEncoder(HIERA_LARGE)
+    names = claimed(GroundingEncoder.KEYS, SHAPES_7B)
+    assert {local: SHAPES_7B[key] for local, key in names.items()} == {
+        name: list(value.shape) for name, value in module.state_dict().items()
+    }
+
+
+def test_gradients_reach_every_parameter() -> None:
+    module = seeded(small())
+    sum((output**2).mean() for output in module(torch.randn(1, 3, 256, 256))).backward()  # type: ignore[union-attr]
+    silent = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert silent == []
+
+
+def test_planted_mistakes_are_caught() -> None:
+    reference = golden("s2_tall_hd9_seg_last")
+    assert not reference.agrees("sam_in", sam_input("tall.png", antialias=False))
+    blurred = pyramid("tall.png", antialias=False)
+    assert not any(reference.agrees(key, x) for key, x in zip(BORDERS, blurred, strict=True))
+    forgotten = pyramid("tall.png")[0] - encoder().no_mem_embed.reshape(1, -1, 1, 1)
+    assert not reference.agrees("sam_image_embed", forgotten)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neck": None}, "no section 'neck'"),
+        ({"hiera": {}}, r"sam2_config\['hiera'\] lacks"),
+        ({"neck": {**HIERA_LARGE["neck"], "fpn_interp_model": "bilinear"}}, "fpn_interp_model='bilinear'"),
+        ({"neck": {**HIERA_LARGE["neck"], "scalp": 0}}, "leaves 4 levels"),
+        ({"neck": {**HIERA_LARGE["neck"], "backbone_channel_list": [1, 2, 3, 4]}}, "backbone_channel_list"),
+        ({"hiera": {**HIERA_LARGE["hiera"], "window_spec": [8, 7, 16, 8]}}, "window_spec holds 7"),
+        ({"directly_add_no_mem_embed": False}, "directly_add_no_mem_embed=False"),
+    ],
+)
+def test_other_models_are_refused(change: dict[str, Any], message: str) -> None:
+    with torch.device("meta"), pytest.raises(CheckpointError, match=message):
+        GroundingEncoder({**HIERA_LARGE, **change})

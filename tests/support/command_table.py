@@ -1,0 +1,225 @@
+"""Every command that the pages show, and how `test_documented_commands.py` runs it.
+
+`installed`: the package installed from the clone, commands typed in a folder that is not the clone unless they are
+about it. `editable`: the clone installed in place, commands typed in it. `developer`: the clone with the `.venv` that
+make made.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .places import Place
+
+
+def nothing(place: Place) -> None:
+    """Most commands find what they need."""
+
+
+def without_engine(place: Place) -> None:
+    """An export to `engine` must find the name free."""
+    shutil.rmtree(place.clone / "engine", ignore_errors=True)
+
+
+def files_in_clone(place: Place) -> None:
+    """A user's files, for a command of the clone that names them."""
+    shutil.copytree(place.folder, place.clone, dirs_exist_ok=True)
+
+
+def checkpoint_in_clone(place: Place) -> None:
+    """GeoPixel-7B's place is taken by the reference checkpoint, and the name `engine` is free."""
+    files_in_clone(place)
+    without_engine(place)
+
+
+def repository(place: Place) -> None:
+    """The copy of the clone becomes a repository, as a clone is."""
+    subprocess.run(["git", "init", "--quiet", str(place.clone)], check=True)
+
+
+def short_recipe(place: Place) -> None:
+    """Two steps that hardly change the checkpoint they begin with."""
+    phase = {"part": "all", "steps": 2, "rate": 1e-6, "questions": 4, "masks": 2}
+    recipe = {"scenes": 4, "side_px": 640, "hd_num": 9, "phases": [phase]}
+    (place.clone / "recipe.json").write_text(json.dumps(recipe))
+
+
+def short_run(place: Place) -> None:
+    """The run that `short_recipe` made, as if it were the one of days."""
+    shutil.rmtree(place.clone / "run", ignore_errors=True)
+    shutil.copytree(place.clone / "further", place.clone / "run")
+    without_engine(place)
+
+
+@dataclass(frozen=True)
+class How:
+    """Where a command is typed and what it must do.
+
+    `shows`: a regular expression that the output matches; `writes`: files or folders there afterwards; `after`:
+    commands typed before, once each; `until`: the command is interrupted once its output matches, for the reason in
+    `why`. `long`: in `make nightly` alone, as everything is that needs a second environment.
+    """
+
+    place: str
+    shows: str = ""
+    writes: tuple[str, ...] = ()
+    in_clone: bool = True
+    after: tuple[str, ...] = ()
+    prepare: Callable[[Place], None] = nothing
+    until: str = ""
+    why: str = ""
+    long: bool = False
+
+
+PLAIN, EXPORT, BENCH = "pip install .", "pip install '.[export]'", "pip install -e '.[bench]'"
+PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
+MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4' 'cmake>=3.20' 'ninja>=1.11'"
+FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
+FP32 = "geopixel-edge export training/checkpoint fp32 --precision fp32"
+SEVERAL = 'geopixel-edge ask before.png after.png "<ImageHere> or <ImageHere>: which shows more ships?" --engine engine'
+INT8 = "geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json"
+ASAN = "cmake --build build/asan && cp build/asan/_native*.so geopixel_edge/"
+ASAN_BUILD = (
+    "cmake -S . -B build/asan -DGEOPIXEL_EDGE_SANITIZE=address,undefined "
+    "-Dpybind11_DIR=$(python -m pybind11 --cmakedir)"
+)
+ARM = (
+    "cmake -S . -B build/arm -DGEOPIXEL_EDGE_PYTHON=OFF -DGEOPIXEL_EDGE_DIGEST=ON -DCMAKE_SYSTEM_NAME=Linux "
+    "-DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ && cmake --build build/arm"
+)
+
+
+def user(shows: str = "", *writes: str) -> How:
+    """A command of somebody who installed the package and is in a folder of their own."""
+    return How("installed", shows, writes, in_clone=False, after=(PLAIN,))
+
+
+def bench(shows: str, *writes: str, after: str = BENCH) -> How:
+    """A program of the clone."""
+    return How("editable", shows, writes, after=(after,), prepare=files_in_clone, long=True)
+
+
+def scores(after: str, prepare: Callable[[Place], None] = nothing) -> How:
+    """500 scenes, of which two or more are seen to be asked about."""
+    return How(
+        "editable",
+        after=(after,),
+        prepare=prepare,
+        until=r"\b[2-9]/500\b",
+        long=True,
+        why="500 scenes take ten minutes; `--scenes 20` runs to its end",
+    )
+
+
+def develop(shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,)) -> How:
+    """A command of the environment that `make test` makes."""
+    return How("developer", shows, writes, after=after, long=True)
+
+
+# Not typed by the tests, with the reason.
+NOT_RUN = {"apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without"}
+
+# Pages with a Python snippet, and where it runs.
+SNIPPETS = {"README.md": ("installed", PLAIN), "training/README.md": ("editable", BENCH)}
+
+TABLE = {
+    PLAIN: How("installed"),
+    'geopixel-edge ask scene.png "Describe this image with interleaved segmentation masks." --out out': user(
+        r"\w", "out/report.html", "out/overlay.png", "out/regions.geojson", "out/answer.json"
+    ),
+    SEVERAL: user(r"\w"),
+    'geopixel-edge segment scene.png "the red ship" --json': user(r'"regions": \['),
+    'geopixel-edge ask "What is a pier?" --engine engine': user(r"\w"),
+    "geopixel-edge info engine": user("vision_encoder"),
+    "geopixel-edge verify engine": user("as exported"),
+    "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),
+    "geopixel-edge --help": user("examples:"),
+    'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
+    EXPORT: How("installed", after=(PLAIN,), long=True),
+    "geopixel-edge export GeoPixel-7B engine --precision fp16": How(
+        "installed",
+        "published engine",
+        ("engine/manifest.json",),
+        after=(EXPORT,),
+        prepare=checkpoint_in_clone,
+        long=True,
+    ),
+    INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
+    BENCH: How("editable", long=True),
+    "python -m benchmarks.latency": bench("whole answer"),
+    "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
+    "python -m training.contact_sheet sheet.png --seed 300 --scenes 24": bench("sheet", "sheet.png"),
+    "python -m training.contact_sheet masks.png --seed 300 --scenes 24 --outlines": bench("masks", "masks.png"),
+    "python -m benchmarks.accuracy --scenes 20": bench("referring.p50"),
+    "python -m benchmarks.latency engine --image scene.png --repeat 9 --threads 1 --json": bench('"phases"'),
+    "python -m benchmarks.latency engine --json": bench('"phases"'),
+    "python -m benchmarks.latency --max-new-tokens 128 --repeat 9 --json": bench('"phases"'),
+    "python -m training.write data --scenes 1000 --seed 0": bench("data/train.json", "data/train.json"),
+    "python -m benchmarks.accuracy --scenes 500 --json": scores(BENCH),
+    "python -m benchmarks.accuracy --scenes 500 --threads 1 --json": scores(BENCH),
+    PEERS: How("editable", long=True),
+    "python -m benchmarks.kernels --sizes 800x800 1920x1080 --repeat 3 --json": bench('"ratio_reference"', after=PEERS),
+    "python -m benchmarks.kernels --sizes 800x800 1920x1080 3840x2160 --repeat 7 --json": bench(
+        '"ratio_reference"', after=PEERS
+    ),
+    FP32: bench("published fp32", "fp32/manifest.json", after=PEERS),
+    "python -m benchmarks.accuracy fp32 --scenes 500 --threads 1 --json": scores(FP32),
+    TRAINING: How("editable", long=True),
+    "python -m training.train run": How(
+        "editable",
+        after=(TRAINING,),
+        until=r"\b[1-9]\d*/\d{4}",
+        long=True,
+        why="hours; it is seen to draw scenes, and `further` goes through all the rest",
+    ),
+    FURTHER: How("editable", "", ("further/checkpoint",), after=(TRAINING,), prepare=short_recipe, long=True),
+    "python -m training.diagnose run/checkpoint": How(
+        "editable", "pointed", after=(FURTHER,), prepare=short_run, long=True
+    ),
+    "python -m training.curves run curves.png": How(
+        "editable", "", ("curves.png",), after=(FURTHER,), prepare=short_run, long=True
+    ),
+    "geopixel-edge export run/checkpoint engine --precision int8": How(
+        "editable", "published engine", ("engine/manifest.json",), after=(FURTHER,), prepare=short_run, long=True
+    ),
+    "python -m benchmarks.accuracy engine --scenes 500": scores(BENCH, files_in_clone),
+    "make demo": develop("report.html", "build/demo/report.html", after=()),
+    MAKE_TEST: How(
+        "developer", until=r"\[ +\d+%\]", long=True, why="all the other tests; it is seen to pass ruff, mypy and some"
+    ),
+    "make nightly": How(
+        "developer", until=r"::test_\w+", long=True, after=(MAKE_TEST,), why="it is what runs this; it is seen to begin"
+    ),
+    ". .venv/bin/activate": develop(),
+    "pytest -q tests/unit/test_divider.py": develop(r"\d+ passed"),
+    "ruff check . && mypy": develop("no issues found"),
+    "pip install pre-commit": develop(),
+    "pre-commit install": How(
+        "developer",
+        "pre-commit installed",
+        (".git/hooks/pre-commit",),
+        after=(MAKE_TEST, "pip install pre-commit"),
+        prepare=repository,
+        long=True,
+    ),
+    "pip install -e .": develop(),
+    "pytest tests/unit/test_native.py": develop(r"\d+ passed"),
+    TOOLS: develop(),
+    "CMAKE_ARGS=-DGEOPIXEL_EDGE_WERROR=ON pip install --no-build-isolation -e .": develop(after=(MAKE_TEST, TOOLS)),
+    "cmake -S . -B build/fuzz -DGEOPIXEL_EDGE_PYTHON=OFF -DGEOPIXEL_EDGE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ "
+    "-DGEOPIXEL_EDGE_SANITIZE=address,undefined && cmake --build build/fuzz && build/fuzz/fuzz_rle -max_len=400 "
+    "-max_total_time=60": develop(r"DONE|Done \d+ runs"),
+    "cmake -S . -B build/x86 -DGEOPIXEL_EDGE_PYTHON=OFF -DGEOPIXEL_EDGE_DIGEST=ON && cmake --build build/x86 && "
+    "build/x86/digest": develop("[0-9a-f]{16}"),
+    ARM: develop("", "build/arm/digest"),
+    "qemu-aarch64 -L /usr/aarch64-linux-gnu build/arm/digest": develop("[0-9a-f]{16}", after=(MAKE_TEST, ARM)),
+    ASAN_BUILD: develop(after=(MAKE_TEST, TOOLS)),
+    # From here on the clone's kernels need the sanitizers' libraries, so nothing else of the place comes after.
+    ASAN: develop(after=(ASAN_BUILD,)),
+    'LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so.6)" '
+    "ASAN_OPTIONS=detect_leaks=0 pytest tests/unit/test_native.py": develop(r"\d+ passed", after=(ASAN,)),
+}
