@@ -150,8 +150,8 @@ def _ask(args: argparse.Namespace) -> int:
 
 
 def _segment(args: argparse.Namespace) -> int:
-    from ..families.prompt import check_phrase
-    from ..session import SEGMENT_QUERY
+    from ..families.geopixel import SEGMENT_QUERY
+    from ..text.questions import check_phrase
 
     check_phrase(args.phrase)
     return _answer(args, [args.image], SEGMENT_QUERY.format(args.phrase), {}, args.phrase)
@@ -230,7 +230,7 @@ def _verify(args: argparse.Namespace) -> int:
     from .describe import describe_checks
 
     pipeline = Pipeline(args.engine, device=args.device, threads=args.threads)
-    checks = verify(pipeline)
+    checks = verify(pipeline.model)
     passed = all(check.passed for check in checks)
     notes = [NO_RECORD] if all(check.drift is None for check in checks) else []
     if args.json:
