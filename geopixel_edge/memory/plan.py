@@ -103,10 +103,11 @@ def make_plan(manifest: Manifest, request: Request, budget_bytes: int | None = N
     assert smallest is not None
     assert budget_bytes is not None
     stage = max(smallest.stages, key=lambda one: one.bytes)
+    short, least = stage.bytes - budget_bytes, -(-stage.bytes // 1_000_000)
     raise MemoryBudgetError(
-        f"memory={budget_bytes} bytes is too little: the stage {stage.name!r} takes {stage.bytes}, "
-        f"{stage.bytes - budget_bytes} more, with {' and '.join(sorted(stage.resident))} loaded; give at least "
-        f"{stage.bytes}, a smaller image or an engine of lower precision"
+        f"memory={budget_bytes / 1e6:.1f} MB is too little: the stage {stage.name!r} takes {stage.bytes / 1e6:.1f} MB "
+        f"with {' and '.join(sorted(stage.resident))} loaded, {short / 1e6:.1f} MB more; give at least {least}MB, a "
+        "smaller image or an engine of lower precision"
     )
 
 

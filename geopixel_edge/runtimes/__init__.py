@@ -24,7 +24,11 @@ class Device(Protocol):
     kind: str  # "cpu" or "cuda"
     memory: str  # what runtimes that bind addresses call this memory
     index: int
-    stream: int  # the queue's handle; 0 on the host
+
+    @property
+    def stream(self) -> int:
+        """The queue's handle; 0 on the host."""
+        ...
 
     def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
         """New memory, all zero. ResourceError where there is none."""

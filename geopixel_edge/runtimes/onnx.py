@@ -21,6 +21,8 @@ from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+# What a manifest may set: other entries name files, libraries or formats.
+_OPTIONS = {"session.disable_quant_qdq", "session.qdq_matmulnbits_accuracy_level"}
 _ONLY_FATAL = 4  # errors arrive as exceptions; ONNX Runtime would also print them
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 Providers = list[tuple[str, dict[str, str]]]
@@ -56,8 +58,9 @@ class OnnxRunner:
         check_locations(path, spec, block)
         settings = ort.SessionOptions()
         settings.log_severity_level = _ONLY_FATAL
-        entries = {"session.load_model_format": "ONNX", **spec.session_options, **options}
-        for name, value in entries.items():
+        if strange := sorted(spec.session_options.keys() - _OPTIONS):
+            raise EngineMismatchError(f"block {block!r} sets {strange[0]!r}, which no engine may; do not use it")
+        for name, value in {"session.load_model_format": "ONNX", **spec.session_options, **options}.items():
             settings.add_session_config_entry(name, value)
         if threads is not None:
             settings.intra_op_num_threads = threads
@@ -153,6 +156,7 @@ class OnnxStep:
     def run(self) -> None:
         """Run with what stands in the feeds now."""
         self._runner._owner.check()
+        self._runner.device.wait()  # ONNX Runtime has a stream of its own
         start = time.perf_counter()
         try:
             self._runner.session.run_with_iobinding(self._binding)
