@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..cli.json_text import encode_json, finite
+from ..json_text import encode_json, finite
 
 if TYPE_CHECKING:
     from ..answer import Region
