@@ -17,6 +17,7 @@ from .blocks.language_model import KVCache
 from .errors import SessionClosedError
 from .families.layout import plan_images
 from .families.prompt import Prompt, build_prompt, check_phrase
+from .image_ref import ImageRef
 from .images import LoadedImage
 from .resources import shortage_told
 from .text.assembler import AnswerAssembler
@@ -243,9 +244,8 @@ class OpenedImage:
             finish_reason=turn.finish_reason,
             timings=turn.timings,
             notes=tuple(turn.notes),
-            image_size=(image.width_px, image.height_px) if image else None,
+            image=ImageRef.of(image) if image else None,
             provenance=self.pipeline.provenance([image.sha256 for image in self.images]),
             query=query,
             inputs=tuple(image.path for image in self.images if image.path is not None),
-            pixels=image.pixels if image else None,
         )
