@@ -20,7 +20,7 @@ from .masks import Mask
 from .timings import Timings
 
 if TYPE_CHECKING:
-    from .writers.regions import Region
+    from .regions import Region
 
 SCHEMA = "geopixel-edge/answer"
 SCHEMA_VERSION = 1

@@ -9,7 +9,7 @@ from ..json_text import finite
 from .names import class_names, image_size
 
 if TYPE_CHECKING:
-    from ..writers.regions import Region
+    from ..regions import Region
 
 IMAGE_ID = 1
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..writers.regions import Region
+    from ..regions import Region
 
 UNNAMED = "region"
 

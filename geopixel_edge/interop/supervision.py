@@ -13,7 +13,7 @@ from .names import class_names, image_size
 if TYPE_CHECKING:
     from supervision import Detections
 
-    from ..writers.regions import Region
+    from ..regions import Region
 
 
 def detections(regions: Sequence[Region], size: tuple[int, int] | None) -> Detections:

@@ -18,7 +18,7 @@ from . import geojson, notebook, overlay, report
 from .files import FILES, publish
 
 if TYPE_CHECKING:
-    from .regions import Region
+    from ..regions import Region
 
 __all__ = ["geojson", "notebook", "overlay", "report", "save"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..json_text import encode_json, finite
 
 if TYPE_CHECKING:
-    from .regions import Region
+    from ..regions import Region
 
 
 def document(regions: Sequence[Region], image_size: Sequence[int] | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from . import report
 from .report import Detail
 
 if TYPE_CHECKING:
-    from .regions import Region
+    from ..regions import Region
 
 # A notebook keeps every output it shows: some 200 kB for a photograph, at most 1 MB with ragged masks.
 DETAIL = Detail(side_px=900, jpeg_quality=85, corners=50_000)

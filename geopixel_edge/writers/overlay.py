@@ -15,7 +15,7 @@ from .outlines import shrunk
 
 if TYPE_CHECKING:
     from ..masks import Mask
-    from .regions import Region
+    from ..regions import Region
 
 ALPHA = 0.45
 OUTLINE_PER_SIDE = 1 / 700  # of the longer side; at least one pixel

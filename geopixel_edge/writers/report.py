@@ -23,7 +23,7 @@ from .outlines import MAX_CORNERS, svg_path
 from .report_page import SCRIPT, STYLE
 
 if TYPE_CHECKING:
-    from .regions import Region
+    from ..regions import Region
 
 # Below this side an enlarged image shows its pixels instead of a blur.
 SMALL_SIDE_PX = 400

@@ -164,7 +164,7 @@ def test_replace_keeps_the_image(tmp_path: Path) -> None:
 # --- Who knows whom -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("below", ["writers/*.py", "interop/*.py", "document.py", "image_ref.py"])
+@pytest.mark.parametrize("below", ["writers/*.py", "interop/*.py", "document.py", "image_ref.py", "regions.py"])
 def test_nothing_below_the_answer_imports_it(below: str) -> None:
     paths = sorted(PACKAGE.glob(below))
     assert paths

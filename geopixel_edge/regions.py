@@ -1,10 +1,10 @@
-"""What a writer needs of a region, so that no writer knows the answer's own types."""
+"""What a region is to the writers and other forms, which stand below the answer and do not know its own types."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from ..masks import Mask
+from .masks import Mask
 
 
 class Region(Protocol):
