@@ -96,7 +96,7 @@ class InferenceError(GeoPixelError):
 
 
 class OutputError(GeoPixelError):
-    """The result cannot be written; choose a writable place with enough room."""
+    """The result cannot be written, or a saved one not be read; choose a writable place, or a whole answer."""
 
     exit_code = 6
 

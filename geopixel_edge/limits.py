@@ -12,6 +12,10 @@ MAX_IMAGE_FILE_BYTES = 2 * 1024 * 1024 * 1024
 # Several images share one prompt; ten of the smallest (841 tokens) still leave half of it for text.
 MAX_IMAGES = 10
 
+# --- Answers ----------------------------------------------------------------------------------------------
+# Masks grow from 256 logits a side: the most ragged of the widest image is some 20 MB of RLE, a usual one 10 kB.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
 # --- Kernels -----------------------------------------------------------------------------------------------
 # More threads than any machine here has cores only cost stacks.
 MAX_THREADS = 1_024

@@ -15,6 +15,7 @@ from .blocks.kv_cache import KVCache
 from .blocks.language_model import Outputs
 from .errors import SessionClosedError
 from .families.prompt import Prompt
+from .image_ref import ImageRef
 from .images import LoadedImage
 from .memory.plan import Layout, Plan, Request
 from .model import Features, Model
@@ -259,7 +260,7 @@ class OpenedImage:
             finish_reason=turn.finish_reason,
             timings=turn.watch.timings,
             notes=tuple(turn.notes),
-            image_size=(image.width_px, image.height_px) if image else None,
+            image=ImageRef.of(image) if image else None,
             provenance={
                 "geopixel_edge": __version__,
                 "engine_source": source.source_name,
@@ -270,5 +271,4 @@ class OpenedImage:
             },
             query=turn.query,
             inputs=tuple(one.path for one in self.images if one.path is not None),
-            pixels=image.pixels if image else None,
         )
