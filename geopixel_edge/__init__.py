@@ -20,6 +20,7 @@ from .errors import (
     GeoPixelError,
     ImageError,
     InferenceError,
+    MemoryBudgetError,
     NativeMissingError,
     OptionError,
     OutputError,
@@ -34,13 +35,21 @@ from .resources import shortage_told
 
 if TYPE_CHECKING:
     from .answer import Answer, MaskFound, Phrase, Region, Text
+    from .image_ref import ImageRef
     from .masks import Mask
+    from .options import AskOptions
     from .pipeline import Pipeline
+    from .session import OpenedImage
+    from .stop import StopToken
+    from .timings import Timings
+    from .turn import AnswerStream
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "AnswerStream",
+    "AskOptions",
     "CheckpointError",
     "EngineCorruptError",
     "EngineError",
@@ -51,10 +60,13 @@ __all__ = [
     "ExportError",
     "GeoPixelError",
     "ImageError",
+    "ImageRef",
     "InferenceError",
     "Mask",
     "MaskFound",
+    "MemoryBudgetError",
     "NativeMissingError",
+    "OpenedImage",
     "OptionError",
     "OutputError",
     "Phrase",
@@ -66,12 +78,20 @@ __all__ = [
     "ResourceError",
     "RuntimeUnavailableError",
     "SessionClosedError",
+    "StopToken",
     "Text",
+    "Timings",
 ]
 
 _HOMES = {
-    "Pipeline": "pipeline",
+    "AnswerStream": "turn",
+    "AskOptions": "options",
+    "ImageRef": "image_ref",
     "Mask": "masks",
+    "OpenedImage": "session",
+    "Pipeline": "pipeline",
+    "StopToken": "stop",
+    "Timings": "timings",
     **dict.fromkeys(("Answer", "MaskFound", "Phrase", "Region", "Text"), "answer"),
 }
 

@@ -17,9 +17,10 @@ from .errors import MemoryBudgetError, QueryError
 from .memory.plan import MOST_BATCHED, Layout, Plan, Request
 from .model import Model
 from .options import AskOptions
+from .question import Asked
 from .resources import shortage_told
 from .runtimes import Tensor
-from .session import Asked, OpenedImage
+from .session import OpenedImage
 from .stop import Stopped, StopToken, Watch
 
 Question = tuple[OpenedImage, Asked]
@@ -66,7 +67,7 @@ def _same(one: object, other: object) -> bool:
 
 def _alone(question: Question) -> Answer:
     image, asked = question
-    return image.finished(asked)
+    return image.running(asked).answer
 
 
 def _shared_plan(model: Model, asked: list[Asked]) -> Plan:
@@ -109,7 +110,7 @@ def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[A
     for image, asked in questions:
         asked.turn.watch.timings.blocks.update(watch.timings.blocks)
         asked.turn.finish()
-        yield image.answer(asked.turn)
+        yield image.result(asked)
 
 
 def _begun(question: Question, cache: KVCache, index: int) -> F32:

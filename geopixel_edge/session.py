@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from . import __version__
 from .answer import Answer, Event, MaskFound, Region
 from .blocks.divider import Grid
 from .blocks.kv_cache import KVCache
 from .blocks.language_model import Outputs
 from .errors import SessionClosedError
-from .families.prompt import Prompt
-from .image_ref import ImageRef
 from .images import LoadedImage
-from .memory.plan import Layout, Plan, Request
 from .model import Features, Model
 from .options import AskOptions
+from .question import Asked, prepare, result
 from .resources import shortage_told
 from .runtimes import Tensor
-from .stop import Stopped, StopToken, Watch
-from .text.assembler import AnswerAssembler
-from .turn import AnswerStream, Turn
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question that can be put: its turn, its prompt, how the images are divided for it, and its memory plan."""
-
-    turn: Turn
-    prompt: Prompt
-    grids: tuple[Grid, ...]
-    plan: Plan
-    number: int
+from .stop import Stopped, StopToken
+from .turn import AnswerStream
 
 
 class OpenedImage:
@@ -81,8 +65,6 @@ class OpenedImage:
         self._forget_tokens()
         self._features = None
 
-    # --- Asking -------------------------------------------------------------------------------------------
-
     def ask(
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> Answer:
@@ -102,56 +84,20 @@ class OpenedImage:
     ) -> AnswerStream:
         """Like `ask`, event by event: a mask comes as soon as the step that consumes its `[SEG]` has run."""
         with self._lock:
-            asked = self.prepare(query, AskOptions.of(options, overrides), stop or StopToken())
-            return AnswerStream(self._run(asked), lambda: self.answer(asked.turn), asked.turn, self._lock)
+            return self.running(self.prepare(query, AskOptions.of(options, overrides), stop or StopToken()))
 
-    def finished(self, asked: Asked) -> Answer:
-        """The whole answer to a prepared question."""
-        with self._lock:
-            for _ in self._run(asked):
-                pass
-            return self.answer(asked.turn)
+    def running(self, asked: Asked) -> AnswerStream:
+        """The answer to a prepared question, not begun."""
+        return AnswerStream(self._run(asked), lambda: self.result(asked), asked.turn, self._lock)
 
     def prepare(self, query: str, options: AskOptions, stop: StopToken) -> Asked:
-        """Check a question and plan it; nothing is computed yet."""
+        """Check a question and plan it; it overtakes what was asked before."""
         if self._closed:
             raise SessionClosedError("this image was closed; open it again before asking")
         self.model.check_usable()
-        family, manifest, tokenizer = self.model.family, self.model.manifest, self.model.tokenizer
-        watch = Watch(stop, options.deadline_s)
-        prompt = family.prompt(query, options.history, len(self.images), tokenizer, manifest.tokens)
-        notes = [note for image in self.images for note in image.notes]
-        grids, said, plan = self._plan(prompt, options)
-        tokens, grounded = manifest.tokens, family.grounds(len(self.images))
-        turn = Turn(query, options, AnswerAssembler(tokenizer), watch, tokens.eos, tokens.seg, grounded, notes + said)
+        asked = prepare(self.model, self.images, self.hd_num, query, options, stop, self._turns + 1)
         self._turns += 1
-        return Asked(turn, prompt, grids, plan, self._turns)
-
-    def _plan(self, prompt: Prompt, options: AskOptions) -> tuple[tuple[Grid, ...], list[str], Plan]:
-        """The finest division that the prompt and the memory allow, and what had to be done differently."""
-        model, sizes = self.model, self.model.manifest.sizes
-        found = {}
-        for hd_num in range(self.hd_num, 0, -1) if model.budget_bytes and self.images else (self.hd_num,):
-            grids, notes = model.family.layout(
-                self.images, hd_num, prompt.text_tokens, options.max_new_tokens, sizes, options.compat
-            )
-            found[hd_num] = grids, notes
-        layouts = []
-        for hd_num, (grids, _) in found.items():
-            rows = prompt.text_tokens + sum(grid.image_tokens(sizes.tokens_per_side) for grid in grids)
-            layouts.append(Layout(hd_num, sum(1 + grid.tiles for grid in grids), rows))
-        pixels = sum(image.width_px * image.height_px for image in self.images)
-        request = Request(tuple(layouts), options.max_new_tokens, pixels, model.family.grounds(len(self.images)))
-        plan = model.planned(request)
-        grids, notes = found[plan.layout.hd_num]
-        if plan.reduced:
-            notes = [
-                *notes,
-                f"memory: divided as with hd_num={plan.layout.hd_num}, not {self.hd_num}, to fit the budget",
-            ]
-        return grids, notes, plan
-
-    # --- The main path ------------------------------------------------------------------------------------
+        return asked
 
     def _run(self, asked: Asked) -> Iterator[Event]:
         """See, read, then write token by token and point at each `[SEG]`."""
@@ -248,27 +194,6 @@ class OpenedImage:
             self._features = self.model.ground(self.images[0], asked.plan, asked.turn.watch)
         return self._features
 
-    def answer(self, turn: Turn) -> Answer:
-        """The typed result of a finished turn."""
-        image = self.images[0] if len(self.images) == 1 else None
-        source = self.model.manifest.provenance
-        return Answer(
-            text=turn.assembler.text,
-            response=turn.assembler.response,
-            token_ids=list(turn.token_ids),
-            regions=turn.assembler.regions,
-            finish_reason=turn.finish_reason,
-            timings=turn.watch.timings,
-            notes=tuple(turn.notes),
-            image=ImageRef.of(image) if image else None,
-            provenance={
-                "geopixel_edge": __version__,
-                "engine_source": source.source_name,
-                "engine_source_sha256": source.source_sha256,
-                "precision": self.model.manifest.precision,
-                "device": self.model.device.kind,
-                "image_sha256": [one.sha256 for one in self.images],
-            },
-            query=turn.query,
-            inputs=tuple(one.path for one in self.images if one.path is not None),
-        )
+    def result(self, asked: Asked) -> Answer:
+        """The typed result of a finished question."""
+        return result(self.model, self.images, asked.turn)
