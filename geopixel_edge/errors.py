@@ -107,9 +107,3 @@ class ExportError(GeoPixelError):
     """The export stopped and published nothing; the message names the step and the remedy."""
 
     exit_code = 6
-
-
-class DatasetError(GeoPixelError):
-    """The dataset cannot be read or written as it is; the message names the file, the entry and the remedy."""
-
-    exit_code = 3

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geopixel_edge.errors import DatasetError, GeoPixelError
+from geopixel_edge.errors import GeoPixelError
 from geopixel_edge.masks import Mask
 from training.dataset import load_dataset
+from training.errors import DatasetError
 from training.tags import phrases_of
 from training.write import write_dataset
 

@@ -15,16 +15,16 @@ import torch
 from export import keys
 from export.config import read_config
 from geopixel_edge.errors import CheckpointError, OptionError
-from training.batches import pack, prepare
+from training.batches import make_sample, pack
 from training.heads import TeachingHeads, stitched_grid
 from training.losses import MaskLosses, mask_losses, measured_iou
 from training.model import GeoPixel
 from training.optimizer import LEAST_SIDE, Optimizer, matrices
-from training.plan import RECIPES, Part, Phase, check_plan, keep_plan, read_recipe
+from training.plan import RECIPES, Part, Phase, check_plan, read_recipe, store_plan
 from training.questions import conversation, referring
 from training.run import Run
 from training.scenes import make_scene
-from training.step import WEIGHTS, losses_of, read
+from training.step import WEIGHTS, language_states, losses_of
 from training.store import SceneStore
 from training.train import main, train
 
@@ -38,26 +38,26 @@ def test_packed_questions_are_read_as_if_each_stood_alone(tiny_run: Run) -> None
     scene = make_scene(3, 128)
     examples = [conversation(scene), *referring(scene, 3)]
     tokenizer, model = tiny_run.tokenizer, tiny_run.model.eval()
-    whole = prepare(scene, examples, model.config, tokenizer, 4)
+    whole = make_sample(scene, examples, model.config, tokenizer, 4)
     with torch.no_grad():
         images = model.see(whole.views[None], *whole.grid)
-        _, _, packed, _ = read(model, images, [whole], tokenizer.tokens.bos)
+        _, _, packed, _ = language_states(model, images, [whole], tokenizer.tokens.bos)
         for index, example in enumerate(examples):
-            alone = prepare(scene, [example], model.config, tokenizer, 4)
-            _, _, single, _ = read(model, images, [alone], tokenizer.tokens.bos)
+            alone = make_sample(scene, [example], model.config, tokenizer, 4)
+            _, _, single, _ = language_states(model, images, [alone], tokenizer.tokens.bos)
             torch.testing.assert_close(packed[0, whole.segment == index], single[0], atol=1e-5, rtol=1e-4)
 
 
 def test_padding_in_a_batch_changes_nothing(tiny_run: Run, scene_store: SceneStore) -> None:
     model, bos = tiny_run.model.eval(), tiny_run.tokenizer.tokens.bos
     scenes = [scene_store.load(seed) for seed in (5, 9)]
-    samples = [prepare(scene, referring(scene, 2), model.config, tiny_run.tokenizer, 4) for scene in scenes]
+    samples = [make_sample(scene, referring(scene, 2), model.config, tiny_run.tokenizer, 4) for scene in scenes]
     assert len(samples[0].token_ids) != len(samples[1].token_ids)
     with torch.no_grad():
         images = torch.cat([model.see(sample.views[None], *sample.grid) for sample in samples])
-        _, _, both, targets = read(model, images, samples, bos)
+        _, _, both, targets = language_states(model, images, samples, bos)
         for index, sample in enumerate(samples):
-            _, _, single, _ = read(model, images[index : index + 1], [sample], bos)
+            _, _, single, _ = language_states(model, images[index : index + 1], [sample], bos)
             length = len(sample.token_ids)
             torch.testing.assert_close(both[index, :length], single[0], atol=1e-5, rtol=1e-4)
             assert (targets[index, length:] == -100).all()
@@ -71,7 +71,7 @@ def test_targets_are_the_answer_and_its_end(tiny_run: Run) -> None:
     assert answered == [*tokenizer.encode(example.answer, bos=False), tokenizer.tokens.eos]
     assert packed["positions"].tolist() == list(range(100, 100 + len(packed["token_ids"])))
     inputs = packed["token_ids"].tolist()
-    assert [inputs[at] for at in packed["seg_at"]] == [tokenizer.tokens.seg] * len(example.targets)
+    assert [inputs[at] for at in packed["seg_positions"]] == [tokenizer.tokens.seg] * len(example.targets)
 
 
 def test_mask_losses_teach_mask_0_and_the_best_of_the_others() -> None:
@@ -98,7 +98,7 @@ def test_masks_are_taught_where_the_language_model_points_rightly(
 ) -> None:
     """Or all of them, as long as it points rightly at none."""
     sample, model, heads = next(iter(samples_of(tiny_run, scene_store))), tiny_run.model, tiny_run.heads
-    pointers = sample.taught.pointers[sample.chosen]
+    pointers = sample.head_targets.pointers[sample.supervised]
     guesses = pointers.argmin(1)
     if right:
         guesses[-1] = pointers[-1].argmax()
@@ -108,7 +108,7 @@ def test_masks_are_taught_where_the_language_model_points_rightly(
         taught.append(truth)
         return mask_losses(masks4, iou4, truth)
 
-    monkeypatch.setattr(heads, "pointed", lambda seg, states: guesses)
+    monkeypatch.setattr(heads, "likeliest_token", lambda seg, states: guesses)
     monkeypatch.setattr("training.step.mask_losses", note)
     losses_of(model, heads, [sample], tiny_run.tokenizer.tokens.bos, Part.GROUNDING)
     assert taught[0].equal(sample.masks[-1:] if right else sample.masks)
@@ -144,7 +144,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         pass
 
     first = Run(run_directory, PLAN, "cpu")
-    step, seen = first.one, list[dict]()
+    step, seen = first.train_step, list[dict]()
 
     def stopping(scenes: list) -> dict:
         if len(seen) == stop:
@@ -153,7 +153,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         first.save()
         return line
 
-    first.one = stopping  # type: ignore[method-assign]
+    first.train_step = stopping  # type: ignore[method-assign]
     with pytest.raises(Stop):
         first.train(scene_store, save_every_s=1e9)
     resumed = Run(run_directory, PLAN, "cpu")
@@ -187,7 +187,7 @@ def test_only_the_part_learns_and_what_it_needs_is_measured(
 ) -> None:
     run = Run(run_directory, replace(PLAN, phases=(Phase(part, 3, 1e-3),)), "cpu")
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    line = run.one(list(itertools.islice(samples_of(run, scene_store), 2)))
+    line = run.train_step(list(itertools.islice(samples_of(run, scene_store), 2)))
     now = run.model.state_dict()
     assert {name.partition(".")[0] for name, value in now.items() if not value.equal(before[name])} == learns
     assert {name for name in WEIGHTS if line[name] > 0} == measured
@@ -223,7 +223,7 @@ def test_two_processes_learn_from_both_halves(
     assert [line["step"] for line in lines] == [1, 2]
     alone = Run(shutil.copytree(prepared_run, tmp_path / "alone"), replace(plan, processes=1), "cpu")
     both = list(itertools.islice(samples_of(alone, scene_store), 2))
-    totals = [Run(alone.directory, alone.plan, "cpu").one([sample])["total"] for sample in both]
+    totals = [Run(alone.directory, alone.plan, "cpu").train_step([sample])["total"] for sample in both]
     assert lines[0]["total"] == pytest.approx(sum(totals) / 2, abs=2e-2)
 
 
@@ -270,10 +270,10 @@ def test_what_a_run_saves_is_a_whole_checkpoint(tiny_run: Run) -> None:
 
 
 def test_another_plan_is_refused(run_directory: Path) -> None:
-    keep_plan(run_directory, PLAN)
-    keep_plan(run_directory, PLAN)
+    store_plan(run_directory, PLAN)
+    store_plan(run_directory, PLAN)
     with pytest.raises(OptionError, match=r"hd_num=4; give the same recipe and options"):
-        keep_plan(run_directory, replace(PLAN, hd_num=9))
+        store_plan(run_directory, replace(PLAN, hd_num=9))
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
@@ -296,7 +296,6 @@ RECIPE = {"scenes": 3, "side_px": 128, "hd_num": 4, "phases": [PHASE]}
         ({"side_px": "640"}, "side_px='640'"),
         ({"side_px": 64}, "side_px=64"),
         ({"phases": [{**PHASE, "anew": "no"}]}, "anew='no'"),
-        ({"phases": [{**PHASE, "hard": 1}]}, "hard=1"),
         ({"phases": [{**PHASE, "own_states": 1}]}, "own_states=1"),
         ({"phases": [{**PHASE, "own_states": True}]}, "own_states=True goes with part='masks'"),
         ({"phases": [{**PHASE, "part": "grounding", "anew": True}]}, "anew=True goes with part='masks'"),
@@ -365,7 +364,7 @@ def test_scenes_that_masks_do_not_divide_and_a_broken_plan_are_named(
 
 
 def test_a_run_can_begin_with_a_checkpoint(tiny_run: Run, scene_store: SceneStore, tmp_path: Path) -> None:
-    tiny_run.one([next(iter(samples_of(tiny_run, scene_store)))])
+    tiny_run.train_step([next(iter(samples_of(tiny_run, scene_store)))])
     tiny_run.save()
     start = str(tiny_run.directory / "checkpoint")
     plan = replace(PLAN, start=start, phases=PLAN.phases[:1])
