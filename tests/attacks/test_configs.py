@@ -64,7 +64,8 @@ NESTED = [
 
 @pytest.mark.parametrize("path", NESTED, ids=".".join)
 def test_a_nested_field_is_absurd(root: Path, path: tuple[str, ...]) -> None:
-    for value in (None, -1, 0, "64", {}, float("nan"), 10**30, [[]], [0] * 600):
+    absurd: list[Any] = [None, -1, 0, "64", {}, float("nan"), 10**30, [[]], [0] * 600]
+    for value in absurd:
         changed = json.loads(json.dumps(CONFIG))
         section = changed
         for key in path[:-1]:

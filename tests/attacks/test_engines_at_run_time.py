@@ -172,16 +172,17 @@ def test_a_graph_that_gives_other_shapes_than_it_says(root: Path) -> None:
     constants = {"one": [1], "rest": spec.outputs[0].shape[1:], "two": spec.outputs[1].shape}
     tensors = [onnx.numpy_helper.from_array(np.array(value, np.int64), name) for name, value in constants.items()]
     tensors.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero"))
-    borders = [
+    inputs, outputs = (
         [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in side]
         for side in (spec.inputs, spec.outputs)
-    ]
-    graph = helper.make_graph(size, "g", *borders, tensors)
+    )
+    graph = helper.make_graph(size, "g", inputs, outputs, tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     put(root, "vision_encoder.onnx", model.SerializeToString())
     sign(root)
     block = load_block(Engine(root), "vision_encoder", "cpu", 1)
-    views = np.zeros((2, *spec.inputs[0].shape[1:]), np.float32)  # type: ignore[arg-type]
+    sides = [int(side) for side in spec.inputs[0].shape[1:]]
+    views = np.zeros((2, *sides), np.float32)
     with pytest.raises(InferenceError, match=r"tokens.*shape"):
         block.run({"views": views})
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from export.torch_model.grounding_encoder import Lateral
 from training.feature_cache import (
     MAX_NOISE,
     UNKNOWN_SHARE,
@@ -86,9 +87,11 @@ def test_whitening_scales_what_the_decoder_reads_and_nothing_else(tiny_run: Run,
     model, heads = tiny_run.model, tiny_run.heads
     with torch.no_grad():  # as features grow in training
         for layer in (model.grounding_encoder.conv_s0, model.grounding_encoder.conv_s1):
+            assert layer.bias is not None
             layer.weight *= 20
             layer.bias += 3
         for lateral in model.grounding_encoder.image_encoder.neck.convs:
+            assert isinstance(lateral, Lateral)
             lateral.conv.weight *= 20
         before = model.grounding_encoder(sample.pixels)
         told = [head(level) for head, level in zip(heads.pyramid, (before[0], before[2], before[1]), strict=True)]

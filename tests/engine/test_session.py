@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -208,6 +210,6 @@ def test_sampling_repeats_with_its_seed_and_greedy_is_the_default(pipeline: Pipe
         ("compat", 1),
     ],
 )
-def test_options_out_of_range_are_named(pipeline: Pipeline, name: str, value: object) -> None:
+def test_options_out_of_range_are_named(pipeline: Pipeline, name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=f"{name}="):
         pipeline(SQUARE, RED_CAR, **{name: value})

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from export import keys
+from export.torch_model.language_model import Layer
 from training.batches import make_sample, pack
 from training.heads import TeachingHeads, stitched_grid
 from training.losses import MaskLosses, mask_losses, measured_iou
@@ -110,7 +112,11 @@ def test_masks_are_taught_where_the_language_model_points_rightly(
 
 def test_muon_steps_the_matrices_of_layers_and_adamw_all_else(tiny_run: Run) -> None:
     model = tiny_run.model
-    matrix, words = model.language_model.layers[0].attention.wo.weight, model.language_model.output.weight
+    layer = model.language_model.layers[0]
+    assert isinstance(layer, Layer)
+    matrix, words = layer.attention.wo.weight, model.language_model.output.weight
+    assert isinstance(matrix, nn.Parameter)
+    assert isinstance(words, nn.Parameter)
     assert any(one is matrix for one in matrices(model))
     assert not any(one is words for one in matrices(model))
     assert all(min(one.shape) >= LEAST_SIDE for one in matrices(model))

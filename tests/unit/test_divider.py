@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -81,7 +81,8 @@ def compose(image: np.ndarray, grid: Grid) -> np.ndarray:
 @pytest.mark.parametrize("case", CASES)
 def test_reference_case(case: str) -> None:
     facts, arrays, image = golden(case)
-    grid, reduced = plan_grid(*facts["orig_wh"], facts["hd_num"], 560, limits.MAX_PROMPT_TOKENS, 20)
+    width, height = facts["orig_wh"]
+    grid, reduced = plan_grid(width, height, facts["hd_num"], 560, limits.MAX_PROMPT_TOKENS, 20)
     assert not reduced
     assert [grid.rows, grid.cols] == facts["grid_hw"]
     assert grid.transposed == facts["transposed"]
@@ -244,4 +245,4 @@ def test_half_precision_is_the_full_one_rounded() -> None:
     kept = np.zeros_like(found)
     assert divide_half(image, grid, CLIP, out=kept) is kept
     with pytest.raises(OptionError, match="float16"):
-        divide_half(image, grid, CLIP, out=divide(image, grid, CLIP))
+        divide_half(image, grid, CLIP, out=cast(Any, divide(image, grid, CLIP)))

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from training.expressions import Expression
-from training.mix import ABSENCES, FORMS, TRAINING_MIX, UNIFORM
+from training.mix import ABSENCES, FORMS, TRAINING_MIX, UNIFORM, Mix
 from training.prompt_targets import FIELD_SIZES, FIELDS, prompt_targets
 from training.questions import Example, conversation, referring
 from training.scenes import make_scene
@@ -65,7 +65,7 @@ def test_a_lesson_asks_more_of_what_is_hard() -> None:
     assert sum(TRAINING_MIX.forms) == pytest.approx(1)
     assert sum(TRAINING_MIX.absences) == pytest.approx(1)
     assert (len(TRAINING_MIX.forms), len(TRAINING_MIX.absences)) == (len(FORMS), len(ABSENCES))
-    counts: dict[object, Counter[str]] = {mix: Counter() for mix in (UNIFORM, TRAINING_MIX)}
+    counts: dict[Mix, Counter[str]] = {mix: Counter() for mix in (UNIFORM, TRAINING_MIX)}
     for seed in range(12):
         scene = make_scene(seed, 256)
         for mix, count in counts.items():

@@ -6,6 +6,8 @@ import contextlib
 import io
 import itertools
 from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from benchmarks.scorers import (
 from geopixel_edge.masks import Mask
 
 SIDE = 12
+Item = TypeVar("Item")
 
 
 def square(x: int, y: int, width: int = 4, height: int = 4) -> Mask:
@@ -194,11 +197,9 @@ def test_a_perfect_prediction_scores_one_and_none_scores_zero(masks: list[Mask])
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(scenes, min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_order_does_not_matter(results: list[Conversation], random: object) -> None:
-    def shuffled(items: Sequence[object]) -> list[object]:
-        items = list(items)
-        random.shuffle(items)  # type: ignore[attr-defined]
-        return items
+def test_order_does_not_matter(results: list[Conversation], random: Random) -> None:
+    def shuffled(items: Sequence[Item]) -> list[Item]:
+        return random.sample(items, len(items))
 
     # Equal scores leave the ranking open, so each mask gets its own.
     distinct, number = [], 0
@@ -209,9 +210,8 @@ def test_order_does_not_matter(results: list[Conversation], random: object) -> N
             ranked.append(Shown(guess.mask, guess.phrase, 1 / number))
         distinct.append(Conversation(tuple(ranked), one.expected, True))
     moved = [
-        Conversation(tuple(shuffled(one.predicted)), tuple(shuffled(one.expected)), True)  # type: ignore[arg-type]
-        for one in shuffled(distinct)
-    ]  # type: ignore[attr-defined]
+        Conversation(tuple(shuffled(one.predicted)), tuple(shuffled(one.expected)), True) for one in shuffled(distinct)
+    ]
     first, second = score_conversations(distinct), score_conversations(moved)
     assert first["miou"] == pytest.approx(second["miou"])
     assert all(0 <= value <= 1 for value in first.values() if value is not None)
@@ -220,4 +220,4 @@ def test_order_does_not_matter(results: list[Conversation], random: object) -> N
         for one in results
         for a, b in zip(one.predicted, one.expected, strict=False)
     ]
-    assert score_referring(questions) == pytest.approx(score_referring(shuffled(questions)))  # type: ignore[arg-type]
+    assert score_referring(questions) == pytest.approx(score_referring(shuffled(questions)))
