@@ -63,7 +63,7 @@ def test_without_a_budget_everything_stays_loaded_at_full_size(manifest: Manifes
 
 def test_less_memory_goes_down_the_ladder(manifest: Manifest) -> None:
     peaks = [planned(manifest, None).peak_bytes / MB]
-    seen = []
+    seen: list[tuple[bool, int, int]] = []
     budget = peaks[0]
     while True:
         budget -= 5
