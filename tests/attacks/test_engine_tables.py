@@ -178,13 +178,13 @@ def test_damaged_golden_files(root: Path) -> None:
     for role, data in golden_damages(root):
         put(root, GOLDEN_FILES[role], data)
         sign(root)
-        pipeline.engine = Engine(root)
+        pipeline.model.engine = Engine(root)
         with pytest.raises(EngineError) as caught:
             verify(pipeline.model)
         assert type(caught.value) in (EngineCorruptError, EngineMismatchError), data[:40]
         put(root, GOLDEN_FILES[role], whole[role])
     sign(root)
-    pipeline.engine = Engine(root)
+    pipeline.model.engine = Engine(root)
     assert all(check.passed for check in verify(pipeline.model))
 
 
@@ -195,7 +195,7 @@ def test_golden_values_of_another_engine_fail_their_checks(root: Path) -> None:
     put(root, GOLDEN_FILES["arrays"], npz(**wrong))
     put(root, GOLDEN_FILES["facts"], facts(root, token_ids=[7, 8, 9]))
     sign(root)
-    failed = {check.quantity for check in verify(Pipeline(root, device="cpu")) if not check.passed}
+    failed = {check.quantity for check in verify(Pipeline(root, device="cpu").model) if not check.passed}
     assert failed == {"hidden", "iou", "views", "low_res_masks", "token_ids"}
 
 
@@ -207,7 +207,7 @@ def test_golden_files_that_no_hash_vouches_for(root: Path, tmp_path: Path) -> No
     refused(lambda: verify(pipeline.model), EnginePathError)
     sign_without = [spec for spec in GOLDEN_FILES.values() if spec != GOLDEN_FILES["facts"]]
     sign(root, lambda m: m.update(golden=[spec for spec in m["golden"] if spec["path"] in sign_without]))
-    pipeline.engine = Engine(root)
+    pipeline.model.engine = Engine(root)
     refused(lambda: verify(pipeline.model), EngineCorruptError, "facts.json")
 
 
