@@ -23,6 +23,7 @@ from .checkpoint import Checkpoint
 from .keys import EMBEDDINGS_KEY
 from .record import write_facts
 from .rounded import RoundedCheckpoint
+from .tokenizer import MODEL_NAME
 
 QUERY = "Could you provide a segmentation mask for the bright roof in this image?"
 IMAGE_WH = (96, 64)
@@ -41,14 +42,12 @@ def picture() -> Image.Image:
 
 
 @torch.no_grad()
-def reference_values(
-    checkpoint: Checkpoint, tokens: SpecialTokens, tokenizer_path: Path
-) -> tuple[dict[str, F32], Golden]:
+def reference_values(checkpoint: Checkpoint, tokens: SpecialTokens) -> tuple[dict[str, F32], Golden]:
     """What the torch modules give at every border, subsampled, and the facts about the question."""
     config, image = checkpoint.config, picture()
     divided = reference.divide(image, 1, int(config.clip["image_size"]))
     seen = reference.image_tokens(checkpoint, divided)
-    prompt = build_prompt(QUERY, (), 1, Tokenizer(tokenizer_path, tokens), tokens)
+    prompt = build_prompt(QUERY, (), 1, Tokenizer(checkpoint.root / MODEL_NAME, tokens), tokens)
     table = checkpoint.tensor(EMBEDDINGS_KEY)
     before, after = (table[torch.tensor(part)].float() for part in prompt.parts)
     embeds = torch.cat([before, seen, after])
@@ -61,9 +60,9 @@ def reference_values(
     return {name: subsample(value.numpy()) for name, value in arrays.items()}, facts
 
 
-def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path) -> list[str]:
+def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens) -> list[str]:
     """Compute and write torch's record in `golden/`; returns the files' paths relative to `root`."""
-    arrays, facts = reference_values(checkpoint, tokens, tokenizer_path)
+    arrays, facts = reference_values(checkpoint, tokens)
     (root / "golden").mkdir()
     picture().save(root / GOLDEN_FILES["image"])
     samples: dict[str, Any] = dict(arrays)
@@ -78,7 +77,7 @@ def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
     Rounding moves int8 far from the float32 original, and a wrong graph could hide in that distance. Between equal
     weights only float32's noise is left, so that fp32's ceiling holds; measured are at most 3e-6.
     """
-    arrays, _ = reference_values(RoundedCheckpoint(checkpoint), read_manifest(root).tokens, root / "tokenizer.json")
+    arrays, _ = reference_values(RoundedCheckpoint(checkpoint), read_manifest(root).tokens)
     distances, ceiling = compare(Pipeline(root, device="cpu"), arrays), TOLERANCES["fp32"]
     if failed := [name for name, distance in distances.items() if not distance <= ceiling]:
         told = "; ".join(f"{ARRAYS[name]} {name} is {distances[name]:.2e} off" for name in failed)

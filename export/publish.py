@@ -46,12 +46,12 @@ from .int8 import quantise_file
 from .language_model_graph import LanguageModelGraph
 from .onnx_file import at_precision
 from .record import write_record
-from .tokenizer import TokenizerFacts, convert
+from .tokenizer import MODEL_NAME, write_tokenizer
 from .torch_model import grounding_encoder, pixel_decoder, vision_encoder
 
 log = logging.getLogger(__name__)
 BYTES_PER_NUMBER = {"fp32": 4, "fp16": 2, "int8": 1}
-PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tokenizers")
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sentencepiece")
 _EXPORTERS = {
     module.__name__.rpartition(".")[2]: module.export_onnx
     for module in (vision_encoder, grounding_encoder, pixel_decoder)
@@ -143,8 +143,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
     c = checkpoint.config
     with tqdm(total=len(_EXPORTERS) + c.layers + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
-        facts = convert(checkpoint.root, root / "tokenizer.json")
-        tokens = special_tokens(facts)
+        tokens = write_tokenizer(checkpoint.root, root)
         bar.update()
         for block, export_onnx in _EXPORTERS.items():
             bar.set_description(block)
@@ -162,25 +161,11 @@ def _write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
         np.save(root / "token_embeddings.npy", table)
         bar.update()
         bar.set_description("golden values")
-        golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json")
+        golden = write_golden(checkpoint, root, tokens)
         bar.update()
     manifest = _manifest(checkpoint, root, precision, tokens, golden)
     write_manifest(root, manifest)
     return manifest
-
-
-def special_tokens(facts: TokenizerFacts) -> SpecialTokens:
-    """The ids of a converted tokenizer with the strings of the chat template (reference behaviour 10)."""
-    return SpecialTokens(
-        bos=facts.bos,
-        eos=facts.eos,
-        unk=facts.unk,
-        seg=facts.seg,
-        phrase_open=facts.phrase_open,
-        phrase_close=facts.phrase_close,
-        turn_open="[UNUSED_TOKEN_146]",
-        turn_close="[UNUSED_TOKEN_145]",
-    )
 
 
 def _manifest(checkpoint: Checkpoint, root: Path, precision: str, tokens: SpecialTokens, golden: list[str]) -> Manifest:
@@ -218,7 +203,7 @@ def _manifest(checkpoint: Checkpoint, root: Path, precision: str, tokens: Specia
             pad_value=constants.PAD_VALUE,
         ),
         tokens=tokens,
-        tokenizer=describe_file(root, "tokenizer.json"),
+        tokenizer=describe_file(root, MODEL_NAME),
         embeddings=Embeddings(file=describe_file(root, "token_embeddings.npy")),
         blocks={block: _block_spec(root, block, precision) for block in keys.CLASSES},
         golden=tuple(describe_file(root, name) for name in golden),
