@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from geopixel_edge.errors import (
     EngineSchemaError,
     GeoPixelError,
     InferenceError,
+    RuntimeUnavailableError,
 )
 from geopixel_edge.pipeline import Pipeline
 from tests.support.engines import linked, put, sign
 
 TABLE = "token_embeddings.npy"
+CONVERTED = Path(__file__).parents[1] / "data" / "schema-1" / "tokenizer.json"
 
 
 @pytest.fixture
@@ -172,6 +175,23 @@ def test_a_tokenizer_of_another_model_is_noticed_by_verify(root: Path) -> None:
     edit_tokenizer(root, rotate_letters)
     pipeline = Pipeline(root, device="cpu")
     refused(lambda: verify(pipeline), EngineMismatchError, "tokenizer")
+
+
+def test_an_engine_with_a_converted_tokenizer(root: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, CONVERTED.name, CONVERTED.read_bytes())
+    (root / MODEL_NAME).unlink()
+
+    def of_before(manifest: dict[str, Any]) -> None:
+        manifest["tokenizer"]["path"] = CONVERTED.name
+        del manifest["tokens"]["added"]
+
+    sign(root, of_before)
+    before = Pipeline(root, device="cpu")
+    verify(before)
+    query = "What is \u65e5 here?"
+    assert before(None, query, max_new_tokens=8).response == pipeline(None, query, max_new_tokens=8).response
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    refused(lambda: Pipeline(root, device="cpu"), RuntimeUnavailableError, "pip install tokenizers")
 
 
 # --- Golden files -----------------------------------------------------------------------------------------------
