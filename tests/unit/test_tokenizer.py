@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,6 +142,26 @@ def test_a_missing_package_is_named_with_what_installs_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(RuntimeUnavailableError, match=rf"needs {package} .*; pip install {package}$"):
         Tokenizer(path, reference_tokenizer().tokens)
+
+
+def test_each_form_loads_its_own_package_alone() -> None:
+    tokens = reference_tokenizer().tokens
+    packages = ("sentencepiece", "tokenizers")
+    code = "\n".join(
+        (
+            "import msgspec, sys",
+            "from geopixel_edge.engine.manifest import SpecialTokens",
+            "from geopixel_edge.text.tokenizer import Tokenizer",
+            f"loaded = lambda: [name for name in {packages} if name in sys.modules]",
+            "before, tokens = loaded(), msgspec.json.decode(sys.argv[2], type=SpecialTokens)",
+            "Tokenizer(sys.argv[1], tokens)",
+            "print(before, loaded())",
+        )
+    )
+    for path, package in zip((MODEL, CONVERTED), packages, strict=True):
+        command = [sys.executable, "-c", code, str(path), msgspec.json.encode(tokens).decode()]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=DATA.parents[2])
+        assert done.stdout.strip() == f"[] {[package]}"
 
 
 def test_a_tokenizer_goes_through_a_pickle_and_is_shared_by_threads(tokenizer: Tokenizer) -> None:
