@@ -81,7 +81,7 @@ def test_views_in_several_runs_give_the_same(pipeline: Pipeline) -> None:
     views = divided(golden("s3_tiny_hd4_no_seg_eos")).views.numpy()
     grid = Grid(2, 2, 0, 0, False, 560)
     encoder = Runtime(pipeline.model.residency.load(frozenset({"vision_encoder"}))["vision_encoder"])
-    whole, single = (encoder.encode(views, grid, count).numpy() for count in (2, 1))
+    whole, single = (encoder.encode(views, grid, count).numpy().astype(np.float32) for count in (2, 1))
     np.testing.assert_allclose(single, whole, atol=2e-5 * np.abs(whole).max(), rtol=0)
 
 
