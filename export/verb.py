@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from geopixel_edge.cli.streams import write_json
-from geopixel_edge.errors import RuntimeUnavailableError
+from geopixel_edge.errors import ExportError, RuntimeUnavailableError
 from geopixel_edge.kernels.native import load
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ EPILOG = """\
 examples:
   geopixel-edge export GeoPixel-7B engine --precision fp16
   geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json
+  geopixel-edge export GeoPixel-7B engine --precision language_model=int8,vision_encoder=fp16
+
+precisions:
+  fp32, fp16    of weights and arithmetic
+  int8          of weights; the language model's stay so in memory and its activations are rounded before each product
+  int8-widened  of weights on disk; they become float32 when loaded, and arithmetic is float32
 
 exit codes:
   0  published                                 5  a package that the export needs is missing, or the C++ kernels are
@@ -52,13 +58,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine_dir", type=Path, metavar="ENGINE", help="directory to create")
     parser.add_argument(
         "--precision",
-        choices=["fp32", "fp16", "int8"],
+        type=_precision,
         default="fp32",
-        help="of weights and arithmetic; int8: of weights alone, arithmetic is float32",
+        metavar="P",
+        help="fp32 (default), fp16, int8 or int8-widened, or one for each block: language_model=int8,*=fp16",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an engine directory that exists")
     parser.add_argument("--json", action="store_true", help="print the measured distances as JSON")
     parser.add_argument("--verbose", action="store_true", help="log each step")
+
+
+def _precision(text: str) -> str:
+    """`text` when it can be read; argparse makes a usage error of the message otherwise."""
+    from .precision import parse_precision
+
+    try:
+        parse_precision(text)
+    except ExportError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def run(args: argparse.Namespace) -> int:

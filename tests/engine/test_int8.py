@@ -1,4 +1,4 @@
-"""int8 weights: as near as a scale per channel allows, a quarter of the bytes, widened when the engine is loaded."""
+"""int8 weights: as near as a scale per channel allows, a quarter of the bytes; what ONNX Runtime makes of each kind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from export.int8 import quantise, quantise_file
+from export.checkpoint import Checkpoint
+from export.golden import reference_values
+from export.int8 import MIN_NUMBERS, quantise, quantise_file
 from export.publish import export_engine
+from export.rounded import RoundedCheckpoint
 from geopixel_edge import Pipeline
-from geopixel_edge.engine.golden import verify
+from geopixel_edge.arrays import F32
+from geopixel_edge.engine.directory import read_manifest
+from geopixel_edge.engine.golden import compare, verify
+from geopixel_edge.engine.manifest import BLOCKS
+from geopixel_edge.engine.precision import EXACT, QUANTISED, WIDENED
+from geopixel_edge.model import Model
 
 from ..conftest import CHECKPOINT
+from ..support.engines import linked, sign
 
+NOISE = 2e-5  # float32's; measured: 3e-6
+BEFORE = ("views", "image_tokens", "image_embed", "high_res0", "high_res1")  # what the language model does not change
 WEIGHTS = arrays(
     np.float32,
     st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3)),
@@ -101,10 +112,25 @@ def test_products_and_convolutions_are_quantised_along_their_output_channels(tmp
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An engine at `int8`: the language model's weights stay int8 in memory."""
     target = tmp_path_factory.mktemp("int8") / "engine"
     export_engine(CHECKPOINT, target, "int8")
     return target
+
+
+@pytest.fixture(scope="module")
+def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An engine at `int8-widened`: all weights become float32 when they are loaded."""
+    target = tmp_path_factory.mktemp("widened") / "engine"
+    export_engine(CHECKPOINT, target, "int8-widened")
+    return target
+
+
+@pytest.fixture(params=["kept", "widened"])
+def engine(request: pytest.FixtureRequest) -> Path:
+    root: Path = request.getfixturevalue(request.param)
+    return root
 
 
 def test_the_reference_checkpoint_exports_and_gives_its_golden_values(engine: Path) -> None:
@@ -125,12 +151,65 @@ def test_nothing_large_stays_float32_but_position_tables(engine: Path) -> None:
         assert all("position" in name or name in ("cos", "sin") for name in large)
 
 
-def test_weights_are_widened_at_load(engine: Path, tmp_path: Path) -> None:
+def optimised(root: Path, folder: Path) -> onnx.GraphProto:
+    """The language model as ONNX Runtime holds it with the settings of the engine's manifest."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    ort.InferenceSession(str(engine / "language_model.onnx"), options)
-    optimised = onnx.load(str(tmp_path / "optimised.onnx"), load_external_data=False)
-    kinds = {node.op_type for node in optimised.graph.node}
-    assert "DequantizeLinear" not in kinds
+    for name, value in read_manifest(root).blocks["language_model"].session_options.items():
+        options.add_session_config_entry(name, value)
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    ort.InferenceSession(str(root / "language_model.onnx"), options)
+    return onnx.load(str(folder / "optimised.onnx"), load_external_data=False).graph
+
+
+def large_floats(graph: onnx.GraphProto) -> set[str]:
+    """Names of the float32 tensors that could be weights; scales are not."""
+    return {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) >= MIN_NUMBERS
+    } - {tensor.name for tensor in graph.initializer if ".scale" in tensor.name}
+
+
+def matrices(root: Path) -> int:
+    """How many int8 weights the language model's file holds."""
+    graph = onnx.load(str(root / "language_model.onnx"), load_external_data=False).graph
+    return sum(tensor.data_type == TensorProto.INT8 for tensor in graph.initializer)
+
+
+def test_weights_are_widened_at_load(widened: Path, tmp_path: Path) -> None:
+    assert [dict(block.session_options) for block in read_manifest(widened).blocks.values()] == [WIDENED] * len(BLOCKS)
+    graph = optimised(widened, tmp_path)
+    assert not {"DequantizeLinear", "MatMulNBits"} & {node.op_type for node in graph.node}
+    assert len(large_floats(graph) - {"cos", "sin"}) > 0.8 * matrices(widened)  # the smallest are not `large`
+
+
+def test_weights_stay_int8_in_memory(kept: Path, tmp_path: Path) -> None:
+    settings = {name: dict(block.session_options) for name, block in read_manifest(kept).blocks.items()}
+    assert settings == {**dict.fromkeys(BLOCKS, WIDENED), "language_model": QUANTISED}
+    graph = optimised(kept, tmp_path)
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    assert len(products) == matrices(kept) > 100
+    assert not {"DequantizeLinear", "MatMul", "Gemm"} & {node.op_type for node in graph.node}
+    kinds = {(one.name, one.i) for node in products for one in node.attribute if one.name in ("bits", "accuracy_level")}
+    assert kinds == {("bits", 8), ("accuracy_level", 4)}
+    assert large_floats(graph) == {"cos", "sin"}
+
+
+@pytest.fixture(scope="module")
+def torchs(kept: Path) -> dict[str, F32]:
+    """What torch gives on the golden question with the weights that an int8 engine stores."""
+    return reference_values(RoundedCheckpoint(Checkpoint(CHECKPOINT), BLOCKS), read_manifest(kept).tokens)[0]
+
+
+def test_widened_weights_give_what_torch_gives_with_them(widened: Path, torchs: dict[str, F32]) -> None:
+    assert max(compare(Model.open(widened, "cpu"), torchs).values()) < NOISE
+
+
+def test_rounded_activations_are_all_that_int8_adds(kept: Path, torchs: dict[str, F32], tmp_path: Path) -> None:
+    found = compare(Model.open(kept, "cpu"), torchs)
+    assert max(found[name] for name in BEFORE) < NOISE
+    assert 1e-4 < found["logits"] < 5e-2
+    exact = linked(kept, tmp_path)
+    sign(exact, lambda manifest: manifest["blocks"]["language_model"]["precision"].update(ort_options=EXACT))
+    assert max(compare(Model.open(exact, "cpu"), torchs).values()) < NOISE
