@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from geopixel_edge.errors import (
     RuntimeUnavailableError,
 )
 from geopixel_edge.pipeline import Pipeline
-from tests.support.engines import linked, put, sign
+from tests.support.engines import linked, npy, npz, put, sign
 
 TABLE = "token_embeddings.npy"
 CONVERTED = Path(__file__).parents[1] / "data" / "schema-1" / "tokenizer.json"
@@ -40,18 +39,6 @@ def refused(action: Callable[[], object], kind: type[GeoPixelError], *fragments:
     assert type(caught.value) is kind, repr(caught.value)
     for fragment in fragments:
         assert fragment in str(caught.value)
-
-
-def npy(array: np.ndarray[Any, Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
-    return stream.getvalue()
-
-
-def npz(**arrays: np.ndarray[Any, Any]) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type]
-    return stream.getvalue()
 
 
 # --- Token embeddings -------------------------------------------------------------------------------------------

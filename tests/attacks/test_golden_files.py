@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 from collections.abc import Callable
@@ -15,18 +14,9 @@ import pytest
 from geopixel_edge.engine.directory import Engine
 from geopixel_edge.engine.golden import verify
 from geopixel_edge.engine.golden_files import GOLDEN_FILES
-from geopixel_edge.errors import (
-    EngineCorruptError,
-    EngineError,
-    EngineMismatchError,
-    EnginePathError,
-    GeoPixelError,
-)
+from geopixel_edge.errors import EngineCorruptError, EngineError, EngineMismatchError, EnginePathError, GeoPixelError
 from geopixel_edge.pipeline import Pipeline
-from tests.support.engines import linked, put, sign
-
-TABLE = "token_embeddings.npy"
-CONVERTED = Path(__file__).parents[1] / "data" / "schema-1" / "tokenizer.json"
+from tests.support.engines import linked, npy, npz, put, sign
 
 
 @pytest.fixture
@@ -40,18 +30,6 @@ def refused(action: Callable[[], object], kind: type[GeoPixelError], *fragments:
     assert type(caught.value) is kind, repr(caught.value)
     for fragment in fragments:
         assert fragment in str(caught.value)
-
-
-def npy(array: np.ndarray[Any, Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
-    return stream.getvalue()
-
-
-def npz(**arrays: np.ndarray[Any, Any]) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type]
-    return stream.getvalue()
 
 
 def facts(root: Path, **changes: Any) -> bytes:

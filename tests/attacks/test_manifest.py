@@ -14,6 +14,7 @@ import pytest
 from geopixel_edge import limits
 from geopixel_edge.engine import directory as engine_module
 from geopixel_edge.engine.directory import Engine
+from geopixel_edge.engine.manifest import CHUNK_BYTES
 from geopixel_edge.errors import EngineCorruptError, EngineError, EnginePathError, EngineSchemaError
 from tests.support.fakes import make_engine
 
@@ -101,7 +102,7 @@ def test_a_path_outside_the_directory(root: Path, path: str) -> None:
     refused(root, EngineCorruptError if path.startswith("xxx") else EnginePathError)
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, -1, 2**62])
+@pytest.mark.parametrize("version", [0, 3, 99, -1, 2**62])
 def test_a_schema_from_another_time(root: Path, version: int) -> None:
     put(root, json.dumps({"schema_version": version, "new": {"deep": [1]}}).encode())
     (root / "manifest.sha256").unlink()
@@ -151,7 +152,12 @@ def set_at(*keys: str, to: object) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def footprint(**term: object) -> dict[str, object]:
+    return {"weights_bytes": 1, "workspace": [term]}
+
+
 VISION = ("blocks", "vision_encoder")
+ADDED = {"text": "<more>", "id": 15, "lstrip": True, "rstrip": True, "special": False}
 FAULTY: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("unknown field", lambda m: m.update(extra=1)),
     ("unknown field below", lambda m: m["sizes"].update(extra=1)),
@@ -181,6 +187,31 @@ FAULTY: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("unknown dtype", lambda m: m["blocks"]["vision_encoder"]["inputs"][0].update(dtype="object")),
     ("negative distance", set_at("distance", "pixel_decoder", to=-1e-6)),
     ("negative dimension", lambda m: m["blocks"]["vision_encoder"]["inputs"][0].update(shape=[-1])),
+    ("unknown family", set_at("family", to="lisa")),
+    ("precision of all blocks", lambda m: m.update(precision="fp32")),
+    ("precision by name", set_at(*VISION, "precision", to="fp32")),
+    ("no precision", lambda m: m["blocks"]["vision_encoder"].pop("precision")),
+    ("unnamed precision", set_at(*VISION, "precision", "name", to="")),
+    ("unknown weights", set_at(*VISION, "precision", "weights", to="int3")),
+    ("unknown arithmetic", set_at(*VISION, "precision", "compute", to="complex64")),
+    ("numbers of no bytes", set_at(*VISION, "precision", "bytes_per_number", to=0)),
+    ("numbers of many bytes", set_at(*VISION, "precision", "bytes_per_number", to=9)),
+    ("negative group", set_at(*VISION, "precision", "group", to=-32)),
+    ("negative tolerance", set_at(*VISION, "precision", "tolerance", to=-1.0)),
+    ("setting that is no text", set_at(*VISION, "precision", "ort_options", to={"a": 1})),
+    ("option that is no text", set_at(*VISION, "options", to={"a": None})),
+    ("options in a list", set_at(*VISION, "options", to=["a"])),
+    ("dimension of nothing", set_at(*VISION, "dims", to={"n": 0})),
+    ("huge dimension", set_at(*VISION, "dims", to={"n": 2**40})),
+    ("footprint without workspace", set_at(*VISION, "footprint", to={"weights_bytes": 1})),
+    ("negative weights", set_at(*VISION, "footprint", to={"weights_bytes": -1, "workspace": []})),
+    ("negative workspace", set_at(*VISION, "footprint", to=footprint(bytes=-1.0, dims=[]))),
+    ("workspace by a nameless dimension", set_at(*VISION, "footprint", to=footprint(bytes=1.0, dims=[""]))),
+    ("chunks of a small file", lambda m: m["tokenizer"].update(chunks=[m["tokenizer"]["sha256"]] * 2)),
+    ("large file without chunks", lambda m: m["tokenizer"].update(bytes=CHUNK_BYTES + 1, chunks=[])),
+    ("too few chunks", lambda m: m["tokenizer"].update(bytes=2 * CHUNK_BYTES + 1, chunks=["0" * 64] * 2)),
+    ("chunk that is no digest", lambda m: m["tokenizer"].update(chunks=["ab"])),
+    ("added token twice", lambda m: m["tokens"].update(added=[ADDED, ADDED])),
 ]
 
 
@@ -196,3 +227,16 @@ def test_a_field_given_twice(root: Path) -> None:
     refused(root, EngineSchemaError, "twice")
     put(root, data.replace(b'"vision_encoder": {', b'"vision_encoder": 1, "vision_encoder": {'))
     refused(root, EngineSchemaError, "twice")
+
+
+def test_fields_of_schema_2_that_say_nothing_wrong(root: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        block = manifest["blocks"]["vision_encoder"]
+        block.update(footprint=footprint(bytes=1.5, dims=["n", "n"]), dims={"n": 10}, options={"a": "b"})
+        manifest["tokenizer"]["chunks"] = [manifest["tokenizer"]["sha256"]]
+        manifest["tokens"]["added"] = [ADDED]
+
+    edit(root, change)
+    block = Engine(root).manifest.blocks["vision_encoder"]
+    assert block.footprint is not None
+    assert (block.footprint.workspace[0].dims, block.dims, block.options) == (("n", "n"), {"n": 10}, {"a": "b"})

@@ -97,8 +97,7 @@ def test_odd_text_is_just_text(pipeline: Pipeline, text: str) -> None:
     assert answer.query == text
     prompt = build_prompt(text, (), 0, pipeline.model.tokenizer, pipeline.engine.manifest.tokens)
     tokens = pipeline.engine.manifest.tokens
-    forbidden = {tokens.seg, tokens.phrase_open, tokens.phrase_close, tokens.eos}
-    assert not forbidden & set(prompt.parts[0])
+    assert not {tokens.seg, tokens.phrase_open, tokens.phrase_close, tokens.eos} & set(prompt.parts[0])
     assert prompt.parts[0].count(tokens.bos) == 1
 
 

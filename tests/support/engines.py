@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from geopixel_edge.engine.digests import describe_file
 from geopixel_edge.engine.directory import read_manifest, write_manifest
@@ -44,3 +46,17 @@ def sign(root: Path, change: Callable[[dict[str, Any]], object] = lambda manifes
     for name in ("manifest.json", "manifest.sha256"):
         (root / name).unlink()
     write_manifest(root, msgspec.convert(manifest, Manifest))
+
+
+def npy(array: np.ndarray[Any, Any]) -> bytes:
+    """The bytes of a `.npy` file; objects are pickled."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def npz(**arrays: np.ndarray[Any, Any]) -> bytes:
+    """The bytes of a `.npz` file."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()

@@ -1,4 +1,4 @@
-"""An answer in other forms: a pickle, COCO, supervision, a plot, a notebook's cell."""
+"""An answer in other forms: a pickle, COCO, a plot, a notebook's cell."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import math
 import pickle
 import subprocess
 import sys
-import types
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +20,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from geopixel_edge.answer import Answer, Region
-from geopixel_edge.errors import ImageError, RuntimeUnavailableError
+from geopixel_edge.errors import ImageError
 from geopixel_edge.image_ref import ImageRef
 from geopixel_edge.images import load_image
 from geopixel_edge.masks import Mask
@@ -130,56 +128,6 @@ def test_coco_of_nothing_and_of_a_file() -> None:
     assert replace(NOTHING, image=image).to_coco()["images"] == [
         {"id": 1, "file_name": "harbour.png", "width": 9, "height": 8}
     ]
-
-
-# --- supervision ----------------------------------------------------------------------------------------------
-
-
-class FakeDetections:
-    """Keeps what it was made of."""
-
-    def __init__(self, **fields: Any) -> None:
-        self.fields = fields
-
-
-def test_detections_are_made_of_typed_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = types.ModuleType("supervision")
-    fake.Detections = FakeDetections  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "supervision", fake)
-    fields: dict[str, Any] = sample().to_supervision().fields
-    assert fields.keys() == {"xyxy", "mask", "confidence", "class_id", "data"}
-    assert (fields["xyxy"].dtype, fields["mask"].dtype, fields["confidence"].dtype) == ("float32", "bool", "float32")
-    assert fields["xyxy"].tolist() == [list(region.xyxy) for region in sample().regions]
-    assert (fields["mask"] == sample().masks).all()
-    assert fields["confidence"].tolist() == pytest.approx([0.97, 0.94, 0.91])
-    assert fields["class_id"].tolist() == [0, 0, 1]
-    assert fields["data"]["class_name"].tolist() == ["storage tanks", "storage tanks", "region"]
-    assert fields["data"]["phrase"].tolist() == ["storage tanks", "storage tanks", ""]
-    empty: dict[str, Any] = NOTHING.to_supervision().fields
-    assert (empty["xyxy"].shape, empty["mask"].shape) == ((0, 4), (0, HEIGHT, WIDTH))
-    assert empty["class_id"].shape == empty["confidence"].shape == empty["data"]["phrase"].shape == (0,)
-
-
-def test_the_installed_supervision_draws_an_answer() -> None:
-    supervision = pytest.importorskip("supervision")
-    made = sample()
-    found = made.to_supervision()
-    assert isinstance(found, supervision.Detections)
-    assert len(found) == 3
-    assert len(found[found.class_id == 0]) == 2
-    assert found.area.tolist() == [region.area_px for region in made.regions]
-    drawn = supervision.MaskAnnotator().annotate(PIXELS.copy(), found)
-    outside = ~made.masks.any(axis=0)
-    assert (drawn[outside] == PIXELS[outside]).all()
-    assert (drawn != PIXELS).any()
-    assert len(NOTHING.to_supervision()) == len(NO_IMAGE.to_supervision()) == 0
-    assert supervision.Detections.merge([found, found]).data["class_name"].tolist()[:1] == ["storage tanks"]
-
-
-def test_without_supervision_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(RuntimeUnavailableError, match="pip install supervision"):
-        sample().to_supervision()
 
 
 # --- Pictures -------------------------------------------------------------------------------------------------
