@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class HostDevice:
 
     def upload(self, value: Array, target: Tensor) -> None:
         """Copy the values; ValueError for another dtype or another number of them."""
-        if value.dtype.name != target.dtype or value.size != np.prod(target.shape, dtype=np.int64):
+        if value.dtype.name != target.dtype or value.size != prod(target.shape):
             raise ValueError(f"{value.dtype} {value.shape} is not written to {target.dtype} {target.shape}")
         _array(target)[...] = value.reshape(target.shape)
 

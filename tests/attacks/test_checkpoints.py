@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from export import publish
 from export.__main__ import main
 from export.checkpoint import Checkpoint
 from export.onnx_file import BorderCast
+from export.writers import WRITERS
 from geopixel_edge.errors import CheckpointError, ExportError
 from tests.support.checkpoints import INDEX, SHARDS, SOURCE, edit_json, linked, put, single, tensors
 
@@ -51,7 +51,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the slow steps of an export."""
-    monkeypatch.setattr(publish, "_EXPORTERS", {})
+    for block in WRITERS:
+        monkeypatch.setitem(WRITERS, block, lambda *_: None)
 
 
 # --- Files ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,11 +38,11 @@ def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monk
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from export import publish
 from export.__main__ import main
-exporters = dict(publish._EXPORTERS)
+from export.writers import WRITERS
+writers = dict(WRITERS)
 for blocks, file_bytes in (("", 10_000), ("vision_encoder", 100_000), ("", 100_000)):
-    publish._EXPORTERS = {name: exporters[name] for name in blocks.split()}
+    WRITERS.update({name: writer if name in blocks.split() else lambda *_: None for name, writer in writers.items()})
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
     code = main(sys.argv[1:])
     print("code", code, file=sys.stderr)
@@ -106,7 +107,7 @@ def cut(root: Path) -> None:
 def test_blocks_that_differ_from_torch_are_not_published(
     engine_fp32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], named: str
 ) -> None:
-    def write_all(checkpoint: Checkpoint, root: Path, precision: str) -> Manifest:
+    def write_all(checkpoint: Checkpoint, root: Path, precisions: Any) -> Manifest:
         shutil.copytree(engine_fp32, root, dirs_exist_ok=True)
         damage(root)
         sign(root)
