@@ -81,6 +81,10 @@ MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4'
 FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
 FP32 = "geopixel-edge export training/checkpoint fp32 --precision fp32"
 SEVERAL = 'geopixel-edge ask before.png after.png "<ImageHere> or <ImageHere>: which shows more ships?" --engine engine'
+MIXED = (
+    "geopixel-edge export GeoPixel-7B engine --precision "
+    "vision_encoder=fp16,language_model=int8,grounding_encoder=fp16,pixel_decoder=fp32 --overwrite"
+)
 INT8 = "geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json"
 ASAN = "cmake --build build/asan && cp build/asan/_native*.so geopixel_edge/"
 ASAN_BUILD = (
@@ -121,10 +125,20 @@ def develop(shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,)
 
 
 # Not typed by the tests, with the reason.
-NOT_RUN = {"apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without"}
+NOT_RUN = {
+    "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
+    "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu": "for a machine with an NVIDIA GPU",
+    "geopixel-edge verify engine --device cuda": "for a machine with an NVIDIA GPU",
+}
 
 # Pages with a Python snippet, and where it runs.
-SNIPPETS = {"README.md": ("installed", PLAIN), "training/README.md": ("editable", BENCH)}
+SNIPPETS = {
+    "README.md": ("installed", PLAIN),
+    "docs/start.md": ("installed", PLAIN),
+    "docs/ask.md": ("installed", PLAIN),
+    "docs/sharing.md": ("installed", PLAIN),
+    "training/README.md": ("editable", BENCH),
+}
 
 TABLE = {
     PLAIN: How("installed"),
@@ -141,6 +155,14 @@ TABLE = {
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
     EXPORT: How("installed", after=(PLAIN,), long=True),
     "geopixel-edge export GeoPixel-7B engine --precision fp16": How(
+        "installed",
+        "published engine",
+        ("engine/manifest.json",),
+        after=(EXPORT,),
+        prepare=checkpoint_in_clone,
+        long=True,
+    ),
+    MIXED: How(
         "installed",
         "published engine",
         ("engine/manifest.json",),
@@ -188,15 +210,20 @@ TABLE = {
     ),
     "python -m benchmarks.accuracy engine --scenes 500": scores(BENCH, files_in_clone),
     "make demo": develop("report.html", "build/demo/report.html", after=()),
+    "make check": develop(r"\d+ passed", after=()),
     MAKE_TEST: How(
-        "developer", until=r"\[ +\d+%\]", long=True, why="all the other tests; it is seen to pass ruff, mypy and some"
+        "developer",
+        until=r"(?s)passed.*\[ +\d+%\]",
+        long=True,
+        why="all the other tests; it is seen to pass what `make check` does, and some",
     ),
+    "make docs": develop("index.html", "build/docs/index.html"),
     "make nightly": How(
         "developer", until=r"::test_\w+", long=True, after=(MAKE_TEST,), why="it is what runs this; it is seen to begin"
     ),
     ". .venv/bin/activate": develop(),
     "pytest -q tests/unit/test_divider.py": develop(r"\d+ passed"),
-    "ruff check . && mypy": develop("no issues found"),
+    "ruff check . && ruff format --check . && mypy": develop("no issues found"),
     "pip install pre-commit": develop(),
     "pre-commit install": How(
         "developer",
