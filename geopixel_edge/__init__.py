@@ -1,6 +1,8 @@
 """GeoPixel on the edge: text answers about aerial and satellite images, tied to pixel masks.
 
 The public names below load at their first use, so that `import geopixel_edge` costs milliseconds.
+
+Comments cite the original model's habits as "reference behaviour N": the list is docs/reference.md.
 """
 
 from __future__ import annotations
