@@ -33,13 +33,12 @@ from .errors import (
     SessionClosedError,
 )
 from .resources import shortage_told
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .answer import Answer, MaskFound, Phrase, Region, Text
     from .masks import Mask
     from .pipeline import Pipeline
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Answer",

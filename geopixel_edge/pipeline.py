@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from . import __version__, limits
+from . import limits
 from .answer import Answer
 from .blocks.grounding_encoder import GroundingEncoder
 from .blocks.language_model import LanguageModel, TokenEmbeddings
@@ -26,6 +26,7 @@ from .resources import shortage_told
 from .runtimes import load_block
 from .session import OpenedImage
 from .text.tokenizer import Tokenizer
+from .version import __version__
 
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
 
