@@ -217,7 +217,7 @@ TABLE = {
         long=True,
         why="all the other tests; it is seen to pass what `make check` does, and some",
     ),
-    "make docs": develop("index.html", "build/docs/index.html"),
+    "make docs": develop("index.html", "build/docs/index.html", after=()),
     "make nightly": How(
         "developer", until=r"::test_\w+", long=True, after=(MAKE_TEST,), why="it is what runs this; it is seen to begin"
     ),
