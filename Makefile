@@ -10,16 +10,22 @@ QUESTION := Describe this image with interleaved segmentation masks.
 BUILD_FILES := pyproject.toml setup.py CMakeLists.txt $(wildcard csrc/*)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check test nightly docs clean
+.PHONY: demo check types unit test nightly docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/geopixel-edge ask examples/scene.png "$(QUESTION)" --out $(OUT)
 	@echo "Open $(CURDIR)/$(OUT)/report.html"
 
+# The type checker and the tests take a core each.
 check: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory --jobs=2 types unit
+
+types: $(VENV)/test.stamp
 	$(BIN)/mypy
+
+unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q tests/unit -m "not long"
 
 test: check

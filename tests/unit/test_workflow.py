@@ -102,13 +102,14 @@ def test_folders_and_files_that_steps_name_exist() -> None:
 def test_make_check_and_pre_commit_run_the_same_tools() -> None:
     hooks = yaml.safe_load(Path(ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
     assert [hook["entry"] for hook in hooks] == ["ruff check --fix", "ruff format --check", "mypy"]
-    checked = "\n".join(recipe("check"))
+    assert {"types", "unit"} <= set(recipe("check")[-1].split())
+    checked = "\n".join([*recipe("check"), *recipe("types"), *recipe("unit")])
     for tool in ("ruff check", "ruff format --check", "mypy", "pytest"):
         assert f"$(BIN)/{tool}" in checked or f"-m {tool} " in checked
 
 
 def test_no_test_runs_twice_and_none_is_left_out() -> None:
-    (unit,) = (line for line in recipe("check") if "pytest" in line)
+    (unit,) = recipe("unit")
     (rest,) = (line for line in recipe("test") if "pytest" in line)
     (slow,) = (line for line in recipe("nightly") if "pytest" in line)
     assert "tests/unit" in unit.split()
