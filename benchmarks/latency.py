@@ -16,15 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from geopixel_edge import Answer, Pipeline, __version__, limits
-from geopixel_edge.blocks.divider import divide, grounding_input, plan_grid
 from geopixel_edge.checks import check_integer
 from geopixel_edge.cli.command import run_command
-from geopixel_edge.cli.doctor import usable_cores
+from geopixel_edge.cli.machine import usable_cores
 from geopixel_edge.cli.streams import write_json
 from geopixel_edge.cli.terminal import human_bytes, table
-from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.images import load_image
 from geopixel_edge.kernels.native import load as load_kernels
+from geopixel_edge.memory.plan import cache_capacity
 
 from .measure import Measurement, PeakMemory, copy_bytes_per_s, measure, summarise
 
@@ -37,12 +36,10 @@ MAX_REPEAT = 10_000
 def _stages(
     pipe: Pipeline, image_path: Path, hd_num: int, repeat: int, steps: int, tick: Callable[[], object]
 ) -> list[Measurement]:
-    """Every block on the main path's own calls, each fed by the one before it."""
-    manifest, image, threads = pipe.engine.manifest, load_image(image_path), pipe.native_threads
-    sizes, constants, model = manifest.sizes, manifest.preprocessing, pipe.language_model
-    prompt = build_prompt(QUERY, (), 1, pipe.tokenizer, manifest.tokens)
-    room = sizes.max_prompt_tokens - prompt.text_tokens
-    grid, _ = plan_grid(image.width_px, image.height_px, hd_num, sizes.tile_px, room, sizes.tokens_per_side)
+    """The verbs of the main path, each fed by the one before it."""
+    model, image = pipe.model, load_image(image_path)
+    prompt = model.family.prompt(QUERY, (), 1, model.tokenizer, model.manifest.tokens)
+    ((grid,), _) = model.family.layout([image], hd_num, prompt.text_tokens, steps, model.manifest.sizes, False)
     kept: dict[str, Any] = {}
     found = []
 
@@ -51,36 +48,28 @@ def _stages(
         tick()
         return kept[name]
 
-    views = stage("divider", lambda: divide(image.pixels, grid, constants.vision, constants.pad_value, threads))
-    tokens = stage("vision_encoder", lambda: pipe.vision_encoder.encode(views, grid))
-    before, after = (model.embed(part) for part in prompt.parts)
-    embeds = np.concatenate([before, tokens, after])
-    marks = np.zeros(len(embeds), bool)
-    marks[len(before) : len(before) + len(tokens)] = True
-    cache = model.new_cache(len(embeds) + steps + 1)
+    views = stage("divider", lambda: model.divide(image, grid))
+    tokens = stage("vision_encoder", lambda: model.see(views, grid))
+    rows = model.rows(prompt, [tokens])
+    cache = model.new_cache(cache_capacity(model.manifest, len(rows) + steps + 1))
 
     def prefill() -> Any:
-        return model.read(embeds, marks, model.with_room(cache, len(embeds) + steps + 1, 0))
+        cache.rewind(0)
+        return model.read(rows, cache)
 
-    logits, hidden = stage("language_model.prefill", prefill)
+    outputs = stage("language_model.prefill", prefill)
+    hidden = outputs.hidden
     seconds = []
     with PeakMemory() as memory:
-        logits, _ = model.step(int(logits.argmax()), cache)
+        outputs = model.step([int(outputs.logits[0].argmax())], cache)
         for _ in range(steps):
             start = time.perf_counter()
-            logits, _ = model.step(int(logits.argmax()), cache)
+            outputs = model.step([int(outputs.logits[0].argmax())], cache)
             seconds.append(time.perf_counter() - start)
     found.append(summarise("language_model.decode", seconds, memory))
     tick()
-
-    def ground() -> Any:
-        return pipe.grounding_encoder.encode(
-            grounding_input(image.pixels, sizes.grounding_px, constants.grounding, threads)
-        )
-
-    features = stage("grounding_encoder", ground)
-    size = (image.height_px, image.width_px, threads)
-    stage("pixel_decoder", lambda: list(pipe.pixel_decoder.decode(hidden[None], features, *size)))
+    features = stage("grounding_encoder", lambda: model.ground(image))
+    stage("pixel_decoder", lambda: model.point(hidden, features, (image.width_px, image.height_px)))
     return found
 
 

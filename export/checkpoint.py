@@ -13,11 +13,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from geopixel_edge import limits
-from geopixel_edge.engine.directory import sha256_of
-from geopixel_edge.errors import CheckpointError
+from geopixel_edge.engine.digests import sha256_of
+from geopixel_edge.errors import CheckpointError, reason
 
 from . import keys
-from .config import ModelConfig, read_config, reason
+from .config import ModelConfig, read_config
 
 # What the published checkpoint and its fine-tunings are stored in.
 _DTYPES = ("BF16", "F16", "F32")

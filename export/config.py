@@ -81,11 +81,6 @@ _DEPTHS = ("num_hidden_layers", "stages", "transformer_depth", "iou_head_depth")
 _INDICES = ("global_att_blocks", "fpn_top_down_levels")
 
 
-def reason(error: Exception) -> str:
-    """Class and first line of an error of a library below, for one of ours to quote."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-
-
 def read_config(path: Path) -> ModelConfig:
     """Parse a GeoPixel `config.json`; CheckpointError names a missing or impossible field."""
     try:

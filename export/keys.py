@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from geopixel_edge.errors import CheckpointError
+from geopixel_edge.errors import CheckpointError, reason
 
-from .config import ModelConfig, reason
+from .config import ModelConfig
 from .torch_model.grounding_encoder import GroundingEncoder
 from .torch_model.language_model import LanguageModel
 from .torch_model.pixel_decoder import PixelDecoder

@@ -16,31 +16,34 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from geopixel_edge.engine.manifest import Precision
+
 from .checkpoint import Checkpoint
 from .graph import GraphWriter
 from .int8 import quantise
-from .onnx_file import at_precision
+from .onnx_file import at_dtype
 from .torch_model.language_model import rotary_tables
 
 OPSET = 24
-_DTYPES = {"fp32": "float32", "fp16": "float16", "int8": "float32"}
-_INT64_MAX = np.iinfo(np.int64).max
 
 
 class LanguageModelGraph:
     """Writes the decoder, one layer's weights in memory at a time.
 
-    Inputs: `inputs_embeds` (1, S, hidden) float32, `position_ids` (1, S) int64, `write_index` (1,) int64 (first cache
-    slot written), `attention_mask` (1, 1, S, capacity) bool, `image_rows` (n,) int64 (rows of this call that hold
-    image tokens), `past_key_i` / `past_value_i` (1, kv_heads, capacity, head_dim), zero-initialised.
-    Outputs: `logits` (1, vocabulary) float32 of the last position, `hidden` (1, S, hidden) float32 after the final
-    norm, `present_key_i` / `present_value_i`, to be bound to the buffers of the past ones.
+    Rows of all sequences lie one below the other; `image_rows` (n,) and `output_rows` (m,) int64 count them through.
+    Inputs: `inputs_embeds` (B, S, hidden) float32, `position_ids` (B, S) int64, `write_index` (B,) int64 (first cache
+    slot written), `attention_mask` (B, 1, S, capacity) bool, `image_rows` (those that hold image tokens),
+    `output_rows` (those whose outputs are wanted; none costs no LM head), `past_key_i` / `past_value_i`
+    (B, kv_heads, capacity, head_dim), zero-initialised.
+    Outputs: `logits` (m, vocabulary) and `hidden` (m, hidden) after the final norm, float32, and `present_key_i` /
+    `present_value_i`, to be bound to the buffers of the past ones.
     """
 
-    def __init__(self, checkpoint: Checkpoint, path: Path, precision: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, path: Path, precision: Precision) -> None:
         self.checkpoint, self.config = checkpoint, checkpoint.config
         self.keys = checkpoint.claims["language_model"]
-        self.precision, self.dtype = precision, _DTYPES[precision]
+        self.precision = precision
+        self.dtype = "float16" if precision.compute == "float16" else "float32"
         self.graph = GraphWriter(path, OPSET)
 
     def write(self, progress: tqdm[Any]) -> None:
@@ -51,44 +54,45 @@ class LanguageModelGraph:
             for index in range(c.layers):
                 rows = self._layer(index, rows)
                 progress.update()
-            normed = self._norm(rows, "norm.weight")
-            hidden = self._to_border(normed)
-            graph.op("Unsqueeze", hidden, "axis_0", name="hidden")
-            last = graph.op("Slice", normed, "minus_one", "int64_max", "axis_0")
-            logits = graph.op("MatMul", last, self._matrix("output.weight"))
+            asked = self._norm(graph.op("Gather", rows, "output_rows", axis=0), "norm.weight")
+            graph.op("Identity", self._to_border(asked), name="hidden")
+            logits = graph.op("MatMul", asked, self._matrix("output.weight"))
             graph.op("Identity", self._to_border(logits), name="logits")
-            graph.output("logits", "float32", (1, c.vocabulary))
-            graph.output("hidden", "float32", (1, "S", c.hidden))
+            graph.output("logits", "float32", ("output_rows", c.vocabulary))
+            graph.output("hidden", "float32", ("output_rows", c.hidden))
             for index in range(c.layers):
                 for kind in ("key", "value"):
                     graph.output(f"present_{kind}_{index}", self.dtype, self._cache_shape())
             graph.save("language_model")
 
     def _cache_shape(self) -> tuple[int | str, ...]:
-        return (1, self.config.kv_heads, "capacity", self.config.head_dim)
+        return ("B", self.config.kv_heads, "capacity", self.config.head_dim)
 
     def _inputs(self) -> str:
         graph, c = self.graph, self.config
-        graph.input("inputs_embeds", "float32", (1, "S", c.hidden))
-        graph.input("position_ids", "int64", (1, "S"))
-        graph.input("write_index", "int64", (1,))
-        graph.input("attention_mask", "bool", (1, 1, "S", "capacity"))
+        graph.input("inputs_embeds", "float32", ("B", "S", c.hidden))
+        graph.input("position_ids", "int64", ("B", "S"))
+        graph.input("write_index", "int64", ("B",))
+        graph.input("attention_mask", "bool", ("B", 1, "S", "capacity"))
         graph.input("image_rows", "int64", ("image_rows",))
+        graph.input("output_rows", "int64", ("output_rows",))
         for index in range(c.layers):
             for kind in ("key", "value"):
                 graph.input(f"past_{kind}_{index}", self.dtype, self._cache_shape())
-        for name, value in (("axis_0", [0]), ("minus_one", [-1]), ("int64_max", [_INT64_MAX]), ("axis_1", [1])):
-            graph.constant(name, np.array(value, np.int64))
+        graph.constant("axis_1", np.array([1], np.int64))
         query, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
         graph.constant("qkv_widths", np.array([query, kv, kv], np.int64))
-        graph.constant("query_heads", np.array([1, -1, c.heads, c.head_dim], np.int64))
-        graph.constant("kv_heads", np.array([1, -1, c.kv_heads, c.head_dim], np.int64))
+        batch_and_rows = graph.op("Shape", "position_ids")
+        for name, heads in (("query_heads", c.heads), ("kv_heads", c.kv_heads)):
+            sizes = graph.constant(f"{name}.sizes", np.array([heads, c.head_dim], np.int64))
+            graph.op("Concat", batch_and_rows, sizes, name=name, axis=0)
         graph.constant("merge_heads", np.array([-1, query], np.int64))
+        graph.constant("flat_rows", np.array([-1, c.hidden], np.int64))
         cos, sin = rotary_tables(c.head_dim, torch.arange(c.max_positions), c.rope_theta)
         self._weight("cos", cos)
         self._weight("sin", sin)
         graph.op("Unsqueeze", "image_rows", "axis_1", name="image_index")
-        rows = graph.op("Squeeze", "inputs_embeds", "axis_0")
+        rows = graph.op("Reshape", "inputs_embeds", "flat_rows")
         return graph.op("Cast", rows, to=10) if self.dtype == "float16" else rows
 
     def _to_border(self, name: str) -> str:
@@ -96,7 +100,7 @@ class LanguageModelGraph:
         return self.graph.op("Cast", name, to=1) if self.dtype == "float16" else name
 
     def _weight(self, name: str, value: Tensor) -> str:
-        return self.graph.weight(name, at_precision(value, self.precision, name))
+        return self.graph.weight(name, at_dtype(value, self.dtype, name))
 
     def _tensor(self, name: str) -> Tensor:
         return self.checkpoint.tensor(self.keys[name])
@@ -107,9 +111,9 @@ class LanguageModelGraph:
 
     def _dense(self, name: str, value: Tensor) -> str:
         """A weight (outputs, inputs) as MatMul takes it, at the precision weights are stored at."""
-        if self.precision != "int8":
+        if self.precision.weights != "int8":
             return self._weight(name, value.T)
-        numbers, scale = quantise(at_precision(value.T, "fp32", name), axis=1)
+        numbers, scale = quantise(at_dtype(value.T, "float32", name), axis=1)
         stored = self.graph.weight(f"{name}.int8", numbers), self.graph.weight(f"{name}.scale", scale)
         return self.graph.op("DequantizeLinear", *stored, name=name, axis=1)
 
@@ -132,7 +136,8 @@ class LanguageModelGraph:
         )
         full = graph.op("MatMul", rows, base)
         update = graph.op("MatMul", graph.op("MatMul", image_rows, down), up)
-        updated = graph.op("Add", self._image_rows(full), update)
+        # Sum and not Add: ONNX Runtime would make a Gemm of it, which takes no int8 weights as they are.
+        updated = graph.op("Sum", self._image_rows(full), update)
         return graph.op("ScatterND", full, "image_index", updated)
 
     def _heads(self, rows: str, shape: str) -> str:

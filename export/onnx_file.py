@@ -19,29 +19,27 @@ from geopixel_edge.errors import ExportError
 
 OPSET = 20  # keeps Gelu and LayerNormalization whole, and is the newest that TensorRT 10.3 parses
 # Inside the graphs; int8 is what weights are stored at, see int8.py.
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _LOGGERS = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
 
 
-def at_precision(value: Tensor, precision: str, name: str) -> np.ndarray:
+def at_dtype(value: Tensor, dtype: str, name: str) -> np.ndarray:
     """The weight `name` as NumPy array; ExportError when a number in it exceeds float16's range."""
-    cast = value.to(PRECISIONS[precision])
+    cast = value.to(DTYPES[dtype])
     if not torch.isfinite(cast).all():
-        raise ExportError(f"{name} exceeds {precision}'s range; export with --precision fp32")
+        raise ExportError(f"{name} exceeds {dtype}'s range; export with --precision fp32")
     return cast.numpy()
 
 
 class BorderCast(nn.Module):
-    """A copy of `module` for export: in evaluation mode, at `precision` inside, float32 at its inputs and outputs.
+    """A copy of `module` for export: in evaluation mode, at `dtype` inside, float32 at its inputs and outputs.
 
-    A module with a `fold` method is folded first. ExportError for an unknown precision.
+    A module with a `fold` method is folded first. ExportError for a weight that `dtype` does not hold.
     """
 
-    def __init__(self, module: nn.Module, precision: str) -> None:
+    def __init__(self, module: nn.Module, dtype: str) -> None:
         super().__init__()
-        if precision not in PRECISIONS:
-            raise ExportError(f"precision={precision!r} is not one of {sorted(PRECISIONS)} for this block")
-        self.inner = PRECISIONS[precision]
+        self.inner = DTYPES[dtype]
         self.module = copy.deepcopy(module).eval().float().requires_grad_(False)
         fold = getattr(self.module, "fold", None)
         if fold is not None:
@@ -49,7 +47,7 @@ class BorderCast(nn.Module):
         self.module.to(self.inner)
         for name, value in itertools.chain(self.module.named_parameters(), self.module.named_buffers()):
             if not torch.isfinite(value).all():
-                raise ExportError(f"{name} exceeds {precision}'s range; export with --precision fp32")
+                raise ExportError(f"{name} exceeds {dtype}'s range; export with --precision fp32")
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Float32 in, float32 out; a single output becomes a 1-tuple."""

@@ -12,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from geopixel_edge.engine.directory import describe_file, write_manifest
-from geopixel_edge.engine.golden import ARRAYS, GOLDEN_FILES, RECORD_FILE, Check, Golden, Record, read_golden, sketches
-from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.engine.digests import describe_file
+from geopixel_edge.engine.directory import write_manifest
+from geopixel_edge.engine.golden import Check, sketches
+from geopixel_edge.engine.golden_files import ARRAYS, GOLDEN_FILES, RECORD_FILE, Golden, Record, read_golden
+from geopixel_edge.model import Model
 
 
-def write_record(pipeline: Pipeline, checks: Sequence[Check], views: npt.NDArray[np.generic]) -> None:
+def write_record(model: Model, checks: Sequence[Check], views: npt.NDArray[np.generic]) -> None:
     """Write what the engine's blocks give to `golden/`, with the distances of `checks`, and a manifest that fits."""
-    root, manifest = pipeline.engine.root, pipeline.engine.manifest
-    facts = read_golden(pipeline.engine)[0]
-    arrays: dict[str, Any] = dict(sketches(pipeline, views))
+    root, manifest = model.engine.root, model.engine.manifest
+    facts = read_golden(model.engine)[0]
+    arrays: dict[str, Any] = dict(sketches(model, views))
     np.savez_compressed(root / RECORD_FILE, **arrays)
     distance = {check.quantity: check.distance for check in checks if check.quantity in ARRAYS}
     made_by = f"onnxruntime {onnxruntime.__version__} on {platform.machine()}"

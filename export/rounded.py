@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,23 +24,26 @@ def rounded(weight: Tensor, axis: int) -> Tensor:
 
 
 class RoundedCheckpoint(Checkpoint):
-    """A checkpoint whose tensors and modules hold what an int8 engine stores."""
+    """A checkpoint whose tensors and modules hold what an engine stores that has `blocks` at int8."""
 
-    def __init__(self, original: Checkpoint) -> None:
+    def __init__(self, original: Checkpoint, blocks: Collection[str]) -> None:
         self.__dict__.update(original.__dict__)
-        names = self.claims["language_model"]
-        self._matrices = {key for name, key in names.items() if len(original.shape(key)) == 2}
+        self._rounded = frozenset(blocks)
+        names = self.claims["language_model"] if "language_model" in blocks else {}
+        self._matrices = {key for key in names.values() if len(original.shape(key)) == 2}
 
     def tensor(self, key: str) -> Tensor:
         """The language model's matrices rounded, and token embeddings at float16; all else as stored."""
         value = super().tensor(key)
-        if key == EMBEDDINGS_KEY:
+        if key == EMBEDDINGS_KEY and "language_model" in self._rounded:
             return value.half().float()
         return rounded(value, 0) if key in self._matrices else value
 
     def load(self, block: str) -> nn.Module:
         """The block with the weights of its products and convolutions rounded."""
         module = super().load(block)
+        if block not in self._rounded:
+            return module
         for part in module.modules():
             axis = next((axis for kind, axis in _AXES.items() if isinstance(part, kind)), None)
             weight = None if axis is None else part.get_parameter("weight").detach()

@@ -22,6 +22,7 @@ from .errors import (
     GeoPixelError,
     ImageError,
     InferenceError,
+    MemoryBudgetError,
     NativeMissingError,
     OptionError,
     OutputError,
@@ -37,11 +38,19 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .answer import Answer, MaskFound, Phrase, Region, Text
+    from .image_ref import ImageRef
     from .masks import Mask
+    from .options import AskOptions
     from .pipeline import Pipeline
+    from .session import OpenedImage
+    from .stop import StopToken
+    from .timings import Timings
+    from .turn import AnswerStream
 
 __all__ = [
     "Answer",
+    "AnswerStream",
+    "AskOptions",
     "CheckpointError",
     "EngineCorruptError",
     "EngineError",
@@ -52,10 +61,13 @@ __all__ = [
     "ExportError",
     "GeoPixelError",
     "ImageError",
+    "ImageRef",
     "InferenceError",
     "Mask",
     "MaskFound",
+    "MemoryBudgetError",
     "NativeMissingError",
+    "OpenedImage",
     "OptionError",
     "OutputError",
     "Phrase",
@@ -67,12 +79,20 @@ __all__ = [
     "ResourceError",
     "RuntimeUnavailableError",
     "SessionClosedError",
+    "StopToken",
     "Text",
+    "Timings",
 ]
 
 _HOMES = {
-    "Pipeline": "pipeline",
+    "AnswerStream": "turn",
+    "AskOptions": "options",
+    "ImageRef": "image_ref",
     "Mask": "masks",
+    "OpenedImage": "session",
+    "Pipeline": "pipeline",
+    "StopToken": "stop",
+    "Timings": "timings",
     **dict.fromkeys(("Answer", "MaskFound", "Phrase", "Region", "Text"), "answer"),
 }
 

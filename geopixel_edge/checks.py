@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import limits
-from .errors import ImageError, OptionError
+from .arrays import F32, Array
+from .errors import ImageError, InferenceError, OptionError
 
 
 def check_integer(name: str, value: object, low: int, high: int) -> int:
@@ -26,3 +27,10 @@ def check_size(width_px: int, height_px: int) -> None:
             f"image of {width_px} x {height_px} px is too large; cut it to sides of at most {limits.MAX_IMAGE_SIDE_PX} "
             f"px and {limits.MAX_IMAGE_PIXELS} pixels in all"
         )
+
+
+def finite(values: Array, what: str) -> F32:
+    """The values as float32; InferenceError when one is no finite number."""
+    if not np.isfinite(values).all():
+        raise InferenceError(f"{what} gave numbers that are not finite; run `geopixel-edge verify`")
+    return values.astype(np.float32, copy=False)

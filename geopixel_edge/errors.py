@@ -75,6 +75,10 @@ class ResourceError(GeoPixelError):
     exit_code = 5
 
 
+class MemoryBudgetError(ResourceError):
+    """No plan fits the memory that was allowed; the message names the stage, its size and the least that would do."""
+
+
 class ProcessError(GeoPixelError):
     """This belongs to another process and cannot move; make it anew in the process that uses it."""
 
@@ -92,7 +96,7 @@ class InferenceError(GeoPixelError):
 
 
 class OutputError(GeoPixelError):
-    """The result cannot be written; choose a writable place with enough room."""
+    """The result cannot be written, or a saved one not be read; choose a writable place, or a whole answer."""
 
     exit_code = 6
 
@@ -113,3 +117,8 @@ class DatasetError(GeoPixelError):
     """The dataset cannot be read or written as it is; the message names the file, the entry and the remedy."""
 
     exit_code = 3
+
+
+def reason(error: Exception) -> str:
+    """Class and first line of an error of a library below, for one of ours to quote."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

@@ -12,6 +12,10 @@ MAX_IMAGE_FILE_BYTES = 2 * 1024 * 1024 * 1024
 # Several images share one prompt; ten of the smallest (841 tokens) still leave half of it for text.
 MAX_IMAGES = 10
 
+# --- Answers ----------------------------------------------------------------------------------------------
+# Masks grow from 256 logits a side: the most ragged of the widest image is some 20 MB of RLE, a usual one 10 kB.
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
 # --- Kernels -----------------------------------------------------------------------------------------------
 # More threads than any machine here has cores only cost stacks.
 MAX_THREADS = 1_024
@@ -35,16 +39,6 @@ MAX_HISTORY_TURNS = 64
 MAX_HISTORY_CHARS = 262_144
 # Prompt limit plus this stays within the 24,576 positions up to which plain RoPE is exact.
 MAX_NEW_TOKENS = 8_192
-
-# --- Memory -----------------------------------------------------------------------------------------------
-# Attention scores of one layer take heads x chunk x cache x 4 bytes: 1.1 GB at 32 heads and a full cache.
-PREFILL_CHUNK_TOKENS = 512
-# A cache length of this granularity reuses buffers between requests; its waste is at most 255 positions.
-KV_GRANULE_TOKENS = 256
-# Attention scores of one 560-pixel view take 164 MB at ViT-L widths in float32 (16 heads, 1601 x 1601), twice at once.
-VIEWS_PER_RUN = 2
-# The pixel decoder repeats the image features per [SEG]: 16 MB each at SAM 2 sizes in float32.
-MASKS_PER_RUN = 8
 
 # --- Engine directory -------------------------------------------------------------------------------------
 # A 7B manifest is under 100 kB; anything near this is not one.

@@ -79,6 +79,10 @@ class Mask:
     def __hash__(self) -> int:
         return hash((self.height_px, self.width_px, self.bbox, self.counts.tobytes()))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By way of the constructor: checked, and `counts` read-only again.
+        return type(self), (self.height_px, self.width_px, *self.bbox, self.counts)
+
     @classmethod
     def from_logits(cls, logits: NDArray[np.float32], height_px: int, width_px: int, threads: int = 0) -> Mask:
         """float32 (h, w) logits -> the mask at full size: bilinear, strictly above 0 (reference behaviour 25).

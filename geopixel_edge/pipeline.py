@@ -1,147 +1,181 @@
-"""The main path, read top to bottom: divide, see, read, write, point. `session.py` keeps what can be reused."""
+"""The door: a GeoPixel engine, verified and loaded, and the ways to ask it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from . import limits
-from .answer import Answer
-from .blocks.grounding_encoder import GroundingEncoder
-from .blocks.language_model import LanguageModel, TokenEmbeddings
-from .blocks.pixel_decoder import PixelDecoder
-from .blocks.vision_encoder import VisionEncoder
+from .answer import Answer, Region
+from .batched import answer_in_batches
 from .checks import check_integer
 from .engine import BUNDLED
-from .engine.directory import Engine, manifest_digest
-from .errors import EngineMismatchError, ImageError, OptionError
+from .engine.directory import Engine
+from .engine.scrub import Scrubber
+from .errors import ImageError
 from .images import LoadedImage, load_image
-from .processes import Owner
-from .resources import shortage_told
-from .runtimes import load_block
+from .memory.amount import parse_memory
+from .model import Model
+from .options import AskOptions
+from .runtimes.loading import check_device
 from .session import OpenedImage
-from .text.tokenizer import Tokenizer
-from .version import __version__
+from .stop import StopToken
+from .turn import AnswerStream
 
-ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
+ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | LoadedImage
+Images = ImageSource | Sequence[ImageSource] | None
 
 
 class Pipeline:
-    """A GeoPixel engine, verified and loaded.
+    """A GeoPixel engine, verified and loaded; a context manager.
 
     `engine_dir`: what `geopixel-edge export` wrote; None takes the small trained engine in the package. `device`:
-    "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. Raises an EngineError
-    when the directory cannot be trusted or used, RuntimeUnavailableError when the device or runtime is absent, and
-    ResourceError where memory or threads run out.
+    "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. `memory`: what it may
+    take in all, bytes or a string such as "6GB"; None is no limit. Raises an EngineError when the directory cannot be
+    trusted or used, RuntimeUnavailableError when the device or runtime is absent, MemoryBudgetError before anything is
+    loaded where `memory` cannot suffice, and ResourceError where memory or threads run out.
 
-    A pickled Pipeline opens the same engine again where it is unpickled. A forked child cannot use its parent's: it
-    gets a ProcessError.
+    Threads may share a Pipeline. A pickled one opens the same engine again where it is unpickled. A forked child cannot
+    use its parent's: it gets a ProcessError.
     """
 
     def __init__(
-        self, engine_dir: str | os.PathLike[str] | None = None, *, device: str = "auto", threads: int | None = None
+        self,
+        engine_dir: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        memory: int | str | None = None,
     ) -> None:
-        if not isinstance(device, str):
-            raise OptionError(f"device={device!r} is not a string; give 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        self.device = check_device(device)
         if threads is not None:
             threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
-        self.threads, self.native_threads = threads, threads or 0
-        self.device = device
-        self.owner = Owner("this Pipeline")
-        with shortage_told(f"engine_dir={str(BUNDLED if engine_dir is None else engine_dir)!r} cannot be loaded"):
-            self._load(Engine(BUNDLED if engine_dir is None else engine_dir))
+        self.threads, self.memory = threads, memory
+        place = BUNDLED if engine_dir is None else engine_dir
+        self.model = Model.open(place, self.device, threads, parse_memory(memory))
 
-    def _load(self, engine: Engine) -> None:
-        self.engine = engine
-        manifest, device, threads = engine.manifest, self.device, self.threads
-        self.tokenizer = Tokenizer(self.engine.path(manifest.tokenizer), manifest.tokens)
-        if self.tokenizer.size > manifest.sizes.vocabulary:
-            raise EngineMismatchError(
-                f"the tokenizer has {self.tokenizer.size} ids, the model {manifest.sizes.vocabulary}; export again"
-            )
-        embeddings = TokenEmbeddings(self.engine.path(manifest.embeddings.file), manifest.sizes)
-        self.vision_encoder = VisionEncoder(load_block(self.engine, "vision_encoder", device, threads))
-        language_model = load_block(self.engine, "language_model", device, threads)
-        self.language_model = LanguageModel(language_model, embeddings, manifest.sizes)
-        self.grounding_encoder = GroundingEncoder(load_block(self.engine, "grounding_encoder", device, threads))
-        self.pixel_decoder = PixelDecoder(load_block(self.engine, "pixel_decoder", device, threads))
+    # --- Asking -------------------------------------------------------------------------------------------
 
     def __call__(
         self,
-        image: ImageSource | Sequence[ImageSource] | None,
+        image: Images,
         query: str,
+        options: AskOptions | None = None,
         *,
         hd_num: int = 9,
-        max_new_tokens: int = 1024,
-        history: Sequence[tuple[str, str]] = (),
-        deadline_s: float | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        compat: bool = False,
+        stop: StopToken | None = None,
+        **overrides: Any,
     ) -> Answer:
         """Answer one question about an image.
 
         `image`: path, PIL image, uint8 array (H, W, 3), a list of them with as many `<ImageHere>` marks in `query`, or
-        None for text alone. `hd_num` steers how finely the image is divided. `history`: earlier (question, answer)
-        pairs. `deadline_s`: seconds, counted from the loaded image, after which the answer ends with what is known.
-        `temperature` 0 is greedy; `top_p` and `seed` shape sampling. `compat=True` keeps two habits of the original:
-        a prompt over its limit is refused, and a `[SEG]` that is the last allowed token gets no mask.
+        None for text alone. `hd_num` steers how finely the image is divided. `options`, or single fields of AskOptions
+        by name, say how it is answered. `stop` ends the answer early, from any thread, with what is known.
 
         Raises ImageError, QueryError or OptionError naming the argument, its value and the remedy.
         """
         with self.open(image, hd_num=hd_num) as opened:
-            return opened.ask(
-                query,
-                max_new_tokens=max_new_tokens,
-                history=history,
-                deadline_s=deadline_s,
-                temperature=temperature,
-                top_p=top_p,
-                seed=seed,
-                compat=compat,
-            )
+            return opened.ask(query, options, stop=stop, **overrides)
 
-    def open(self, image: ImageSource | Sequence[ImageSource] | None, *, hd_num: int = 9) -> OpenedImage:
+    async def aask(self, image: Images, query: str, options: AskOptions | None = None, **more: Any) -> Answer:
+        """Like calling the Pipeline, awaited: the answer is made in a thread. Cancelling the task stops the answer."""
+        stop = more.pop("stop", None) or StopToken()
+        try:
+            return await asyncio.to_thread(self, image, query, options, stop=stop, **more)
+        except asyncio.CancelledError:
+            stop.set("cancelled")
+            raise
+
+    def open(self, image: Images, *, hd_num: int = 9) -> OpenedImage:
         """An image to ask several questions about; what depends on the image alone is computed once."""
-        self.owner.check()
+        self.model.check_usable()
         check_integer("hd_num", hd_num, 1, limits.MAX_HD_NUM)
-        return OpenedImage(self, _load(image), hd_num)
+        return OpenedImage(self.model, _load(image), hd_num)
+
+    def segment(
+        self, image: Images, phrase: str, options: AskOptions | None = None, *, hd_num: int = 9, **overrides: Any
+    ) -> tuple[Region, ...]:
+        """The regions of what `phrase` names, without prose; empty when the model points at nothing."""
+        with self.open(image, hd_num=hd_num) as opened:
+            return opened.segment(phrase, options, **overrides)
+
+    def stream(
+        self, image: Images, query: str, options: AskOptions | None = None, *, hd_num: int = 9, **overrides: Any
+    ) -> AnswerStream:
+        """The answer event by event; a mask comes as soon as it is known. The image is let go with the stream."""
+        return self.open(image, hd_num=hd_num).stream(query, options, **overrides)
+
+    def batch(
+        self,
+        pairs: Iterable[tuple[Images, str]],
+        options: AskOptions | None = None,
+        *,
+        hd_num: int = 9,
+        stop: StopToken | None = None,
+        **overrides: Any,
+    ) -> Iterator[Answer]:
+        """Answers to (image, question) pairs, in order, as soon as they are known.
+
+        Up to eight are written together where the plan has room, so that the weights are read once for all of them.
+        Questions in a row about one image (the same object or path) share what depends on the image alone.
+        """
+        asked = AskOptions.of(options, overrides)
+        check_integer("hd_num", hd_num, 1, limits.MAX_HD_NUM)
+
+        def opened(image: Images) -> OpenedImage:
+            return self.open(image, hd_num=hd_num)
+
+        return answer_in_batches(self.model, pairs, opened, asked, stop or StopToken())
+
+    # --- The engine ---------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The verified engine directory."""
+        return self.model.engine
+
+    def scrubber(self) -> Scrubber:
+        """Re-checks the engine's files in small steps, beside answers that run."""
+        return Scrubber(self.engine)
+
+    def close(self) -> None:
+        """Free the engine's memory; later questions raise SessionClosedError."""
+        self.model.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        manifest, kind = self.engine.manifest, self.model.device.kind
+        size = f"{sum(file.bytes for file in manifest.files()) / 1e6:.1f} MB"
+        return f"<Pipeline {manifest.family} {manifest.precision}, {kind}, {len(manifest.blocks)} blocks, {size}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        root = None if self.engine.root == BUNDLED else self.engine.root
-        return _reopen, (root, self.engine.digest, self.device, self.threads)
-
-    def provenance(self, image_sha256: list[str]) -> dict[str, Any]:
-        """What an answer rests on: versions, engine and image digests."""
-        manifest = self.engine.manifest
-        return {
-            "geopixel_edge": __version__,
-            "engine_source": manifest.provenance.source_name,
-            "engine_source_sha256": manifest.provenance.source_sha256,
-            "precision": manifest.precision,
-            "device": self.device,
-            "image_sha256": image_sha256,
-        }
+        return _with_model, (self.model, self.device, self.threads, self.memory)
 
 
-def _reopen(root: Path | None, digest: str, device: str, threads: int | None) -> Pipeline:
-    """The pickled Pipeline, made anew: by the path of its engine, proved by the digest of its manifest."""
-    if manifest_digest(BUNDLED if root is None else root) != digest:
-        place = "the engine in the package" if root is None else f"engine_dir={str(root)!r}"
-        raise EngineMismatchError(f"{place} is another one here than the Pipeline that was pickled had; copy that one")
-    return Pipeline(root, device=device, threads=threads)
+def _with_model(model: Model, device: str, threads: int | None, memory: int | str | None) -> Pipeline:
+    """A Pipeline on a model that is loaded already."""
+    pipeline = Pipeline.__new__(Pipeline)
+    pipeline.model, pipeline.device, pipeline.threads, pipeline.memory = model, device, threads, memory
+    return pipeline
 
 
-def _load(image: ImageSource | Sequence[ImageSource] | None) -> list[LoadedImage]:
+def _load(image: Images) -> list[LoadedImage]:
     if image is None:
         return []
     sources = list(image) if isinstance(image, (list, tuple)) else [image]
     if not sources or len(sources) > limits.MAX_IMAGES:
         raise ImageError(f"image holds {len(sources)} images; give 1 to {limits.MAX_IMAGES}, or None for text alone")
-    return [load_image(source) for source in sources]  # type: ignore[arg-type]
+    return [one if isinstance(one, LoadedImage) else load_image(one) for one in sources]  # type: ignore[arg-type]

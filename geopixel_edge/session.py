@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from .answer import Answer, Event, MaskFound, Region
-from .arrays import F32, Array
-from .blocks.divider import Grid, divide, grounding_input
-from .blocks.language_model import KVCache
+from .blocks.divider import Grid
+from .blocks.kv_cache import KVCache
+from .blocks.language_model import Outputs
 from .errors import SessionClosedError
-from .families.layout import plan_images
-from .families.prompt import Prompt, build_prompt, check_phrase
 from .images import LoadedImage
+from .model import Features, Model
+from .options import AskOptions
+from .question import Asked, prepare, result
 from .resources import shortage_told
-from .text.assembler import AnswerAssembler
-from .text.sampling import Sampler
-from .turn import AnswerStream, AskArguments, DeadlinePassed, Turn, check_options
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .pipeline import Pipeline
-
-SEGMENT_QUERY = "Could you provide a segmentation mask for {} in this image?"
+from .runtimes import Tensor
+from .stop import Stopped, StopToken
+from .turn import AnswerStream
 
 
 class OpenedImage:
-    """Made by `Pipeline.open`; a context manager. Not for two threads at once.
+    """Made by `Pipeline.open`; a context manager.
 
     The tiles, the image tokens, the KV prefix (BOS and the image) and SAM 2's features are computed when first needed
     and reused by every later question. The grid depends on the question only where image and text together would
-    exceed the prompt limit.
+    exceed the prompt limit. Threads take turns: a question waits until the one before it is answered; a stream is ended
+    by what is asked after it.
     """
 
-    def __init__(self, pipeline: Pipeline, images: Sequence[LoadedImage], hd_num: int) -> None:
-        self.pipeline, self.images, self.hd_num = pipeline, tuple(images), hd_num
+    def __init__(self, model: Model, images: Sequence[LoadedImage], hd_num: int) -> None:
+        self.model, self.images, self.hd_num = model, tuple(images), hd_num
+        self._lock = threading.RLock()
         self._grids: tuple[Grid, ...] | None = None
-        self._image_tokens: list[F32] = []
+        self._image_tokens: list[Tensor] = []
         self._cache: KVCache | None = None
         self._prefix_length = 0
-        self._features: dict[str, Array] | None = None
+        self._features: Features | None = None
         self._turns = 0
         self._closed = False
 
@@ -57,10 +50,14 @@ class OpenedImage:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        names = ", ".join(f"{image.name} ({image.width_px} x {image.height_px} px)" for image in self.images)
+        return f"<OpenedImage {names or 'of text alone'}{', closed' if self._closed else ''}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self._closed:
             raise SessionClosedError("this image was closed; open it again before it is pickled")
-        return OpenedImage, (self.pipeline, self.images, self.hd_num)
+        return OpenedImage, (self.model, self.images, self.hd_num)
 
     def close(self) -> None:
         """Free everything kept for this image; later questions raise SessionClosedError."""
@@ -68,184 +65,135 @@ class OpenedImage:
         self._forget_tokens()
         self._features = None
 
-    # --- Asking -------------------------------------------------------------------------------------------
-
-    def ask(self, query: str, **options: Unpack[AskArguments]) -> Answer:
-        """Answer one question; options and errors as of `Pipeline.__call__`."""
-        return self.stream(query, **options).answer
+    def ask(
+        self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
+    ) -> Answer:
+        """Answer one question; options, `stop` and errors as of `Pipeline.__call__`."""
+        with self._lock:
+            return self.stream(query, options, stop=stop, **overrides).answer
 
     def segment(
-        self, phrase: str, *, max_new_tokens: int = 1024, deadline_s: float | None = None
+        self, phrase: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> tuple[Region, ...]:
         """The regions of what `phrase` names, without prose; empty when the model points at nothing."""
-        check_phrase(phrase)
-        answer = self.ask(SEGMENT_QUERY.format(phrase), max_new_tokens=max_new_tokens, deadline_s=deadline_s)
-        return answer.with_phrase(phrase).regions
+        query = self.model.family.segment_query(phrase)
+        return self.ask(query, options, stop=stop, **overrides).with_phrase(phrase).regions
 
-    def stream(self, query: str, **options: Unpack[AskArguments]) -> AnswerStream:
+    def stream(
+        self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
+    ) -> AnswerStream:
         """Like `ask`, event by event: a mask comes as soon as the step that consumes its `[SEG]` has run."""
+        with self._lock:
+            return self.running(self.prepare(query, AskOptions.of(options, overrides), stop or StopToken()))
+
+    def running(self, asked: Asked) -> AnswerStream:
+        """The answer to a prepared question, not begun."""
+        return AnswerStream(self._run(asked), lambda: self.result(asked), asked.turn, self._lock)
+
+    def prepare(self, query: str, options: AskOptions, stop: StopToken) -> Asked:
+        """Check a question and plan it; it overtakes what was asked before."""
         if self._closed:
             raise SessionClosedError("this image was closed; open it again before asking")
-        self.pipeline.owner.check()
-        turn = Turn(check_options(**options), AnswerAssembler(self.pipeline.tokenizer))
-        manifest = self.pipeline.engine.manifest
-        prompt = build_prompt(query, turn.options.history, len(self.images), self.pipeline.tokenizer, manifest.tokens)
-        turn.notes += [note for image in self.images for note in image.notes]
-        new_tokens, compat = turn.options.max_new_tokens, turn.options.compat
-        grids, notes = plan_images(self.images, self.hd_num, prompt.text_tokens, new_tokens, manifest.sizes, compat)
-        turn.notes += notes
+        self.model.check_usable()
+        asked = prepare(self.model, self.images, self.hd_num, query, options, stop, self._turns + 1)
         self._turns += 1
-        events = self._run(turn, prompt, grids, self._turns)
-        return AnswerStream(events, lambda: self._answer(turn, query))
+        return asked
 
-    # --- The main path ------------------------------------------------------------------------------------
-
-    def _run(self, turn: Turn, prompt: Prompt, grids: tuple[Grid, ...], number: int) -> Iterator[Event]:
-        """Divide, see, read, then write token by token and point at each `[SEG]`."""
-        self._check_current(number)
+    def _run(self, asked: Asked) -> Iterator[Event]:
+        """See, read, then write token by token and point at each `[SEG]`."""
+        self._check_current(asked)
         with shortage_told("the question cannot be answered"):
-            yield from self._run_stages(turn, prompt, grids, number)
+            try:
+                asked.turn.watch.check()
+                if asked.plan.ground_first and asked.turn.grounded:
+                    self._ground(asked)
+                outputs, cache = self.begin(asked)
+                yield from self._write(outputs, cache, asked)
+            except Stopped as stopped:
+                asked.turn.stop(stopped)
+            yield from asked.turn.finish()
 
-    def _run_stages(self, turn: Turn, prompt: Prompt, grids: tuple[Grid, ...], number: int) -> Iterator[Event]:
-        try:
-            self._see(grids, turn)
-            logits, cache = self._read(prompt, turn)
-            yield from self._write(logits, cache, turn, number)
-        except DeadlinePassed:
-            turn.finish_reason = "deadline"
-            turn.notes.append(f"deadline: stopped after {len(turn.token_ids)} tokens")
-        yield from turn.assembler.finish()
-        turn.timings.new_tokens = len(turn.token_ids)
-        turn.timings.total_s = time.perf_counter() - turn.started_s
+    def begin(self, asked: Asked, target: KVCache | None = None) -> tuple[Outputs, KVCache]:
+        """See and read; the outputs of the prompt's last row. `target`: the cache to read into, one sequence."""
+        self._see(asked)
+        return self._read(asked, target)
 
-    def _see(self, grids: tuple[Grid, ...], turn: Turn) -> None:
+    def _see(self, asked: Asked) -> None:
         """Image tokens of every image, unless they are known for these grids."""
-        if grids == self._grids:
+        if asked.grids == self._grids:
             return
         self._forget_tokens()
-        preprocessing = self.pipeline.engine.manifest.preprocessing
-        tokens = []
-        for image, grid in zip(self.images, grids, strict=True):
-            turn.check_deadline()
-            with turn.timings.measure("divider") as cost:
-                views = divide(
-                    image.pixels, grid, preprocessing.vision, preprocessing.pad_value, self.pipeline.native_threads
-                )
-                cost.output_bytes += views.nbytes
-            with turn.timings.measure("vision_encoder") as cost:
-                tokens.append(self.pipeline.vision_encoder.encode(views, grid, turn.check_deadline))
-                cost.output_bytes += tokens[-1].nbytes
-        self._image_tokens, self._grids = tokens, grids
+        watch, tokens = asked.turn.watch, []
+        for image, grid in zip(self.images, asked.grids, strict=True):
+            watch.check()
+            views = self.model.divide(image, grid, watch)
+            tokens.append(self.model.see(views, grid, asked.plan, watch))
+        self._image_tokens, self._grids = tokens, asked.grids
 
     def _forget_tokens(self) -> None:
         self._grids, self._image_tokens, self._cache, self._prefix_length = None, [], None, 0
 
-    def _read(self, prompt: Prompt, turn: Turn) -> tuple[F32, KVCache]:
-        """Prefill; the prefix of BOS and image is read once and kept. Returns the first token's logits."""
-        model = self.pipeline.language_model
-        length = prompt.text_tokens + sum(len(tokens) for tokens in self._image_tokens)
-        positions = length + turn.options.max_new_tokens
-        shared = 1 + len(self._image_tokens[0]) if prompt.starts_with_image and len(self.images) == 1 else 0
+    def _read(self, asked: Asked, target: KVCache | None) -> tuple[Outputs, KVCache]:
+        """Prefill; the prefix of BOS and image is read once and kept."""
+        model, watch, capacity = self.model, asked.turn.watch, asked.plan.dims.capacity
+        shared = model.family.shared_rows(asked.prompt, [tokens.shape[0] for tokens in self._image_tokens])
         known = self._prefix_length if shared else 0
-        # A run that stops half-way must not leave a half-read prefix behind.
-        cache, self._cache, self._prefix_length = self._cache, None, 0
-        cache = model.with_room(cache, positions, known) if cache else model.new_cache(positions)
-        turn.timings.prompt_tokens, turn.timings.reused_tokens = length, known
-        with turn.timings.measure("language_model.prefill") as cost:
-            embeds, is_image = self._embed(prompt, 1 if known else 0)
-            if shared and not known:
-                # In runs of its own, so that reading it once or again gives the same numbers to the last bit.
-                model.read(embeds[:shared], is_image[:shared], cache, turn.check_deadline)
-                embeds, is_image = embeds[shared:], is_image[shared:]
-            logits, _ = model.read(embeds, is_image, cache, turn.check_deadline)
-            cost.output_bytes += logits.nbytes
+        cache = self._cache_for(capacity, known, target)
+        rows = model.rows(asked.prompt, self._image_tokens, 1 if known else 0)
+        watch.timings.prompt_tokens, watch.timings.reused_tokens = known + len(rows), known
+        if shared and not known:
+            # In runs of its own, so that reading it once or again gives the same numbers to the last bit.
+            model.read(rows.part(0, shared), cache, asked.plan, watch, wanted=())
+            rows = rows.part(shared, len(rows))
+        outputs = model.read(rows, cache, asked.plan, watch)
         self._prefix_length, self._cache = shared, cache
-        return logits, cache
+        return outputs, cache
 
-    def _embed(self, prompt: Prompt, first_part: int) -> tuple[F32, NDArray[np.bool_]]:
-        """Embeddings (n, hidden) from a text part on, and which rows hold image tokens."""
-        pieces, marks = [], []
-        for index, part in enumerate(prompt.parts[first_part:], first_part):
-            pieces.append(self.pipeline.language_model.embed(part))
-            marks.append(np.zeros(len(part), bool))
-            if index < len(self._image_tokens):
-                pieces.append(self._image_tokens[index])
-                marks.append(np.ones(len(self._image_tokens[index]), bool))
-        return np.concatenate(pieces), np.concatenate(marks)
+    def _cache_for(self, capacity: int, known: int, target: KVCache | None) -> KVCache:
+        """A cache that holds the first `known` positions and room for `capacity`: the kept one, `target` or a new one.
 
-    def _write(self, logits: F32, cache: KVCache, turn: Turn, number: int) -> Iterator[Event]:
+        Until the reading is done nothing is kept: a run that stops half-way must not leave a half-read prefix behind.
+        """
+        kept, self._cache, self._prefix_length = self._cache, None, 0
+        if target is None and kept is not None and kept.capacity >= capacity:
+            kept.rewind(known)
+            return kept
+        cache = target or self.model.new_cache(capacity)
+        if kept is not None and known:
+            cache.copy_prefix(kept, known)
+        return cache
+
+    def _write(self, outputs: Outputs, cache: KVCache, asked: Asked) -> Iterator[Event]:
         """Token by token until EOS or the limit; each `[SEG]` is pointed at when the next step has consumed it."""
-        tokens, model = self.pipeline.engine.manifest.tokens, self.pipeline.language_model
-        sampler = Sampler(turn.options.sampling)
-        grounded = len(self.images) == 1
+        turn = asked.turn
         while True:
-            token = sampler.choose(logits)
-            turn.token_ids.append(token)
-            if turn.timings.first_token_s is None:
-                turn.timings.first_token_s = time.perf_counter() - turn.started_s
-            if token == tokens.eos:
-                turn.finish_reason = "eos"
+            yield from turn.take(outputs.logits[0])
+            if turn.ended:
                 return
-            yield from turn.assembler.push(token)
-            last = len(turn.token_ids) == turn.options.max_new_tokens
-            wants_mask = grounded and token == tokens.seg
-            if last and (not wants_mask or turn.options.compat):
-                return
-            if last:
-                turn.notes.append("the last allowed token is [SEG]: one more step was run for its mask")
-            turn.check_deadline()
-            self._check_current(number)
-            with turn.timings.measure("language_model.decode") as cost:
-                logits, hidden = model.step(token, cache)
-                cost.output_bytes += logits.nbytes + hidden.nbytes
-            if wants_mask:
-                yield self._point(hidden, turn)
-            if last:
-                return
+            turn.watch.check()
+            self._check_current(asked)
+            outputs = self.model.step(turn.token_ids[-1:], cache, asked.plan, turn.watch)
+            if turn.wants_mask:
+                yield self.point(outputs.hidden, asked)
 
-    def _check_current(self, number: int) -> None:
-        self.pipeline.owner.check()
-        if self._closed or number != self._turns:
+    def _check_current(self, asked: Asked) -> None:
+        self.model.check_usable()
+        if self._closed or asked.number != self._turns:
             raise SessionClosedError("this stream ended because the image was closed or asked something newer")
 
-    def _point(self, hidden: F32, turn: Turn) -> MaskFound:
-        """The mask of one `[SEG]`, from the hidden state where it was the input (reference behaviour 19)."""
-        turn.check_deadline()
-        image = self.images[0]
-        features = self._ground(image, turn)
-        with turn.timings.measure("pixel_decoder") as cost:
-            decoded = self.pipeline.pixel_decoder.decode(
-                hidden[None], features, image.height_px, image.width_px, self.pipeline.native_threads
-            )
-            mask, score = next(decoded)
-            cost.output_bytes += mask.counts.nbytes
-        return turn.assembler.attach(mask, score)
+    def point(self, states: Tensor, asked: Asked) -> MaskFound:
+        """The mask of one `[SEG]`, from the hidden state (1, hidden) where it was the input."""
+        asked.turn.watch.check()
+        features, image = self._ground(asked), self.images[0]
+        size_px = (image.width_px, image.height_px)
+        ((mask, score),) = self.model.point(states, features, size_px, asked.plan, asked.turn.watch)
+        return asked.turn.assembler.attach(mask, score)
 
-    def _ground(self, image: LoadedImage, turn: Turn) -> dict[str, Array]:
+    def _ground(self, asked: Asked) -> Features:
         if self._features is None:
-            sizes, preprocessing = self.pipeline.engine.manifest.sizes, self.pipeline.engine.manifest.preprocessing
-            with turn.timings.measure("grounding_encoder") as cost:
-                pixels = grounding_input(
-                    image.pixels, sizes.grounding_px, preprocessing.grounding, self.pipeline.native_threads
-                )
-                self._features = self.pipeline.grounding_encoder.encode(pixels)
-                cost.output_bytes += sum(value.nbytes for value in self._features.values())
+            self._features = self.model.ground(self.images[0], asked.plan, asked.turn.watch)
         return self._features
 
-    def _answer(self, turn: Turn, query: str) -> Answer:
-        """The typed result of a finished turn."""
-        image = self.images[0] if len(self.images) == 1 else None
-        return Answer(
-            text=turn.assembler.text,
-            response=turn.assembler.response,
-            token_ids=list(turn.token_ids),
-            regions=turn.assembler.regions,
-            finish_reason=turn.finish_reason,
-            timings=turn.timings,
-            notes=tuple(turn.notes),
-            image_size=(image.width_px, image.height_px) if image else None,
-            provenance=self.pipeline.provenance([image.sha256 for image in self.images]),
-            query=query,
-            inputs=tuple(image.path for image in self.images if image.path is not None),
-            pixels=image.pixels if image else None,
-        )
+    def result(self, asked: Asked) -> Answer:
+        """The typed result of a finished question."""
+        return result(self.model, self.images, asked.turn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +17,29 @@ class BlockCost:
     runs: int = 0
     time_s: float = 0.0
     output_bytes: int = 0
+
+    def add(self, time_s: float, output_bytes: int = 0) -> None:
+        """What one piece of work took and made."""
+        self.time_s += time_s
+        self.output_bytes += output_bytes
+
+
+# Where the work that runs now is booked. Runners and kernels know what they cost, the verb that calls them for what.
+_booked: ContextVar[BlockCost | None] = ContextVar("booked", default=None)
+
+
+def book(time_s: float, output_bytes: int = 0) -> None:
+    """Add work to the stage it is done for, if it is done for one."""
+    if cost := _booked.get():
+        cost.add(time_s, output_bytes)
+
+
+@contextmanager
+def host_work() -> Iterator[None]:
+    """Book the seconds of the block, which computes on the host without a runner."""
+    start = time.perf_counter()
+    yield
+    book(time.perf_counter() - start)
 
 
 @dataclass
@@ -36,15 +60,15 @@ class Timings:
         return decode.runs / decode.time_s if decode and decode.time_s > 0 else None
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[BlockCost]:
-        """Add one run's wall time to a stage; the caller adds the bytes it produced."""
-        cost = self.blocks.setdefault(stage, BlockCost())
-        start = time.perf_counter()
+    def stage(self, name: str, runs: int = 1) -> Iterator[None]:
+        """Count a run of a stage, and book what is done in the block there."""
+        cost = self.blocks.setdefault(name, BlockCost())
+        cost.runs += runs
+        before = _booked.set(cost)
         try:
-            yield cost
+            yield
         finally:
-            cost.runs += 1
-            cost.time_s += time.perf_counter() - start
+            _booked.reset(before)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

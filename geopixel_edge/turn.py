@@ -1,75 +1,90 @@
-"""One question while it is answered: its options, its state, and the stream of its events."""
+"""One question while it is answered: its tokens so far, what they mean, and the stream of its events."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypedDict
+from types import TracebackType
+from typing import NoReturn
 
-import numpy as np
-
-from . import limits
 from .answer import Answer, Event
-from .checks import check_integer
-from .errors import OptionError
+from .arrays import F32
+from .errors import SessionClosedError
+from .options import AskOptions
 from .processes import refuse_pickle
+from .stop import Stopped, Watch
 from .text.assembler import AnswerAssembler
-from .text.sampling import Sampling
-from .timings import Timings
-
-
-class AskArguments(TypedDict, total=False):
-    """Options of one question, as `Pipeline.__call__` describes them."""
-
-    max_new_tokens: int
-    history: Sequence[tuple[str, str]]
-    deadline_s: float | None
-    temperature: float
-    top_p: float
-    seed: int | None
-    compat: bool
-
-
-class DeadlinePassed(Exception):
-    """Internal: time is up; what is known so far becomes the answer."""
-
-
-@dataclass(frozen=True)
-class AskOptions:
-    """Checked options of one question."""
-
-    max_new_tokens: int
-    history: Sequence[tuple[str, str]]
-    deadline_at: float | None
-    compat: bool
-    sampling: Sampling
+from .text.sampling import Sampler
 
 
 @dataclass
 class Turn:
-    """State of one question while it is answered."""
+    """State of one question. `grounded`: whether a `[SEG]` (`seg`) gets a mask."""
 
+    query: str
     options: AskOptions
     assembler: AnswerAssembler
-    timings: Timings = field(default_factory=Timings)
+    watch: Watch
+    eos: int
+    seg: int
+    grounded: bool
     notes: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str = "length"
-    started_s: float = field(default_factory=time.perf_counter)
+    ended: bool = False  # no further step is to be run
+    wants_mask: bool = False  # the token that the next step consumes is a `[SEG]`
 
-    def check_deadline(self) -> None:
-        """DeadlinePassed when the time of this question is up."""
-        at = self.options.deadline_at
-        if at is not None and time.perf_counter() >= at:
-            raise DeadlinePassed
+    def __post_init__(self) -> None:
+        self._sampler = Sampler(self.options.temperature, self.options.top_p, self.options.seed)
+
+    def take(self, logits: F32) -> list[Event]:
+        """Choose the next token from logits (vocabulary,), and say what it adds to the answer."""
+        if self.is_full:
+            self.ended = True
+            return []
+        token = self._sampler.choose(logits)
+        self.token_ids.append(token)
+        if self.watch.timings.first_token_s is None:
+            self.watch.timings.first_token_s = self.watch.elapsed_s()
+        if token == self.eos:
+            self.finish_reason, self.ended = "eos", True
+            return []
+        self.wants_mask = self.grounded and token == self.seg
+        self.ended = self.is_full and (not self.wants_mask or self.options.compat)
+        if self.is_full and not self.ended:
+            self.notes.append("the last allowed token is [SEG]: one more step was run for its mask")
+        return [*self.assembler.push(token)]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many tokens are written as were allowed."""
+        return len(self.token_ids) == self.options.max_new_tokens
+
+    def stop(self, stopped: Stopped) -> None:
+        """End early; what is known so far is the answer."""
+        self.finish_reason, self.ended = stopped.reason, True
+        self.notes.append(f"{stopped.reason}: stopped after {len(self.token_ids)} tokens")
+
+    def finish(self) -> list[Event]:
+        """The end of the answer: what was held back."""
+        events: list[Event] = [*self.assembler.finish()]
+        self.watch.timings.new_tokens = len(self.token_ids)
+        self.watch.timings.total_s = self.watch.elapsed_s()
+        return events
 
 
 class AnswerStream:
-    """Iterates over Text, Phrase and MaskFound events in answer order; `answer` is the whole once it has ended."""
+    """Iterates over Text, Phrase and MaskFound events in answer order; `answer` is the whole once it has ended.
 
-    def __init__(self, events: Iterator[Event], finish: Callable[[], Answer]) -> None:
-        self._events, self._finish = events, finish
+    A context manager: leaving it, or `close`, ends the answer with what is known by then.
+    """
+
+    def __init__(
+        self, events: Iterator[Event], finish: Callable[[], Answer], turn: Turn, lock: threading.RLock
+    ) -> None:
+        self._events, self._finish, self._turn, self._lock = events, finish, turn, lock
 
     def __reduce__(self) -> NoReturn:
         refuse_pickle("a stream", "read it to its end and pickle its answer")
@@ -78,32 +93,29 @@ class AnswerStream:
         return self
 
     def __next__(self) -> Event:
-        return next(self._events)
+        with self._lock:
+            return next(self._events)
+
+    def __enter__(self) -> AnswerStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the answer now; `answer` is then what is known, with finish_reason "cancelled". The image stays open."""
+        if not self._turn.ended:
+            self._turn.watch.closed = True
+            with self._lock, contextlib.suppress(SessionClosedError):
+                for _ in self._events:
+                    pass
 
     @property
     def answer(self) -> Answer:
         """The finished answer; reads the remaining events first."""
-        for _ in self._events:
-            pass
-        return self._finish()
-
-
-def check_options(
-    *,
-    max_new_tokens: int = 1024,
-    deadline_s: float | None = None,
-    compat: bool = False,
-    history: Sequence[tuple[str, str]] = (),
-    **sampling: Any,
-) -> AskOptions:
-    """Validate the options of one question; OptionError names the one out of range. The prompt checks `history`."""
-    max_new_tokens = check_integer("max_new_tokens", max_new_tokens, 1, limits.MAX_NEW_TOKENS)
-    if not isinstance(compat, bool):
-        raise OptionError(f"compat={compat!r} is not True or False")
-    deadline_at = None
-    if deadline_s is not None:
-        valid = isinstance(deadline_s, (int, float)) and not isinstance(deadline_s, bool) and np.isfinite(deadline_s)
-        if not valid or deadline_s <= 0:
-            raise OptionError(f"deadline_s={deadline_s!r} is not a time; give seconds above 0, or None")
-        deadline_at = time.perf_counter() + deadline_s
-    return AskOptions(max_new_tokens, history, deadline_at, compat, Sampling(**sampling))
+        with self._lock:
+            for _ in self._events:
+                pass
+            return self._finish()

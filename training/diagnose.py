@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from export.publish import special_tokens
+from export.manifest import special_tokens
 from export.tokenizer import convert
 from export.torch_model.vision_encoder import stitch
 from geopixel_edge.checks import check_integer

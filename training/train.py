@@ -22,7 +22,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
 from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
-from export.publish import special_tokens
+from export.manifest import special_tokens
 from export.tokenizer import convert
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import GeoPixelError, OptionError, OutputError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from geopixel_edge.errors import CheckpointError
 
-from ..onnx_file import OPSET, BorderCast, save_module
 from .hiera import Hiera
 from .sam2_layers import only, section
 
@@ -151,12 +149,3 @@ class GroundingEncoder(nn.Module):
         fine, middle, coarse = self.image_encoder(image)
         image_embed = coarse + self.no_mem_embed.reshape(1, -1, 1, 1)
         return image_embed, self.conv_s0(fine), self.conv_s1(middle)
-
-
-def export_onnx(module: GroundingEncoder, path: Path, precision: str, opset: int = OPSET) -> None:
-    """Write `path` and `<path>.data`: input `image`, outputs `image_embed`, `high_res0`, `high_res1`, all float32.
-
-    `precision` "fp16" keeps weights and activations in float16; ExportError when the file cannot be made.
-    """
-    image = torch.zeros(1, 3, module.image_px, module.image_px)
-    save_module(BorderCast(module, precision), (image,), path, ("image",), OUTPUTS, opset=opset)

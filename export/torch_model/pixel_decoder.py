@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from geopixel_edge.errors import CheckpointError
 
-from ..onnx_file import OPSET, BorderCast, save_module
 from .hiera import PATCH_STRIDE
 from .sam2_layers import ChannelNorm, Mlp, only, section
 from .two_way import TwoWayTransformer
@@ -176,21 +174,3 @@ class PixelDecoder(nn.Module):
         masks, iou, _ = self.all_masks(seg_hidden, image_embed, high_res0, high_res1)
         flat = self.choose(masks, iou) + torch.arange(iou.shape[0], device=iou.device) * iou.shape[1]
         return masks.flatten(0, 1)[flat], iou.flatten()[flat]
-
-
-def export_onnx(module: PixelDecoder, path: Path, precision: str, opset: int = OPSET) -> None:
-    """Write `path` and `<path>.data`: inputs `seg_hidden` (n, hidden), `image_embed`, `high_res0`, `high_res1`,
-    outputs `low_res_masks` and `iou`, all float32, with `n` symbolic.
-
-    `precision` "fp16" keeps weights and activations in float16; ExportError when the file cannot be made.
-    """
-    width, side = module.no_mask_embed.embedding_dim, module.side
-    pyramid = (
-        torch.zeros(1, width, side, side),
-        torch.zeros(1, width // 8, 4 * side, 4 * side),
-        torch.zeros(1, width // 4, 2 * side, 2 * side),
-    )
-    # Two examples: the exporter would bake a batch of one in.
-    states = torch.zeros(2, module.hidden)
-    dynamic: list[dict[int, Any]] = [{0: torch.export.Dim("n", min=1)}, {}, {}, {}]
-    save_module(BorderCast(module, precision), (states, *pyramid), path, INPUTS, OUTPUTS, dynamic, opset)

@@ -6,14 +6,11 @@ the separators between them only moves data; the runtime does it (reference beha
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
-
-from ..onnx_file import BorderCast, save_module
 
 
 class VisionEncoder(nn.Module):
@@ -69,15 +66,3 @@ def stitch(tokens: Tensor, separators: Tensor, rows: int, cols: int) -> Tensor:
     tiles = tokens[1:].reshape(rows, cols, side, side, channels).transpose(1, 2)
     tiles = tiles.reshape(rows * side, cols * side, channels)
     return torch.cat([with_row_ends(tokens[0]), between[None], with_row_ends(tiles)])
-
-
-def export_onnx(module: VisionEncoder, path: Path, precision: str) -> None:
-    """Write `path` (opset 20, weights beside it): `views` float32 (n, 3, S, S) -> `tokens`, `separators` float32."""
-    save_module(
-        BorderCast(module, precision),
-        (torch.zeros(2, 3, module.side_px, module.side_px),),
-        path,
-        input_names=["views"],
-        output_names=["tokens", "separators"],
-        dynamic_shapes=[{0: torch.export.Dim("n", min=1)}],
-    )

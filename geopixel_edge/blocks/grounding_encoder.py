@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ..arrays import F32, Array
-from ..runtimes import BlockRunner
+from ..arrays import F32
+from ..runtimes import Runner, Tensor
 
 
 class GroundingEncoder:
     """Hiera, FPN, the no-memory embedding and the two high-resolution convolutions (reference behaviour 22)."""
 
-    def __init__(self, runner: BlockRunner) -> None:
-        self.runner = runner
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.device = runner, runner.device
 
-    def encode(self, image: F32) -> dict[str, Array]:
+    def encode(self, image: F32) -> dict[str, Tensor]:
         """SAM 2 input (1, 3, S, S) -> `image_embed`, `high_res0`, `high_res1`, as the pixel decoder takes them."""
-        return self.runner.run({"image": image})
+        return self.runner.run({"image": self.device.put(image)})

@@ -1,96 +1,151 @@
-"""Large Language Model (paper block 3): embeddings in, logits and hidden states out, the KV cache kept in place."""
+"""Large Language Model (paper block 3): prompt rows in, logits and hidden states out, its KV cache kept in place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .. import limits
-from ..arrays import F32, Array
+from ..arrays import F32, Bool
+from ..checks import finite
 from ..engine.manifest import Sizes
-from ..errors import EngineCorruptError, InferenceError
-from ..runtimes import BlockRunner, State
+from ..runtimes import Device, Runner, Step, Tensor
+from .embeddings import TokenEmbeddings
+from .kv_cache import KVCache
+
+OUTPUT_ROWS = "output_rows"  # graphs of schema 1 lack it: they give the logits of the last row and every hidden state
 
 
-class TokenEmbeddings:
-    """The embedding table, memory-mapped: only the rows asked for are read."""
+@dataclass(frozen=True)
+class Rows:
+    """Embedded prompt rows on the device, (n, hidden) float32, and which of them hold image tokens, bool (n,)."""
 
-    def __init__(self, path: Path, sizes: Sizes) -> None:
-        try:
-            self.table = np.lib.format.open_memmap(path, mode="r")
-        except Exception as error:  # NumPy's header reader raises nearly any class on damaged bytes
-            raise EngineCorruptError(f"{path} is not a NumPy table: {error}; export the engine again") from None
-        found, wanted = (self.table.shape, self.table.dtype.name), (sizes.vocabulary, sizes.hidden)
-        if found not in ((wanted, "float32"), (wanted, "float16")):
-            raise EngineCorruptError(f"{path} has shape and dtype {found}, not {wanted} float32 or float16")
+    embeds: Tensor
+    is_image: Bool
 
-    def __call__(self, token_ids: Sequence[int]) -> F32:
-        """Token ids (n,) -> embeddings (n, hidden) float32."""
-        rows: F32 = self.table[np.asarray(token_ids, np.int64)].astype(np.float32)
-        return rows
+    def __len__(self) -> int:
+        return len(self.is_image)
+
+    @classmethod
+    def of(cls, device: Device, embed: TokenEmbeddings, pieces: Sequence[Sequence[int] | Tensor]) -> Rows:
+        """Token ids and image tokens (n, hidden), in prompt order, side by side."""
+        _, hidden = embed.table.shape
+        lengths = [piece.shape[0] if isinstance(piece, Tensor) else len(piece) for piece in pieces]
+        embeds = device.empty("float32", (sum(lengths), hidden))
+        start = 0
+        for piece, length in zip(pieces, lengths, strict=True):
+            place = embeds.view(length, hidden, offset=start * hidden)
+            if isinstance(piece, Tensor):
+                device.copy(piece, place)
+            else:
+                place.write(embed(piece))
+            start += length
+        return cls(embeds, np.repeat([isinstance(piece, Tensor) for piece in pieces], lengths))
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows start..stop over the same memory."""
+        _, hidden = self.embeds.shape
+        view = self.embeds.view(stop - start, hidden, offset=start * hidden)
+        return Rows(view, self.is_image[start:stop])
 
 
-class KVCache:
-    """Keys and values of the positions read so far. `length` slots are valid of `capacity`."""
+@dataclass(frozen=True)
+class Outputs:
+    """Logits (n, vocabulary) on the host and final-normed hidden states (n, hidden) on the device, float32.
 
-    def __init__(self, state: State, capacity: int) -> None:
-        self.state, self.capacity, self.length = state, capacity, 0
+    Both are memory of the cache that was read into: the next run on it writes them anew.
+    """
+
+    logits: F32
+    hidden: Tensor
 
 
 class LanguageModel:
     """InternLM2 with partial LoRA; one graph serves prefill and decode."""
 
-    def __init__(self, runner: BlockRunner, embeddings: TokenEmbeddings, sizes: Sizes) -> None:
+    def __init__(self, runner: Runner, embeddings: TokenEmbeddings, sizes: Sizes) -> None:
         self.runner, self.embed, self.sizes = runner, embeddings, sizes
-        names = [(f"past_{kind}_{i}", f"present_{kind}_{i}") for i in range(sizes.layers) for kind in ("key", "value")]
-        self._pairs = dict(names)
-
-    def new_cache(self, positions: int) -> KVCache:
-        """An empty cache for `positions` tokens; the buffers are zeroed, since a NaN behind the mask would spread."""
-        capacity = _rounded(positions)
-        return KVCache(self.runner.new_state(self._pairs, {"capacity": capacity}), capacity)
-
-    def with_room(self, cache: KVCache, positions: int, keep: int) -> KVCache:
-        """The same cache cut back to its first `keep` positions, grown when it cannot hold `positions`."""
-        if _rounded(positions) > cache.capacity:
-            capacity = _rounded(positions)
-            cache = KVCache(cache.state.grown({"capacity": capacity}, keep), capacity)
-        cache.length = keep
-        return cache
+        self.device = runner.device
+        # The decode run bound to each cache's memory; it ends with the cache, or with this block when that is freed.
+        self._steps: WeakKeyDictionary[KVCache, Step] = WeakKeyDictionary()
+        self._asks_rows = any(tensor.name == OUTPUT_ROWS for tensor in runner.spec.inputs)
 
     def read(
-        self, embeds: F32, is_image: NDArray[np.bool_], cache: KVCache, before_run: Callable[[], None] = lambda: None
-    ) -> tuple[F32, F32]:
-        """Append embeddings (n, hidden) to the cache in chunks.
+        self,
+        rows: Rows,
+        cache: KVCache,
+        chunk: int,
+        wanted: Sequence[int] | None = None,
+        before_run: Callable[[], None] = lambda: None,
+    ) -> Outputs:
+        """Append prompt rows to a cache of one sequence, `chunk` at a time.
 
-        `is_image` (n,) marks the rows partial LoRA acts on (reference behaviour 14). Returns the logits (vocabulary,)
-        and the final-normed hidden state (hidden,) of the last row. `before_run` may raise to stop between chunks.
+        `rows.is_image` marks those that partial LoRA acts on (reference behaviour 14). The outputs are those of the
+        last row, or of the rows `wanted`, which must all lie in the last chunk. `before_run` may raise to stop between
+        chunks. InferenceError for logits that are not finite.
         """
-        for start in range(0, len(embeds), limits.PREFILL_CHUNK_TOKENS):
+        starts = range(0, len(rows), chunk)
+        for start in starts:
             before_run()
-            stop = min(start + limits.PREFILL_CHUNK_TOKENS, len(embeds))
-            positions = np.arange(cache.length, cache.length + stop - start)
-            feeds: dict[str, Array] = {
-                "inputs_embeds": embeds[None, start:stop],
-                "position_ids": positions[None],
-                "write_index": np.array([cache.length]),
-                "attention_mask": (np.arange(cache.capacity) <= positions[:, None])[None, None],
-                "image_rows": np.flatnonzero(is_image[start:stop]),
-            }
-            outputs = self.runner.run(feeds, cache.state)
-            cache.length += stop - start
-        logits, hidden = outputs["logits"][0], outputs["hidden"][0, -1]
-        if not (np.isfinite(logits).all() and np.isfinite(hidden).all()):
-            raise InferenceError("the language model gave numbers that are not finite; run `geopixel-edge verify`")
-        return logits.astype(np.float32, copy=False), hidden.astype(np.float32, copy=False)
+            part = rows.part(start, min(start + chunk, len(rows)))
+            if start != starts[-1]:
+                self._run(part, cache, [])
+            else:
+                asked = [len(part) - 1] if wanted is None else [row - start for row in wanted]
+                outputs = self._run(part, cache, asked)
+        return outputs
 
-    def step(self, token_id: int, cache: KVCache) -> tuple[F32, F32]:
-        """Read one generated token: logits of the next, and the hidden state where this token is the input."""
-        return self.read(self.embed([token_id]), np.zeros(1, bool), cache)
+    def _run(self, part: Rows, cache: KVCache, asked: Sequence[int]) -> Outputs:
+        count, hidden = part.embeds.shape
+        positions = np.arange(cache.length, cache.length + count)
+        feeds = {
+            "inputs_embeds": part.embeds.view(1, count, hidden),
+            "position_ids": self.device.put(positions[None]),
+            "write_index": self.device.put(np.array([cache.length])),
+            "attention_mask": self.device.put((np.arange(cache.capacity) <= positions[:, None])[None, None]),
+            "image_rows": self.device.put(np.flatnonzero(part.is_image)),
+            **cache.buffers,
+        }
+        if self._asks_rows:
+            feeds[OUTPUT_ROWS] = self.device.put(np.array(asked, np.int64))
+        outputs = self.runner.run(feeds, cache.into)
+        cache.lengths[0] += count
+        return self._outputs(outputs["logits"], outputs["hidden"], asked, checked=bool(len(asked)))
 
+    def _outputs(self, logits: Tensor, hidden: Tensor, asked: Sequence[int], checked: bool) -> Outputs:
+        if not self._asks_rows and asked:
+            # (1, rows, hidden) of every row: the last one asked for, or all.
+            _, _, size = hidden.shape
+            hidden = hidden.view(len(asked), size, offset=asked[0] * size)
+        return Outputs(
+            finite(logits.numpy(), "the language model") if checked else np.empty((0, 0), np.float32), hidden
+        )
 
-def _rounded(positions: int) -> int:
-    return -(-positions // limits.KV_GRANULE_TOKENS) * limits.KV_GRANULE_TOKENS
+    def step(self, token_ids: Sequence[int], cache: KVCache) -> Outputs:
+        """Read one generated token of each sequence: logits of the next, hidden states where these are the input."""
+        step = self._steps.get(cache) or self._bind(cache)
+        positions = np.array(cache.lengths)[:, None]
+        step.feeds["inputs_embeds"].write(self.embed(token_ids))
+        step.feeds["position_ids"].write(positions)
+        step.feeds["write_index"].write(positions)
+        step.feeds["attention_mask"].write(np.arange(cache.capacity) <= positions)
+        step.run()
+        cache.lengths[:] = [length + 1 for length in cache.lengths]
+        return self._outputs(step.outputs["logits"], step.outputs["hidden"], range(cache.batch), checked=True)
+
+    def _bind(self, cache: KVCache) -> Step:
+        """The run of one token a sequence, with every address fixed."""
+        zeros, batch = self.device.zeros, cache.batch
+        feeds = {
+            "inputs_embeds": zeros("float32", (batch, 1, self.sizes.hidden)),
+            "position_ids": zeros("int64", (batch, 1)),
+            "write_index": zeros("int64", (batch,)),
+            "attention_mask": zeros("bool", (batch, 1, 1, cache.capacity)),
+            "image_rows": zeros("int64", (0,)),
+            **cache.buffers,
+        }
+        if self._asks_rows:
+            feeds[OUTPUT_ROWS] = self.device.put(np.arange(batch))
+        return self._steps.setdefault(cache, self.runner.bind(feeds, cache.into))

@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import numpy as np
-
-from .. import limits
 from ..arrays import F32
-from ..runtimes import BlockRunner
+from ..runtimes import Runner, Tensor
 from .divider import Grid
 
 
 class VisionEncoder:
     """CLIP, 2x2 merge and projector run per view; rows are stitched here (reference behaviours 6 to 8)."""
 
-    def __init__(self, runner: BlockRunner) -> None:
-        self.runner = runner
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.device = runner, runner.device
 
-    def encode(self, views: F32, grid: Grid, before_run: Callable[[], None] = lambda: None) -> F32:
-        """Views (1 + tiles, 3, S, S), global view first -> image tokens (T, hidden) in prompt order.
+    def encode(
+        self, views: F32, grid: Grid, views_per_run: int, before_run: Callable[[], None] = lambda: None
+    ) -> Tensor:
+        """Views (1 + tiles, 3, S, S), global view first -> image tokens (T, hidden) float32 in prompt order.
 
         `before_run` is called before each run over a few views, and may raise to stop.
         """
-        parts = []
-        for start in range(0, len(views), limits.VIEWS_PER_RUN):
+        _, side, _, hidden = next(one.shape for one in self.runner.spec.outputs if one.name == "tokens")
+        assert isinstance(side, int)
+        assert isinstance(hidden, int)
+        tokens = self.device.empty("float32", (len(views), side, side, hidden))
+        for start in range(0, len(views), views_per_run):
             before_run()
-            outputs = self.runner.run({"views": views[start : start + limits.VIEWS_PER_RUN]})
-            parts.append(outputs["tokens"])
-        tokens: F32 = np.concatenate(parts).astype(np.float32, copy=False)
-        return stitch(tokens, outputs["separators"].astype(np.float32, copy=False), grid.rows, grid.cols)
+            some = views[start : start + views_per_run]
+            place = tokens.view(len(some), side, side, hidden, offset=start * side * side * hidden)
+            outputs = self.runner.run({"views": self.device.put(some)}, {"tokens": place})
+        return self._stitched(tokens, outputs["separators"], grid)
+
+    def _stitched(self, tokens: Tensor, separators: Tensor, grid: Grid) -> Tensor:
+        """Tokens (1 + tiles, G, G, C) and separators (2, C) -> (T, C), without leaving the device."""
+        _, side, _, hidden = tokens.shape
+        stitched = self.device.empty("float32", (grid.image_tokens(side), hidden))
+        sources, row = (tokens, separators), 0
+        for source, first, count in stitching(grid.rows, grid.cols, side):
+            piece = sources[source].view(count, hidden, offset=first * hidden)
+            self.device.copy(piece, stitched.view(count, hidden, offset=row * hidden))
+            row += count
+        return stitched
 
 
-def stitch(tokens: F32, separators: F32, rows: int, cols: int) -> F32:
-    """Tokens (1 + rows * cols, G, G, C) and separators (2, C) -> (T, C).
+TOKENS, SEPARATORS = 0, 1
+
+
+def stitching(rows: int, cols: int, side: int) -> Iterator[tuple[int, int, int]]:
+    """Where the image tokens of the prompt lie, in order: (TOKENS or SEPARATORS, first row, number of rows).
 
     The global view's rows come first, then the rows of all tiles laid side by side. Separator 0 ends every row,
     separator 1 stands once between the two grids (reference behaviour 8).
     """
-    side, channels = tokens.shape[1], tokens.shape[-1]
-    tiles = tokens[1:].reshape(rows, cols, side, side, channels).swapaxes(1, 2)
-    tiles = tiles.reshape(rows * side, cols * side, channels)
-
-    def with_row_ends(grid: F32) -> F32:
-        ends = np.broadcast_to(separators[0], (len(grid), 1, channels))
-        return np.concatenate([grid, ends], axis=1).reshape(-1, channels)
-
-    return np.concatenate([with_row_ends(tokens[0]), separators[1:], with_row_ends(tiles)])
+    for line in range(side):
+        yield TOKENS, line * side, side
+        yield SEPARATORS, 0, 1
+    yield SEPARATORS, 1, 1
+    for row in range(rows):
+        for line in range(side):
+            for col in range(cols):
+                view = 1 + row * cols + col
+                yield TOKENS, (view * side + line) * side, side
+            yield SEPARATORS, 0, 1

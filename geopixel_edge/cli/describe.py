@@ -38,7 +38,7 @@ def describe(root: Path, manifest: Manifest) -> str:
 
 
 def _golden(manifest: Manifest) -> str:
-    from ..engine.golden import RECORD_FILE  # loads NumPy, which the rest of this file does without
+    from ..engine.golden_files import RECORD_FILE  # loads NumPy, which the rest of this file does without
 
     whole = any(spec.path == RECORD_FILE for spec in manifest.golden)
     return f"torch's values, and {'' if whole else 'no record of '}what these blocks gave at export"
@@ -53,7 +53,7 @@ def _blocks(manifest: Manifest) -> str:
     for name, block in manifest.blocks.items():
         size = human_bytes(sum(spec.bytes for spec in block.files))
         distance = f"{manifest.distance[name]:.1e}" if name in manifest.distance else "not measured"
-        rows.append((name, printable(block.runtime), printable(block.precision), size, distance))
+        rows.append((name, printable(block.runtime), printable(block.precision.name), size, distance))
     for name, spec in (("token embeddings", manifest.embeddings.file), ("tokenizer", manifest.tokenizer)):
         rows.append((name, "-", "-", human_bytes(spec.bytes), "-"))
     return table(("block", "runtime", "precision", "size", "distance to torch"), rows)

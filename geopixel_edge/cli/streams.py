@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from .json_text import encode_json
+from ..json_text import encode_json
 
 
 class GuardedStream:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+from types import ModuleType
 from typing import Any
 
 from ..errors import RuntimeUnavailableError
@@ -25,12 +26,17 @@ def add_installed(commands: Any) -> None:
             raise RuntimeUnavailableError(
                 f"the command {entry.name!r} cannot be loaded ({error}); install its package again, or remove it"
             ) from None
-        made = commands.add_parser(
-            entry.name,
-            help=verb.SUMMARY,
-            description=verb.SUMMARY[0].upper() + verb.SUMMARY[1:] + ".",
-            epilog=verb.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        verb.configure(made)
-        made.set_defaults(run=verb.run, parser=made)
+        add_verb(commands, entry.name, verb, verb.EPILOG)
+
+
+def add_verb(commands: Any, name: str, verb: ModuleType, epilog: str) -> None:
+    """Add one command whose module has `SUMMARY`, `configure` and `run`."""
+    made = commands.add_parser(
+        name,
+        help=verb.SUMMARY,
+        description=verb.SUMMARY[0].upper() + verb.SUMMARY[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.configure(made)
+    made.set_defaults(run=verb.run, parser=made)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +13,10 @@ import msgspec
 
 from .. import limits
 from ..errors import EngineCorruptError, EngineError, EngineNotFoundError, EnginePathError, EngineSchemaError
-from ..resources import shortage
 from . import CHECKSUM_NAME, MANIFEST_NAME
-from .manifest import (
-    SCHEMA_VERSION,
-    FileSpec,
-    Manifest,
-)
+from .digests import check_digests
+from .manifest import SCHEMA_VERSION, FileSpec, Manifest
+from .upgrade import ManifestV1, upgraded
 
 _T = TypeVar("_T")
 # Parts of plain characters joined by slashes: no root, drive, backslash, "." or "..", nothing hidden.
@@ -43,8 +39,10 @@ def read_manifest(root: Path) -> Manifest:
             raise EngineNotFoundError(f"engine_dir={str(root)!r} is no directory; write one: `geopixel-edge export`")
         data = _read_small(root, MANIFEST_NAME)
         version = _decode(path, data, _Header).schema_version
-        if version != SCHEMA_VERSION:
-            raise EngineSchemaError(f"{path} has schema {version}, not {SCHEMA_VERSION}; upgrade or export again")
+        if version not in (1, SCHEMA_VERSION):
+            raise EngineSchemaError(
+                f"{path} has schema {version}, this version reads 1 and {SCHEMA_VERSION}; upgrade or export again"
+            )
         if _read_small(root, CHECKSUM_NAME) != _checksum_line(data):
             raise EngineCorruptError(f"{path} is not what {CHECKSUM_NAME} vouches for; copy the engine again")
     except (OSError, ValueError) as error:
@@ -61,7 +59,10 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
 
 
 def _parse(path: Path, data: bytes) -> Manifest:
-    manifest = _decode(path, data, Manifest)
+    if _decode(path, data, _Header).schema_version == 1:
+        manifest = upgraded(_decode(path, data, ManifestV1))
+    else:
+        manifest = _decode(path, data, Manifest)
     if faults := manifest.faults():
         raise EngineSchemaError(f"{path}: {'; '.join(faults)}; export again")
     return manifest
@@ -138,44 +139,12 @@ def _link_error(path: Path) -> EnginePathError:
     )
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex, read in 8 MiB pieces; OSError where it cannot be read."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(8 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def describe_file(root: Path, relative: str) -> FileSpec:
-    """FileSpec of an existing file, for writing a manifest."""
-    path = root / relative
-    return FileSpec(path=relative, bytes=path.stat().st_size, sha256=sha256_of(path))
-
-
 def manifest_digest(root: Path) -> str:
     """SHA-256 of an engine's `manifest.json` in hex; EngineError when there is none to read."""
     try:
         return hashlib.sha256(_read_small(root, MANIFEST_NAME)).hexdigest()
     except OSError as error:
         raise EngineError(f"engine_dir={str(root)!r} cannot be read: {error}; check its permissions") from None
-
-
-def _check_hashes(paths: list[Path], specs: list[FileSpec]) -> None:
-    """Check every file on up to four threads, or on this one where no other can be started."""
-    try:
-        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            list(pool.map(_check_hash, paths, specs))
-    except RuntimeError as error:
-        if shortage(error, "hashing") is None:
-            raise
-        for path, spec in zip(paths, specs, strict=True):
-            _check_hash(path, spec)
-
-
-def _check_hash(path: Path, spec: FileSpec) -> None:
-    if sha256_of(path) != spec.sha256:
-        raise EngineCorruptError(f"{path} has another SHA-256 than the manifest says; copy the engine again")
 
 
 class Engine:
@@ -193,11 +162,17 @@ class Engine:
             specs = sorted(self.manifest.files(), key=lambda spec: -spec.bytes)
             paths = [resolve(self.root, spec) for spec in specs]
             self.digest = manifest_digest(self.root)
-            _check_hashes(paths, specs)
+            self.damage: str | None = None  # what a scrub found
+            check_digests(list(zip(paths, specs, strict=True)))
         except TypeError:
             raise EngineError(f"engine_dir={engine_dir!r} is no path; give the directory an export wrote") from None
         except (OSError, ValueError) as error:
             raise EngineError(f"engine_dir={str(engine_dir)!r} cannot be read: {error}; check permissions") from None
+
+    def check_sound(self) -> None:
+        """EngineCorruptError once a scrub has found a file changed."""
+        if self.damage is not None:
+            raise EngineCorruptError(self.damage)
 
     def path(self, spec: FileSpec) -> Path:
         """Absolute path of a file of this engine."""

@@ -12,70 +12,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import limits
-from ..arrays import F32
-from ..blocks.divider import divide, grounding_input, plan_grid
+from ..arrays import F32, Array
+from ..blocks.divider import plan_grid
+from ..blocks.kv_cache import KVCache
+from ..blocks.language_model import Outputs
 from ..checks import check_integer
-from ..errors import EngineCorruptError, EngineMismatchError, EngineSchemaError, ImageError, OptionError, QueryError
+from ..errors import EngineCorruptError, EngineMismatchError, ImageError, OptionError, QueryError
 from ..families.prompt import Prompt, build_prompt
-from ..images import load_image
+from ..images import LoadedImage, load_image
+from ..memory.plan import cache_capacity
+from ..runtimes import Tensor
 from . import probes
-from .directory import Engine
-from .manifest import Distance, Struct
+from .golden_files import ARRAYS, RECORD_FILE, Golden, read_golden, read_record, subsample
+from .manifest import Manifest
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
+    from ..model import Model
 
-GOLDEN_FILES = {"image": "golden/image.png", "arrays": "golden/arrays.npz", "facts": "golden/facts.json"}
-RECORD_FILE = "golden/blocks.npz"
-# In the order the blocks run; the value is the block whose output it is.
-ARRAYS = {
-    "views": "divider",
-    "image_tokens": "vision_encoder",
-    "logits": "language_model",
-    "hidden": "language_model",
-    "image_embed": "grounding_encoder",
-    "high_res0": "grounding_encoder",
-    "high_res1": "grounding_encoder",
-    "low_res_masks": "pixel_decoder",
-    "iou": "pixel_decoder",
-}
-SAMPLES = 4096
-# Publication's ceilings on the largest difference from torch float32 over the largest value. Rounding to int8 moves
-# random weights' mask logits by up to 4e-1; what holds int8 tightly is export/rounded.py.
-TOLERANCES = {"fp32": 2e-4, "fp16": 5e-2, "int8": 6e-1}
 # `verify` allows the distance measured at export, MARGIN times, and FLOOR: see docs/verification.md.
 MARGIN = 2.0
 FLOOR = 2e-4  # float32's noise: 1.5e-4 in the mask logits of random weights
 HALF_FLOOR = 5e-2  # float16 summed in float16, as on ARM: 1.6e-2
 # Measured: 0 over threads and releases; on aarch64 7.4e-7 for trained weights and 3.0e-6 for random ones, so that three
 # times that is allowed. Of 684 planted faults 680 move a record further, half of them 400 times as far.
-DRIFT = {"fp32": 1e-5, "fp16": 1e-5, "int8": 1e-5}
+DRIFT = 1e-5
 NO_RECORD = "this engine holds no record of what its blocks gave at export, so only gross faults show; export it again"
 
 
-class Record(Struct, frozen=True):
-    """What was measured when `blocks.npz` was made: each quantity's distance to torch float32, and by what."""
+@dataclass(frozen=True)
+class _Read:
+    """The golden question, read: the divider's views, the image tokens, and the outputs of the prompt's last row."""
 
-    distance: dict[str, Distance]
-    made_by: str
-
-
-class Golden(Struct, frozen=True):
-    """`golden/facts.json`: the question, its token ids, and the greedy answer's first token ids.
-
-    Engines of before the second record have no `record`.
-    """
-
-    query: str
-    hd_num: int
-    text_parts: tuple[tuple[int, ...], ...]
-    token_ids: tuple[int, ...]
-    record: Record | None = None
+    views: F32
+    tokens: Tensor
+    outputs: Outputs
+    cache: KVCache
 
 
 @dataclass(frozen=True)
@@ -100,147 +74,133 @@ class Check:
         return self.distance <= self.tolerance and steady
 
 
-def subsample(array: NDArray[np.generic]) -> F32:
-    """At most 2 x SAMPLES values at an even stride over the flattened array."""
-    flat = array.reshape(-1)
-    return flat[:: max(1, flat.size // SAMPLES)].astype(np.float32)
-
-
-def read_golden(engine: Engine) -> tuple[Golden, dict[str, F32], Path]:
-    """The golden facts, arrays and image file of an engine; EngineCorruptError when they are not whole."""
-    specs = {spec.path: spec for spec in engine.manifest.golden}
-    if missing := [name for name in GOLDEN_FILES.values() if name not in specs]:
-        raise EngineCorruptError(f"{engine.root} lists no {missing}; export the engine again")
-    paths = {role: engine.path(specs[name]) for role, name in GOLDEN_FILES.items()}
-    try:
-        facts = msgspec.json.decode(paths["facts"].read_bytes(), type=Golden)
-        with np.load(paths["arrays"], allow_pickle=False) as stored:
-            return facts, {name: stored[name].astype(np.float32) for name in ARRAYS}, paths["image"]
-    except Exception as error:  # NumPy's and zip's readers raise nearly any class on damaged bytes
-        raise EngineCorruptError(f"{engine.root / 'golden'} cannot be read: {error}; export the engine again") from None
-
-
-def read_record(engine: Engine, facts: Golden) -> dict[str, F32] | None:
-    """The second record's sketches, None for an engine without one; EngineCorruptError when it is not whole."""
-    specs = {spec.path: spec for spec in engine.manifest.golden}
-    if facts.record is None and RECORD_FILE not in specs:
-        return None
-    if facts.record is None or RECORD_FILE not in specs or set(facts.record.distance) != set(ARRAYS):
-        raise EngineCorruptError(f"{engine.root} holds half of its second golden record; export the engine again")
-    path = engine.path(specs[RECORD_FILE])
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name].astype(np.float32) for name in stored.files}
-    except Exception as error:  # NumPy's and zip's readers raise nearly any class on damaged bytes
-        raise EngineCorruptError(f"{path} cannot be read: {error}; export the engine again") from None
-
-
-def verify(pipeline: Pipeline) -> list[Check]:
+def verify(model: Model) -> list[Check]:
     """Hold every block to both golden records.
 
     The list has one Check per quantity in ARRAYS, and for float32 one for the greedy token ids. EngineCorruptError
     when the golden files are damaged; EngineMismatchError when the tokenizer gives other ids, since nothing after
     that could be compared.
     """
-    checks, views = measure(pipeline)
-    facts = read_golden(pipeline.engine)[0]
-    record, manifest = read_record(pipeline.engine, facts), pipeline.engine.manifest
-    drifts = {} if record is None else _drifts(pipeline, views, record)
-    allowed, floor = DRIFT.get(manifest.precision), _floor(pipeline)
+    checks, views = measure(model)
+    facts = read_golden(model.engine)[0]
+    record, manifest = read_record(model.engine, facts), model.manifest
+    drifts = {} if record is None else _drifts(model, views, record)
+    floor = _floor(model)
     stated = manifest.distance if facts.record is None else facts.record.distance
     held = []
     for check in checks:
         distance = stated.get(check.block if facts.record is None else check.quantity)
         tolerance = check.tolerance if distance is None else MARGIN * distance + floor
         drift = drifts.get(check.quantity)
-        limit = None if drift is None else allowed
+        limit = None if drift is None else DRIFT
         held.append(Check(check.block, check.quantity, check.distance, tolerance, drift, limit))
     return held
 
 
-def _floor(pipeline: Pipeline) -> float:
+def _floor(model: Model) -> float:
     """What this machine's arithmetic may add to the distances measured at export."""
-    on_cpu = getattr(pipeline.vision_encoder.runner, "place", ("cpu", 0))[0] == "cpu"
-    halves = not on_cpu or platform.machine().lower() in ("aarch64", "arm64")
-    return HALF_FLOOR if halves and pipeline.engine.manifest.precision == "fp16" else FLOOR
+    halves = model.device.memory != "cpu" or platform.machine().lower() in ("aarch64", "arm64")
+    computes = {block.precision.compute for block in model.manifest.blocks.values()}
+    return HALF_FLOOR if halves and "float16" in computes else FLOOR
 
 
-def measure(pipeline: Pipeline) -> tuple[list[Check], NDArray[np.generic]]:
+def measure(model: Model) -> tuple[list[Check], Array]:
     """Run the golden picture through every block, each fed by the one before it, and compare at each border.
 
     Each distance to torch float32 with publication's ceiling; and the divider's views of the picture.
     """
-    facts, golden, image_path = read_golden(pipeline.engine)
+    facts, golden, image_path = read_golden(model.engine)
     try:
-        return _compare(pipeline, facts, golden, image_path)
+        return _compare(model, facts, golden, image_path)
     except (ImageError, QueryError, OptionError) as error:
         raise EngineCorruptError(f"the golden question cannot be put: {error}; export the engine again") from None
 
 
-def compare(pipeline: Pipeline, arrays: dict[str, F32]) -> dict[str, float]:
+def compare(model: Model, arrays: dict[str, F32]) -> dict[str, float]:
     """The distance of each quantity to other values for the engine's own golden picture and question."""
-    facts, _, image_path = read_golden(pipeline.engine)
-    prompt = build_prompt(facts.query, (), 1, pipeline.tokenizer, pipeline.engine.manifest.tokens)
-    found = _outputs(pipeline, image_path, facts, prompt)
+    facts, _, image_path = read_golden(model.engine)
+    prompt = build_prompt(facts.query, (), 1, model.tokenizer, model.manifest.tokens)
+    found = _outputs(model, image_path, facts, prompt)
     return {name: _distance(found[name], arrays[name]) for name in ARRAYS}
 
 
-def _compare(
-    pipeline: Pipeline, facts: Golden, golden: dict[str, F32], image_path: Path
-) -> tuple[list[Check], NDArray[np.generic]]:
-    precision = pipeline.engine.manifest.precision
-    if precision not in TOLERANCES:
-        raise EngineSchemaError(f"this version knows no tolerance for precision {precision!r}; upgrade the package")
-    prompt = build_prompt(facts.query, (), 1, pipeline.tokenizer, pipeline.engine.manifest.tokens)
+def _compare(model: Model, facts: Golden, golden: dict[str, F32], image_path: Path) -> tuple[list[Check], Array]:
+    prompt = build_prompt(facts.query, (), 1, model.tokenizer, model.manifest.tokens)
     if prompt.parts != facts.text_parts:
         raise EngineMismatchError(f"the tokenizer gives {prompt.parts} for the golden question, not {facts.text_parts}")
-    found = _outputs(pipeline, image_path, facts, prompt)
-    tolerance = TOLERANCES[precision]
-    checks = [Check(ARRAYS[name], name, _distance(found[name], golden[name]), tolerance) for name in ARRAYS]
-    if precision == "fp32":
-        answer = pipeline(image_path, facts.query, hd_num=facts.hd_num, max_new_tokens=len(facts.token_ids))
-        same = tuple(answer.token_ids) == facts.token_ids
+    found = _outputs(model, image_path, facts, prompt)
+    checks = [
+        Check(block, name, _distance(found[name], golden[name]), _ceiling(model.manifest, block))
+        for name, block in ARRAYS.items()
+    ]
+    if model.manifest.precision == "fp32":
+        same = _greedy(model, image_path, facts, prompt) == facts.token_ids
         checks.append(Check("language_model", "token_ids", 0.0 if same else 1.0, 0.0))
     return checks, found["views"]
 
 
-def sketches(pipeline: Pipeline, views: NDArray[np.generic]) -> dict[str, F32]:
+def _ceiling(manifest: Manifest, block: str) -> float:
+    """The largest distance that publication allows: that of the block's precision and of those that feed it."""
+    feeding = {"language_model": ("vision_encoder",), "pixel_decoder": tuple(manifest.blocks)}
+    names = (block, *feeding.get(block, ()))
+    return max([FLOOR, *(manifest.blocks[name].precision.tolerance for name in names if name in manifest.blocks)])
+
+
+def sketches(model: Model, views: Array) -> dict[str, F32]:
     """What the second record holds, by name: the divider's views of the golden picture, and probes.probe's."""
-    return {"views": probes.sketch(views.reshape(-1, views.shape[-1])), **probes.probe(pipeline)}
+    return {"views": probes.sketch(views.reshape(-1, views.shape[-1])), **probes.probe(model)}
 
 
-def _drifts(pipeline: Pipeline, views: NDArray[np.generic], record: dict[str, F32]) -> dict[str, float]:
+def _drifts(model: Model, views: Array, record: dict[str, F32]) -> dict[str, float]:
     """The largest drift of each quantity; a NaN stays one."""
-    found = sketches(pipeline, views)
+    found = sketches(model, views)
     if odd := sorted(found.keys() ^ record.keys()):
-        raise EngineCorruptError(f"{pipeline.engine.root / RECORD_FILE} has not {odd[:3]}; export the engine again")
+        raise EngineCorruptError(f"{model.engine.root / RECORD_FILE} has not {odd[:3]}; export the engine again")
     drifts: dict[str, list[float]] = {}
     for name, value in found.items():
         drifts.setdefault(name.partition(".")[0], []).append(probes.drift(value, record[name]))
     return {quantity: float(np.max(values)) for quantity, values in drifts.items()}
 
 
-def _outputs(pipeline: Pipeline, image_path: Path, facts: Golden, prompt: Prompt) -> dict[str, NDArray[np.generic]]:
-    manifest, image = pipeline.engine.manifest, load_image(image_path)
-    sizes, preprocessing = manifest.sizes, manifest.preprocessing
+def _read(model: Model, image: LoadedImage, facts: Golden, prompt: Prompt) -> _Read:
+    """See and read the golden question, into a cache with room for its answer."""
     check_integer("hd_num", facts.hd_num, 1, limits.MAX_HD_NUM)
-    grid, _ = plan_grid(image.width_px, image.height_px, facts.hd_num, sizes.tile_px)
-    views = divide(image.pixels, grid, preprocessing.vision, preprocessing.pad_value)
-    tokens = pipeline.vision_encoder.encode(views, grid)
-    model = pipeline.language_model
-    before, after = (model.embed(part) for part in prompt.parts)
-    embeds = np.concatenate([before, tokens, after])
-    marks = np.zeros(len(embeds), bool)
-    marks[len(before) : len(before) + len(tokens)] = True
-    logits, hidden = model.read(embeds, marks, model.new_cache(len(embeds)))
-    pixels = grounding_input(image.pixels, sizes.grounding_px, preprocessing.grounding)
-    features = pipeline.grounding_encoder.encode(pixels)
-    masks, iou = pipeline.pixel_decoder.low_res(hidden[None], features)
-    outputs = {"views": views, "image_tokens": tokens, "logits": logits, "hidden": hidden}
-    return {**outputs, **features, "low_res_masks": masks, "iou": iou}
+    grid, _ = plan_grid(image.width_px, image.height_px, facts.hd_num, model.manifest.sizes.tile_px)
+    views = model.divide(image, grid)
+    tokens = model.see(views, grid)
+    rows = model.rows(prompt, [tokens])
+    cache = model.new_cache(cache_capacity(model.manifest, len(rows) + len(facts.token_ids)))
+    return _Read(views, tokens, model.read(rows, cache), cache)
 
 
-def _distance(found: NDArray[np.generic], golden: F32) -> float:
+def _outputs(model: Model, image_path: Path, facts: Golden, prompt: Prompt) -> dict[str, Array]:
+    """The main path once, and what stands at each of its borders."""
+    image = load_image(image_path)
+    read = _read(model, image, facts, prompt)
+    features = model.ground(image)
+    masks, iou = model.mask_logits(read.outputs.hidden, features)
+    return {
+        "views": read.views,
+        "image_tokens": read.tokens.numpy(),
+        "logits": read.outputs.logits,
+        "hidden": read.outputs.hidden.numpy(),
+        **{name: one.numpy() for name, one in features.items()},
+        "low_res_masks": masks,
+        "iou": iou,
+    }
+
+
+def _greedy(model: Model, image_path: Path, facts: Golden, prompt: Prompt) -> tuple[int, ...]:
+    """The first token ids of the greedy answer, as many as the record has."""
+    read = _read(model, load_image(image_path), facts, prompt)
+    token_ids, outputs = [int(read.outputs.logits[0].argmax())], read.outputs
+    while len(token_ids) < len(facts.token_ids):
+        outputs = model.step(token_ids[-1:], read.cache)
+        token_ids.append(int(outputs.logits[0].argmax()))
+    return tuple(token_ids)
+
+
+def _distance(found: Array, golden: F32) -> float:
     sampled = subsample(found)
     if sampled.shape != golden.shape:
         return float("inf")

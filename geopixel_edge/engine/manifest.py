@@ -10,8 +10,11 @@ from msgspec import Meta
 
 from .. import limits
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+CHUNK_BYTES = 64 * 2**20
 BLOCKS = ("vision_encoder", "language_model", "grounding_encoder", "pixel_decoder")
+# The blocks an engine of each family must have; `families` holds what the family does with them.
+FAMILY_BLOCKS = {"geopixel": BLOCKS}
 
 Name = Annotated[str, Meta(min_length=1)]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -22,7 +25,7 @@ Byte = Annotated[int, Meta(ge=0, le=255)]
 Mean = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(ge=1 / 255, le=1)]
 Distance = Annotated[float, Meta(ge=0)]
-Dtype = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
+Dtype = Literal["float32", "float16", "bfloat16", "float8", "int64", "int32", "int8", "int4", "uint8", "bool"]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,11 +33,19 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class FileSpec(Struct, frozen=True):
-    """One file: path relative to the engine directory (POSIX form), size in bytes, SHA-256 in hex."""
+    """One file: path relative to the engine directory (POSIX form), size in bytes, SHA-256 in hex.
+
+    `chunks` are the SHA-256 of its pieces of 64 MiB; a file of one piece needs none.
+    """
 
     path: str
     bytes: Annotated[int, Meta(ge=0)]
     sha256: Sha256
+    chunks: tuple[Sha256, ...] = ()
+
+    def pieces(self) -> list[tuple[int, str]]:
+        """Offset and digest of every piece that vouches for the file: the chunks, or the file as a whole."""
+        return [(index * CHUNK_BYTES, digest) for index, digest in enumerate(self.chunks)] or [(0, self.sha256)]
 
 
 class TensorSpec(Struct, frozen=True):
@@ -45,14 +56,61 @@ class TensorSpec(Struct, frozen=True):
     shape: tuple[Dimension | Name, ...]
 
 
+class Precision(Struct, frozen=True):
+    """How a block's numbers are stored and computed with.
+
+    `group` numbers along an input share a scale, 0 when all that make an output channel do. `tolerance` is the largest
+    distance to torch float32 that an export may have. `ort_options` are session entries for ONNX Runtime.
+    """
+
+    name: Name
+    weights: Dtype
+    compute: Dtype
+    bytes_per_number: Annotated[float, Meta(gt=0, le=8)]
+    tolerance: Distance
+    group: Annotated[int, Meta(ge=0)] = 0
+    ort_options: dict[str, str] = {}
+
+
+class Term(Struct, frozen=True):
+    """Memory that grows with the product of some of a block's symbolic dimensions; none: it is always taken."""
+
+    bytes: Annotated[float, Meta(ge=0)]
+    dims: tuple[Name, ...]
+
+
+class Footprint(Struct, frozen=True):
+    """Memory of a loaded block, measured where it was exported or built: its weights, and what a run adds to them."""
+
+    weights_bytes: Annotated[int, Meta(ge=0)]
+    workspace: tuple[Term, ...]
+
+
 class BlockSpec(Struct, frozen=True):
-    """One exported block: `files[0]` is handed to the runtime, the rest is its external data."""
+    """One exported block: `files[0]` is handed to the runtime, the rest is its external data.
+
+    `dims` holds the symbolic dimensions that the files fix or bound, `options` the runtime's settings beyond those of
+    the precision. A block without `footprint` is planned for by the size of its files.
+    """
 
     runtime: Name
-    precision: Name
+    precision: Precision
     files: tuple[FileSpec, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    footprint: Footprint | None = None
+    dims: dict[str, Count] = {}
+    options: dict[str, str] = {}
+
+    @property
+    def session_options(self) -> dict[str, str]:
+        """The runtime's settings for this block."""
+        return {**self.precision.ort_options, **self.options}
+
+    @property
+    def bytes(self) -> int:
+        """Size of its files."""
+        return sum(file.bytes for file in self.files)
 
 
 class Sizes(Struct, frozen=True):
@@ -122,7 +180,6 @@ class Manifest(Struct, frozen=True):
 
     schema_version: int
     family: str
-    precision: str
     sizes: Sizes
     preprocessing: Preprocessing
     tokens: SpecialTokens
@@ -132,6 +189,13 @@ class Manifest(Struct, frozen=True):
     golden: tuple[FileSpec, ...]
     provenance: Provenance
     distance: dict[str, Distance]  # per block: largest difference from torch float32 on the golden picture, relative
+
+    @property
+    def precision(self) -> str:
+        """The blocks' precision, in the form that `--precision` takes."""
+        names = {block: spec.precision.name for block, spec in self.blocks.items()}
+        same = len(set(names.values())) == 1
+        return next(iter(names.values())) if same else ",".join(f"{block}={name}" for block, name in names.items())
 
     def files(self) -> list[FileSpec]:
         """Every file the manifest vouches for."""
@@ -145,8 +209,11 @@ class Manifest(Struct, frozen=True):
         sizes, tokens = self.sizes, self.tokens
         ids = (tokens.bos, tokens.eos, tokens.unk, tokens.seg, tokens.phrase_open, tokens.phrase_close)
         listed = Counter(spec.path for spec in self.files())
-        faults = [f"block {name!r} is missing" for name in BLOCKS if name not in self.blocks]
-        faults += [f"block {name!r} is unknown" for name in self.blocks if name not in BLOCKS]
+        if (blocks := FAMILY_BLOCKS.get(self.family)) is None:
+            return [f"family {self.family!r} is unknown; this version runs {', '.join(FAMILY_BLOCKS)}"]
+        faults = [f"block {name!r} is missing" for name in blocks if name not in self.blocks]
+        faults += [f"block {name!r} is unknown" for name in self.blocks if name not in blocks]
+        faults += [f"file {spec.path!r} has {len(spec.chunks)} chunks" for spec in self.files() if not _whole(spec)]
         faults += [f"file {path!r} is listed {count} times" for path, count in listed.items() if count > 1]
         for name, block in self.blocks.items():
             if not block.files:
@@ -161,3 +228,9 @@ class Manifest(Struct, frozen=True):
         if len(set(ids)) != len(ids):
             faults.append(f"two special tokens share an id, {ids}")
         return faults
+
+
+def _whole(spec: FileSpec) -> bool:
+    """Whether the chunks are as many as the file has pieces, or none for a file of one piece."""
+    pieces = max(1, -(-spec.bytes // CHUNK_BYTES))
+    return len(spec.chunks) == pieces or (pieces == 1 and not spec.chunks)

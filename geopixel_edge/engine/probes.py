@@ -7,20 +7,20 @@ Every number a block gives enters its sketch: all hidden states, the KV cache of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import F32, F64, Array
-from ..blocks.grounding_encoder import GroundingEncoder
-from ..blocks.language_model import LanguageModel
-from ..runtimes import BlockRunner, State, load_block
+from ..blocks.kv_cache import KVCache
+from ..blocks.language_model import LanguageModel, Rows
+from ..runtimes import Runner
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
-
+    from ..model import Model
 
 # A matrix is summed with random signs to at most this many rows and columns: 9 kB, whatever the model's widths.
 SIDE = 48
@@ -47,43 +47,27 @@ def picture(seed: int, count: int, side_px: int) -> F32:
     return patches + numbers(seed + 1, count, 3, side_px, side_px) * np.float32(0.5)
 
 
-class _Tap:
-    """A runner that keeps the hidden states of every run."""
-
-    def __init__(self, runner: BlockRunner) -> None:
-        self.runner, self.spec = runner, runner.spec
-        self.hidden: list[Array] = []
-
-    def run(self, feeds: Mapping[str, Array], state: State | None = None) -> dict[str, Array]:
-        outputs = self.runner.run(feeds, state)
-        self.hidden.append(outputs["hidden"][0])
-        return outputs
-
-    def new_state(self, pairs: Mapping[str, str], dims: Mapping[str, int]) -> State:
-        return self.runner.new_state(pairs, dims)
-
-
-def probe(pipeline: Pipeline) -> dict[str, F32]:
+def probe(model: Model) -> dict[str, F32]:
     """Run the four blocks on their fixed inputs; sketches by name.
 
     A name is the quantity it belongs to, as in golden.ARRAYS, and what of it, after a dot. InferenceError when a block
     fails or the language model gives numbers that are not finite.
     """
-    sizes = pipeline.engine.manifest.sizes
-    seen = _runner(pipeline, "vision_encoder").run({"views": picture(10, VIEWS, sizes.tile_px)})
+    sizes = model.manifest.sizes
+    seen = _run(model, "vision_encoder", {"views": picture(10, VIEWS, sizes.tile_px)})
     found = {"image_tokens.tokens": _columns(seen["tokens"]), "image_tokens.separators": _columns(seen["separators"])}
-    found |= _language(pipeline)
-    features = GroundingEncoder(_runner(pipeline, "grounding_encoder")).encode(picture(14, 1, sizes.grounding_px))
+    found |= _language(model)
+    features = _run(model, "grounding_encoder", {"image": picture(14, 1, sizes.grounding_px)})
     found |= {name: value[0].reshape(value.shape[1], -1) for name, value in features.items()}
     small = {name: sketch(value) for name, value in found.items()}
-    return small | _masks(pipeline, {name: value.shape for name, value in features.items()})
+    return small | _masks(model, {name: value.shape for name, value in features.items()})
 
 
-def _masks(pipeline: Pipeline, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, F32]:
+def _masks(model: Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, F32]:
     """All masks of every state, not the chosen alone, and their predicted IoU."""
     from ..runtimes.probed import load_probed  # loads ONNX Runtime
 
-    decoder = load_probed(pipeline.engine, "pixel_decoder", pipeline.native_threads or None)
+    decoder = load_probed(model.engine, "pixel_decoder", model.threads)
     small: dict[str, F32] = {}
     for run, loudness in enumerate(LOUDNESS):
         first = 100 * (run + 1)
@@ -91,7 +75,7 @@ def _masks(pipeline: Pipeline, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
             name: numbers(first + index, *shape) * np.float32(loudness)
             for index, (name, shape) in enumerate(shapes.items())
         }
-        states = numbers(first + 50, len(STATE_FACTORS), pipeline.engine.manifest.sizes.hidden)
+        states = numbers(first + 50, len(STATE_FACTORS), model.manifest.sizes.hidden)
         feeds["seg_hidden"] = states * np.array(STATE_FACTORS, np.float32)[:, None]
         for value in decoder.all_choices(feeds):
             if value.ndim == 1:
@@ -101,16 +85,25 @@ def _masks(pipeline: Pipeline, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     return small
 
 
-def _runner(pipeline: Pipeline, block: str) -> BlockRunner:
-    """The block on the CPU in float32: the pipeline's own, or loaded for this where that rounds otherwise."""
-    own: BlockRunner = getattr(pipeline, block).runner
-    threads = pipeline.native_threads or None
-    if pipeline.engine.manifest.blocks[block].precision == "fp16":
-        from ..runtimes.probed import load_probed  # loads ONNX Runtime
+@contextmanager
+def _runner(model: Model, block: str) -> Iterator[Runner]:
+    """The block on the CPU in float32: the model's own, or loaded for this where that computes otherwise."""
+    computes = model.manifest.blocks[block].precision.compute
+    if computes == "float32" and model.device.memory == "cpu":
+        with model.residency.stage(model.plan.holding(block)) as runners:
+            yield runners[block]
+        return
+    from ..runtimes.probed import load_probed  # loads ONNX Runtime
 
-        return load_probed(pipeline.engine, block, threads)
-    on_cpu = getattr(own, "place", ("cpu", 0))[0] == "cpu"
-    return own if on_cpu else load_block(pipeline.engine, block, "cpu", threads)
+    runner = load_probed(model.engine, block, model.threads)
+    yield runner
+    runner.close()
+
+
+def _run(model: Model, block: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    with _runner(model, block) as runner:
+        outputs = runner.run({name: runner.device.put(value) for name, value in feeds.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
 def _columns(value: Array) -> Array:
@@ -118,21 +111,22 @@ def _columns(value: Array) -> Array:
     return value.reshape(-1, value.shape[-1]).T
 
 
-def _language(pipeline: Pipeline) -> dict[str, Array]:
+def _language(model: Model) -> dict[str, Array]:
     """Logits of the last row, hidden states of all, and keys with values of every layer: (channels, rows)."""
-    embed, sizes = pipeline.language_model.embed, pipeline.engine.manifest.sizes
-    tap = _Tap(_runner(pipeline, "language_model"))
-    model = LanguageModel(tap, embed, sizes)
-    rows = embed([index * sizes.vocabulary // ROWS for index in range(ROWS)])
-    marks = np.zeros(ROWS, bool)
-    marks[slice(*IMAGE_ROWS)] = True
-    cache = model.new_cache(ROWS)
-    model.read(rows[:-1], marks[:-1], cache)
-    logits, _ = model.read(rows[-1:], marks[-1:], cache)
-    found: dict[str, Array] = {"logits": logits[None], "hidden.rows": np.concatenate(tap.hidden).T}
-    for layer in range(sizes.layers):
-        pair = [cache.state.numpy(f"past_{kind}_{layer}")[0, :, :ROWS] for kind in ("key", "value")]
-        found[f"hidden.layer_{layer}"] = np.concatenate([part.swapaxes(1, 2).reshape(-1, ROWS) for part in pair])
+    sizes = model.manifest.sizes
+    with _runner(model, "language_model") as runner:
+        language = LanguageModel(runner, model.embeddings, sizes)
+        words = [index * sizes.vocabulary // ROWS for index in range(ROWS)]
+        rows = Rows.of(runner.device, model.embeddings, [words])
+        rows.is_image[slice(*IMAGE_ROWS)] = True
+        cache = KVCache.new(runner.device, runner.spec, 256)
+        first = language.read(rows.part(0, ROWS - 1), cache, ROWS, wanted=range(ROWS - 1))
+        last = language.read(rows.part(ROWS - 1, ROWS), cache, ROWS)
+        hidden = np.concatenate([first.hidden.numpy(), last.hidden.numpy()])
+        found: dict[str, Array] = {"logits": last.logits, "hidden.rows": hidden.T}
+        for layer in range(sizes.layers):
+            pair = [cache.buffers[f"past_{kind}_{layer}"].numpy()[0, :, :ROWS] for kind in ("key", "value")]
+            found[f"hidden.layer_{layer}"] = np.concatenate([part.swapaxes(1, 2).reshape(-1, ROWS) for part in pair])
     return found
 
 

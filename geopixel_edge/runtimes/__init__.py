@@ -1,63 +1,134 @@
-"""Runtimes that execute a block. Each file here imports one of them; nothing else in the package does."""
+"""What a runtime is. Nothing here knows a model, a phase or a family.
+
+A tensor belongs to a kind of memory (`host`, later CUDA), a runner to a runtime (`onnx`, later TensorRT); the two
+compose. `loading` chooses both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
 from typing import Protocol
 
+import numpy as np
+
 from ..arrays import Array
-from ..engine.directory import Engine
 from ..engine.manifest import BlockSpec
-from ..errors import EngineMismatchError, RuntimeUnavailableError
-from ..resources import shortage
-from .onnx_import import import_onnxruntime
-from .signatures import differences
 
 
-class State(Protocol):
-    """Device buffers a block reads and writes in place (the KV cache)."""
+class Device(Protocol):
+    """One place for memory and the queue that works on it. Everything asked of it is done in order."""
 
-    def numpy(self, name: str) -> Array:
-        """A buffer's content on the host."""
+    kind: str  # "cpu" or "cuda"
+    memory: str  # what runtimes that bind addresses call this memory
+    index: int
+
+    @property
+    def stream(self) -> int:
+        """The queue's handle; 0 on the host."""
         ...
 
-    def grown(self, dims: Mapping[str, int], keep: int) -> State:
-        """New zeroed buffers with other symbolic dimensions, the first `keep` slots of that axis copied over."""
+    def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
+        """New memory, all zero. ResourceError where there is none."""
+        ...
+
+    def empty(self, dtype: str, shape: Sequence[int]) -> Tensor:
+        """New memory that somebody is about to fill."""
+        ...
+
+    def put(self, value: Array) -> Tensor:
+        """The values on the device. On the host it may be the array's own memory: neither may be changed then."""
+        ...
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """All of `source` into as many bytes of `target`; nothing leaves the device."""
+        ...
+
+    def upload(self, value: Array, target: Tensor) -> None:
+        """Queue a write from the host; use `Tensor.write`."""
+        ...
+
+    def download(self, source: Tensor) -> Array:
+        """After waiting, the values on the host; use `Tensor.numpy`."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Memory that can still be had."""
+        ...
+
+    def wait(self) -> None:
+        """Until everything queued is done."""
         ...
 
 
-class BlockRunner(Protocol):
-    """One loaded block."""
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """Memory with a dtype and a shape, rows side by side. The address never changes; views share it.
+
+    `owner` keeps the memory alive.
+    """
+
+    device: Device
+    address: int
+    dtype: str
+    shape: tuple[int, ...]
+    owner: object
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all numbers."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def numpy(self) -> Array:
+        """On the host: the memory itself. On a GPU: a copy, after waiting. The only way up to the host."""
+        return self.device.download(self)
+
+    def write(self, value: Array) -> None:
+        """Queue a write of values of this dtype and as many numbers."""
+        self.device.upload(value, self)
+
+    def view(self, *shape: int, offset: int = 0) -> Tensor:
+        """Another shape over the same memory, `offset` numbers further on; ValueError where it would end outside."""
+        size = np.dtype(self.dtype).itemsize
+        if min((offset, *shape), default=0) < 0 or (offset + prod(shape)) * size > self.nbytes:
+            raise ValueError(f"a view {shape} at {offset} ends outside a tensor {self.shape}")
+        return Tensor(self.device, self.address + offset * size, self.dtype, shape, self.owner)
+
+
+NONE: Mapping[str, Tensor] = MappingProxyType({})
+
+
+class Step(Protocol):
+    """A run with every address fixed: write to `feeds`, run, read `outputs`. Not for two threads at once."""
+
+    feeds: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+    def run(self) -> None:
+        """Queue the run. InferenceError names block, runtime and reason."""
+        ...
+
+
+class Runner(Protocol):
+    """One loaded block. `run` may be called by several threads at once where the runtime allows it (ONNX Runtime)."""
 
     spec: BlockSpec
+    device: Device
 
-    def run(self, feeds: Mapping[str, Array], state: State | None = None) -> dict[str, Array]:
-        """Run once; inputs are cast to the graph's dtypes, `state` is bound to its inputs and outputs in place."""
+    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+        """Queue one run and return its outputs.
+
+        Outputs that `into` does not name are made in the declared shapes. A tensor that stands in `feeds` and in
+        `into` is written in place: a cache. InferenceError names block, runtime and reason.
+        """
         ...
 
-    def new_state(self, pairs: Mapping[str, str], dims: Mapping[str, int]) -> State:
-        """Zeroed buffers for `pairs` (input -> output that writes it); `dims` gives the symbolic dimensions."""
+    def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> Step:
+        """The same run to be repeated: one saved binding, on a GPU one captured graph."""
         ...
 
-
-def load_block(engine: Engine, block: str, device: str, threads: int | None) -> BlockRunner:
-    """Load one block with the runtime its manifest entry names.
-
-    EngineMismatchError when its inputs and outputs are not those of this block; RuntimeUnavailableError when the
-    runtime is absent.
-    """
-    spec = engine.manifest.blocks[block]
-    if found := differences(block, spec, engine.manifest.sizes):
-        raise EngineMismatchError(f"block {block!r} is another's or has other sizes: {'; '.join(found[:3])}")
-    paths = [engine.path(file) for file in spec.files]
-    if spec.runtime == "onnx":
-        try:
-            import_onnxruntime()
-        except (ImportError, MemoryError) as error:
-            doing = f"block {block!r} needs onnxruntime, which cannot be loaded ({error})"
-            missing = RuntimeUnavailableError(f"{doing}; pip install onnxruntime")
-            raise shortage(error, doing) or missing from None
-        from .onnx import OnnxBlock
-
-        return OnnxBlock(paths[0], spec, block, device, threads)
-    raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}; this version runs 'onnx' engines")
+    def close(self) -> None:
+        """Free the block's weights; it runs no more."""
+        ...

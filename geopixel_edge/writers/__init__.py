@@ -1,30 +1,47 @@
-"""Results out: overlay.png, regions.geojson, answer.json (COCO RLE) and report.html."""
+"""Results out: overlay.png, regions.geojson, answer.json (COCO RLE) and report.html.
+
+Every writer takes the plain document that answer.json holds, the regions and the pixels; none knows the answer itself.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import answer_json, geojson, overlay, report
-from .files import publish
+from ..json_text import encode_json
+from . import geojson, notebook, overlay, report
+from .files import FILES, publish
 
 if TYPE_CHECKING:
-    from ..answer import Answer
+    from ..regions import Region
 
-__all__ = ["answer_json", "geojson", "overlay", "report", "save"]
+__all__ = ["geojson", "notebook", "overlay", "report", "save"]
 
 
-def save(answer: Answer, pixels: NDArray[np.uint8] | None, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Write the answer's files to `directory`; without exactly one image only answer.json and report.html.
+def save(
+    document: Mapping[str, Any],
+    regions: Sequence[Region],
+    directory: str | os.PathLike[str],
+    pixels: NDArray[np.uint8] | None,
+    missing: str = "",
+) -> tuple[Path, ...]:
+    """Write an answer's files to `directory`; without exactly one image only answer.json and report.html.
 
-    OutputError as of `files.publish`.
+    `missing` says why the image's `pixels` are not there: there is no overlay.png then. OutputError as of
+    `files.publish`.
     """
-    contents = {"answer.json": answer_json.encode(answer), "report.html": report.encode(answer, pixels)}
+    contents = {"answer.json": b"", "report.html": report.encode(document, regions, pixels, missing)}
     if pixels is not None:
-        contents["overlay.png"] = overlay.encode(pixels, answer.regions)
-        contents["regions.geojson"] = geojson.encode(answer.regions, (pixels.shape[1], pixels.shape[0]))
-    return publish(directory, contents, answer.inputs)
+        contents["overlay.png"] = overlay.encode(pixels, regions)
+    if document["image_size"]:
+        contents["regions.geojson"] = geojson.encode(regions, document["image_size"])
+    partial = {FILES: list(contents)} if missing else {}
+    contents["answer.json"] = encode_json({**document, **partial}, indent=1)
+    image = document["image"] or {}
+    inputs = [*document["inputs"], *filter(None, [image.get("path")])]
+    return publish(directory, contents, [Path(path) for path in inputs])

@@ -10,13 +10,17 @@ import stat
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
+from .. import limits
+from ..document import SCHEMA
 from ..errors import OutputError
-from .answer_json import SCHEMA
 
 # What an answer without exactly one image writes, and what is added with one.
 ALWAYS = ("answer.json", "report.html")
 WITH_IMAGE = ("overlay.png", "regions.geojson")
+# answer.json names its directory's files where not all of these were written: the image could not be read any more.
+FILES = "files"
 
 
 def publish(
@@ -77,6 +81,45 @@ def check_place(directory: str | os.PathLike[str], inputs: Iterable[Path] = ()) 
     return root
 
 
+def read(directory: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    """What `directory`/answer.json holds, not yet checked, and the words that name this file in errors.
+
+    OutputError when `directory` is no directory, has no such file, or the file is too large or no JSON.
+    """
+    try:
+        root = Path(directory)
+    except TypeError:
+        raise OutputError(f"directory={directory!r} is not a path; give the directory of a saved answer") from None
+    what = f"directory={str(root)[:200]!r}"
+    try:
+        if not stat.S_ISDIR(os.stat(root).st_mode) or os.fspath(directory) in ("", b""):
+            raise OutputError(f"{what} is no directory; give the one that answer.save wrote to")
+        status = os.stat(root / ALWAYS[0])
+        if not stat.S_ISREG(status.st_mode):
+            raise OutputError(f"{what}: {ALWAYS[0]} there is no regular file; give a directory that answer.save wrote")
+        if status.st_size > limits.MAX_ANSWER_BYTES:
+            raise OutputError(
+                f"{what}: {ALWAYS[0]} has {status.st_size} bytes, over {limits.MAX_ANSWER_BYTES}; it is no answer's"
+            )
+        with (root / ALWAYS[0]).open("rb") as stream:
+            data = stream.read(limits.MAX_ANSWER_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"{what}: {ALWAYS[0]} cannot be read ({reason}); give a directory that answer.save wrote"
+        ) from None
+    where = f"{what}: {ALWAYS[0]}"
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant), where
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise OutputError(f"{where} is no JSON document ({reason}); copy it again from its source") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def _check_kind(root: Path) -> None:
     """NotADirectoryError for anything else that is there, other OSErrors and ValueErrors for what can be no path."""
     try:
@@ -90,12 +133,14 @@ def _check_kind(root: Path) -> None:
 def _earlier(root: Path) -> tuple[str, ...]:
     """The names of the files that an answer saved here before has written; none where there is no answer."""
     try:
-        found = json.loads((root / ALWAYS[0]).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found, _ = read(root)
+    except OutputError:
         return ()
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         return ()
-    return (*ALWAYS, *WITH_IMAGE) if found.get("image_size") else ALWAYS
+    usual = (*ALWAYS, *WITH_IMAGE) if found.get("image_size") else ALWAYS
+    told = found.get(FILES)
+    return tuple(name for name in usual if name in told) if isinstance(told, list) else usual
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..cli.json_text import encode_json, finite
+from ..json_text import encode_json, finite
 
 if TYPE_CHECKING:
-    from ..answer import Region
+    from ..regions import Region
 
 
-def document(regions: Sequence[Region], image_size: tuple[int, int]) -> dict[str, Any]:
+def document(regions: Sequence[Region], image_size: Sequence[int] | None) -> dict[str, Any]:
     """A FeatureCollection: one MultiPolygon per region, a null geometry for an empty mask.
 
     Coordinates are pixel edges, x to the right and y down, not longitude and latitude; the member `geopixel_edge`
     says so, because GeoJSON itself cannot and forbids a member `coordinates` in this place (RFC 7946, 7.1).
-    `bbox` is x, y, width, height.
+    `bbox` is x, y, width, height; `image_size` width, height, None without an image.
     """
     return {
         "type": "FeatureCollection",
-        "geopixel_edge": {"coordinates": "pixel", "y_axis": "down", "crs": None, "image_size": list(image_size)},
+        "geopixel_edge": {
+            "coordinates": "pixel",
+            "y_axis": "down",
+            "crs": None,
+            "image_size": image_size and list(image_size),
+        },
         "features": [_feature(index, region) for index, region in enumerate(regions)],
     }
 
@@ -40,6 +45,6 @@ def _feature(index: int, region: Region) -> dict[str, Any]:
     }
 
 
-def encode(regions: Sequence[Region], image_size: tuple[int, int]) -> bytes:
+def encode(regions: Sequence[Region], image_size: Sequence[int] | None) -> bytes:
     """UTF-8 GeoJSON."""
     return encode_json(document(regions, image_size))

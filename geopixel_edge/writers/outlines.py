@@ -16,21 +16,24 @@ MAX_CORNERS = 300_000
 MIN_CORNERS_PER_MASK = 600
 
 
-def svg_path(mask: Mask, shown_size: tuple[int, int], masks: int) -> str:
-    """The `d` of one of `masks` masks, in the pixels of an image shown at `shown_size` (width, height); "" if empty."""
+def svg_path(mask: Mask, shown_size: tuple[int, int], masks: int, corners: int = MAX_CORNERS) -> str:
+    """The `d` of one of `masks` masks, in the pixels of an image shown at `shown_size` (width, height); "" if empty.
+
+    All of them together stay below about `corners` corners.
+    """
     if not mask.area_px:
         return ""
-    allowed = max(MIN_CORNERS_PER_MASK, MAX_CORNERS // max(1, masks))
+    allowed = max(MIN_CORNERS_PER_MASK, corners // max(1, masks))
     coarse = 1
     while True:
         size = (-(-shown_size[0] // coarse), -(-shown_size[1] // coarse))
-        rings = [ring for polygon in _shrunk(mask, *size).polygons() for ring in polygon]
+        rings = [ring for polygon in shrunk(mask, *size).polygons() for ring in polygon]
         if coarse >= 64 or sum(map(len, rings)) <= allowed:
             return "".join(_ring(ring, coarse) for ring in rings)
         coarse *= 2
 
 
-def _shrunk(mask: Mask, width_px: int, height_px: int) -> Mask:
+def shrunk(mask: Mask, width_px: int, height_px: int) -> Mask:
     """The mask at a smaller size: pixels at least half covered, or if there is none all that are touched."""
     if (width_px, height_px) == (mask.width_px, mask.height_px):
         return mask

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .colours import Colour, colour
+from .outlines import shrunk
 
 if TYPE_CHECKING:
-    from ..answer import Region
     from ..masks import Mask
+    from ..regions import Region
 
 ALPHA = 0.45
 OUTLINE_PER_SIDE = 1 / 700  # of the longer side; at least one pixel
 # Large images take minutes at the default level, for a few percent.
 COMPRESS_LEVEL = 4
+THUMBNAIL_SIDE_PX = 512
 
 
 def render(
@@ -45,6 +47,15 @@ def encode(pixels: NDArray[np.uint8], regions: Sequence[Region], *, labels: bool
     """The rendered image as PNG."""
     stream = io.BytesIO()
     render(pixels, regions, labels=labels).save(stream, "PNG", compress_level=COMPRESS_LEVEL)
+    return stream.getvalue()
+
+
+def thumbnail(mask: Mask, side_px: int = THUMBNAIL_SIDE_PX) -> bytes:
+    """The mask alone as PNG, white on black, its longer side at most `side_px`."""
+    scale = min(1.0, side_px / max(mask.width_px, mask.height_px))
+    small = shrunk(mask, max(1, round(mask.width_px * scale)), max(1, round(mask.height_px * scale)))
+    stream = io.BytesIO()
+    Image.fromarray(small.to_array()).save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -10,41 +10,63 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from .colours import hex_colour
-from .outlines import svg_path
+from .outlines import MAX_CORNERS, svg_path
 from .report_page import SCRIPT, STYLE
 
 if TYPE_CHECKING:
-    from ..answer import Answer, Region
+    from ..regions import Region
 
-MAX_SIDE_PX = 1600
-JPEG_QUALITY = 90
 # Below this side an enlarged image shows its pixels instead of a blur.
 SMALL_SIDE_PX = 400
 # What HTML forbids even as a reference becomes its visible sign.
 _CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 
 
-def encode(answer: Answer, pixels: NDArray[np.uint8] | None) -> bytes:
-    """The page in UTF-8; `pixels` (H, W, 3) uint8 or None."""
+Document = Mapping[str, Any]  # as of `Answer.to_dict`
+
+
+class Detail(NamedTuple):
+    """How much of an image and its masks a page holds."""
+
+    side_px: int = 1600
+    jpeg_quality: int = 90
+    corners: int = MAX_CORNERS
+
+
+def encode(
+    document: Document,
+    regions: Sequence[Region],
+    pixels: NDArray[np.uint8] | None,
+    missing: str = "",
+    detail: Detail = Detail(),  # noqa: B008 - immutable
+) -> bytes:
+    """The page in UTF-8 for what answer.json holds, its regions, and the image's uint8 (H, W, 3) pixels.
+
+    `missing` says why the pixels are not there: the masks are shown on plain ground then.
+    """
     script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
-    figure = _figure(answer.regions, pixels) if pixels is not None else ""
+    size = document["image_size"]
+    figure = _figure(regions, (size[0], size[1]), pixels, detail) if size else ""
+    notes = [*document["notes"], *([f"The image is not shown. {missing}"] if missing else [])]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="referrer" content="no-referrer">'
-        f"<title>{_text((answer.query or answer.text or 'Answer')[:90])} - GeoPixel Edge</title>"
-        f"<style>{STYLE}</style></head>\n<body><header><b><i></i>GeoPixel Edge</b><ul>{_facts(answer)}</ul></header>\n"
-        f'<main class="{"split" if figure else "plain"}">{figure}<div>{_reading(answer)}{_details(answer)}</div></main>'
+        f"<title>{_text((document['query'] or document['text'] or 'Answer')[:90])} - GeoPixel Edge</title>"
+        f"<style>{STYLE}</style></head>\n<body><header><b><i></i>GeoPixel Edge</b>"
+        f"<ul>{_facts(document)}</ul></header>\n"
+        f'<main class="{"split" if figure else "plain"}">{figure}'
+        f"<div>{_reading(document, regions, notes)}{_details(document)}</div></main>"
         f"\n<script>{SCRIPT}</script></body></html>\n"
     )
     return page.encode("utf-8", "replace")
@@ -54,44 +76,49 @@ def _text(value: object) -> str:
     return escape(str(value).translate(_CONTROLS))
 
 
-def _facts(answer: Answer) -> str:
-    count = len(answer.regions)
-    facts = [f"{count} region{'' if count == 1 else 's'}", f"{len(answer.token_ids)} tokens"]
-    if answer.image_size:
-        facts.insert(0, f"{answer.image_size[0]:,} \u00d7 {answer.image_size[1]:,} px")
-    if answer.timings.total_s > 0:
-        facts.append(f"{answer.timings.total_s:.2f} s")
-    if answer.finish_reason != "eos":
-        facts.append(f"stopped by {_text(answer.finish_reason)}")
+def _facts(document: Document) -> str:
+    count, size, total_s = len(document["regions"]), document["image_size"], document["timings"]["total_s"]
+    facts = [f"{count} region{'' if count == 1 else 's'}", f"{len(document['token_ids'])} tokens"]
+    if size:
+        facts.insert(0, f"{size[0]:,} \u00d7 {size[1]:,} px")
+    if total_s > 0:
+        facts.append(f"{total_s:.2f} s")
+    if document["finish_reason"] != "eos":
+        facts.append(f"stopped by {_text(document['finish_reason'])}")
     return "".join(f"<li>{fact}</li>" for fact in facts)
 
 
 # --- The image ------------------------------------------------------------------------------------------------
 
 
-def _figure(regions: Sequence[Region], pixels: NDArray[np.uint8]) -> str:
-    height_px, width_px = pixels.shape[:2]
-    scale = min(1.0, MAX_SIDE_PX / max(height_px, width_px))
+def _figure(regions: Sequence[Region], size: tuple[int, int], pixels: NDArray[np.uint8] | None, detail: Detail) -> str:
+    width_px, height_px = size
+    scale = min(1.0, detail.side_px / max(size))
     shown = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    stream = io.BytesIO()
-    (image.resize(shown, Image.Resampling.LANCZOS) if scale < 1 else image).save(stream, "JPEG", quality=JPEG_QUALITY)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
     # Small masks lie above large ones, so that each can be pointed at.
     order = sorted(range(len(regions)), key=lambda index: -regions[index].area_px)
-    paths = "".join(_path(index, regions[index], shown, len(regions)) for index in order)
-    tags = "".join(_tag(index, region, (width_px, height_px)) for index, region in enumerate(regions))
+    paths = "".join(_path(index, regions[index], shown, len(regions), detail.corners) for index in order)
+    tags = "".join(_tag(index, region, size) for index, region in enumerate(regions))
     masks = f"{len(regions)} mask{'' if len(regions) == 1 else 's'}"
-    small = " small" if max(height_px, width_px) < SMALL_SIDE_PX else ""
+    small = " small" if max(size) < SMALL_SIDE_PX else ""
+    alt = f"The image asked about, {width_px} by {height_px} pixels, with {masks}"
+    image = f'<img alt="{alt}" src="{_jpeg(pixels, shown, detail)}">' if pixels is not None else ""
     return (
         f'<figure><div class="stage{small}" style="--ratio:{shown[0] / shown[1]:.5f}">'
-        f'<img alt="The image asked about, {width_px} by {height_px} pixels, with {masks}" '
-        f'src="data:image/jpeg;base64,{data}">'
-        f'<svg viewBox="0 0 {shown[0]} {shown[1]}" preserveAspectRatio="none" aria-hidden="true"><mask id="cut">'
+        f'{image}<svg viewBox="0 0 {shown[0]} {shown[1]}" preserveAspectRatio="none" aria-hidden="true"><mask id="cut">'
         '<rect width="100%" height="100%" fill="#fff"/><g id="holes" fill-rule="evenodd"></g></mask>'
         f'<rect class="veil" width="100%" height="100%" mask="url(#cut)"/>{paths}</svg>{tags}</div>'
         f"{_CONTROL_BAR if regions else ''}</figure>"
     )
+
+
+def _jpeg(pixels: NDArray[np.uint8], shown: tuple[int, int], detail: Detail) -> str:
+    """The image at the size it is shown, as a data URL."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = image.resize(shown, Image.Resampling.LANCZOS) if shown != image.size else image
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=detail.jpeg_quality)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 _CONTROL_BAR = (
@@ -100,8 +127,8 @@ _CONTROL_BAR = (
 )
 
 
-def _path(index: int, region: Region, shown: tuple[int, int], count: int) -> str:
-    path = svg_path(region.mask, shown, count)
+def _path(index: int, region: Region, shown: tuple[int, int], count: int, corners: int) -> str:
+    path = svg_path(region.mask, shown, count, corners)
     return f'<path class="mask" data-regions="{index}" style="--c:{hex_colour(index)}" d="{path}"/>' if path else ""
 
 
@@ -121,32 +148,32 @@ def _tag(index: int, region: Region, image_size: tuple[int, int]) -> str:
 # --- The text -------------------------------------------------------------------------------------------------
 
 
-def _reading(answer: Answer) -> str:
-    notes = "".join(f"<li>{_text(note)}</li>" for note in answer.notes)
-    question = f'<h1 dir="auto">{_text(answer.query)}</h1>' if answer.query else ""
-    text = f'<p class="answer" dir="auto">{_marked(answer)}</p>'
-    if not answer.text and not answer.regions:
+def _reading(document: Document, regions: Sequence[Region], notes: Sequence[str]) -> str:
+    told = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    question = f'<h1 dir="auto">{_text(document["query"])}</h1>' if document["query"] else ""
+    text = f'<p class="answer" dir="auto">{_marked(document["text"], regions)}</p>'
+    if not document["text"] and not regions:
         text = '<p class="answer none">The model gave no text.</p>'
-    listed = "".join(_row(index, region, answer.image_size) for index, region in enumerate(answer.regions))
-    regions = f'<section class="card"><h2>Regions</h2><ol class="regions">{listed}</ol></section>' if listed else ""
-    warning = f'<ul class="notes">{notes}</ul>' if notes else ""
-    return f'<article class="card">{question}{warning}{text}</article>{regions}'
+    listed = "".join(_row(index, region, document["image_size"]) for index, region in enumerate(regions))
+    table = f'<section class="card"><h2>Regions</h2><ol class="regions">{listed}</ol></section>' if listed else ""
+    warning = f'<ul class="notes">{told}</ul>' if told else ""
+    return f'<article class="card">{question}{warning}{text}</article>{table}'
 
 
-def _marked(answer: Answer) -> str:
+def _marked(text: str, regions: Sequence[Region]) -> str:
     """The text with every phrase that has a region marked; a region without a phrase leaves its number."""
     by_span: dict[tuple[int, int], list[int]] = {}
-    for index, region in enumerate(answer.regions):
+    for index, region in enumerate(regions):
         by_span.setdefault(region.span, []).append(index)
     out, at = [], 0
     for (start, end), indices in sorted(by_span.items()):
-        if start < at or end > len(answer.text):
+        if start < at or end > len(text):
             continue
-        out.append(_text(answer.text[at:start]))
-        words = [(answer.text[start:end], indices, "")] if end > start else [(str(i + 1), [i], " pin") for i in indices]
+        out.append(_text(text[at:start]))
+        words = [(text[start:end], indices, "")] if end > start else [(str(i + 1), [i], " pin") for i in indices]
         out += [_phrase(*word) for word in words]
         at = end
-    return "".join(out) + _text(answer.text[at:])
+    return "".join(out) + _text(text[at:])
 
 
 def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
@@ -160,7 +187,7 @@ def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
     )
 
 
-def _row(index: int, region: Region, image_size: tuple[int, int] | None) -> str:
+def _row(index: int, region: Region, image_size: Sequence[int] | None) -> str:
     share = f" \u00b7 {100 * region.area_px / math.prod(image_size):.2g} %" if image_size else ""
     size = f"{region.area_px:,} px{share}" if region.area_px else "empty mask"
     name = _text(region.phrase) or f"<em>Region {index + 1}</em>"
@@ -175,8 +202,8 @@ def _row(index: int, region: Region, image_size: tuple[int, int] | None) -> str:
     )
 
 
-def _details(answer: Answer) -> str:
-    timings: dict[str, Any] = answer.timings.to_dict()
+def _details(document: Document) -> str:
+    timings = dict(document["timings"])
     blocks: dict[str, dict[str, Any]] = timings.pop("blocks", {})
     longest = max((cost["time_s"] for cost in blocks.values()), default=0) or 1
     stages = "".join(
@@ -186,7 +213,7 @@ def _details(answer: Answer) -> str:
         for stage, cost in blocks.items()
     )
     times = f"<h2>Time</h2><table>{stages}</table>" if stages else ""
-    facts = {"finish reason": answer.finish_reason, **timings, **answer.provenance}
+    facts = {"finish reason": document["finish_reason"], **timings, **document["provenance"]}
     rows = "".join(
         f'<tr><th>{_text(str(key).replace("_", " "))}</th><td class="v">{_text(_value(value))}</td></tr>'
         for key, value in facts.items()
@@ -194,7 +221,7 @@ def _details(answer: Answer) -> str:
     )
     return (
         f'<details><summary>How this answer was made</summary><div class="card"><h2>Response</h2>'
-        f"<pre>{_text(answer.response)}</pre>{times}<h2>Provenance</h2><table>{rows}</table></div></details>"
+        f"<pre>{_text(document['response'])}</pre>{times}<h2>Provenance</h2><table>{rows}</table></div></details>"
     )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from geopixel_edge.engine.directory import Engine
-from geopixel_edge.engine.golden import GOLDEN_FILES, verify
+from geopixel_edge.engine.golden import verify
+from geopixel_edge.engine.golden_files import GOLDEN_FILES
 from geopixel_edge.errors import (
     EngineCorruptError,
     EngineError,
@@ -142,7 +143,7 @@ def test_a_tokenizer_with_other_special_tokens(root: Path) -> None:
 def test_a_tokenizer_of_another_model_is_noticed_by_verify(root: Path) -> None:
     edit_tokenizer(root, swap_pieces)
     pipeline = Pipeline(root, device="cpu")
-    refused(lambda: verify(pipeline), EngineMismatchError, "tokenizer")
+    refused(lambda: verify(pipeline.model), EngineMismatchError, "tokenizer")
 
 
 # --- Golden files -----------------------------------------------------------------------------------------------
@@ -179,12 +180,12 @@ def test_damaged_golden_files(root: Path) -> None:
         sign(root)
         pipeline.engine = Engine(root)
         with pytest.raises(EngineError) as caught:
-            verify(pipeline)
+            verify(pipeline.model)
         assert type(caught.value) in (EngineCorruptError, EngineMismatchError), data[:40]
         put(root, GOLDEN_FILES[role], whole[role])
     sign(root)
     pipeline.engine = Engine(root)
-    assert all(check.passed for check in verify(pipeline))
+    assert all(check.passed for check in verify(pipeline.model))
 
 
 def test_golden_values_of_another_engine_fail_their_checks(root: Path) -> None:
@@ -203,14 +204,14 @@ def test_golden_files_that_no_hash_vouches_for(root: Path, tmp_path: Path) -> No
     outside = tmp_path / "outside.json"
     (root / GOLDEN_FILES["facts"]).rename(outside)
     (root / GOLDEN_FILES["facts"]).symlink_to(outside)
-    refused(lambda: verify(pipeline), EnginePathError)
+    refused(lambda: verify(pipeline.model), EnginePathError)
     sign_without = [spec for spec in GOLDEN_FILES.values() if spec != GOLDEN_FILES["facts"]]
     sign(root, lambda m: m.update(golden=[spec for spec in m["golden"] if spec["path"] in sign_without]))
     pipeline.engine = Engine(root)
-    refused(lambda: verify(pipeline), EngineCorruptError, "facts.json")
+    refused(lambda: verify(pipeline.model), EngineCorruptError, "facts.json")
 
 
 def test_a_precision_nobody_knows(root: Path) -> None:
     sign(root, lambda manifest: manifest.update(precision="fp99"))
     pipeline = Pipeline(root, device="cpu")
-    refused(lambda: verify(pipeline), EngineSchemaError, "fp99")
+    refused(lambda: verify(pipeline.model), EngineSchemaError, "fp99")

@@ -23,8 +23,8 @@ from geopixel_edge.errors import (
     RuntimeUnavailableError,
 )
 from geopixel_edge.pipeline import Pipeline
-from geopixel_edge.runtimes import load_block
 from geopixel_edge.runtimes import onnx as runtime
+from geopixel_edge.runtimes.loading import load_block, open_device
 from tests.engine.test_session import RED_CAR, SQUARE
 from tests.support.engines import linked, put, sign
 
@@ -39,7 +39,7 @@ def root(engine_fp32: Path, tmp_path: Path) -> Path:
 
 def refused(root: Path, kind: type[GeoPixelError], *fragments: str, block: str = BLOCK) -> None:
     with pytest.raises(GeoPixelError) as caught:
-        load_block(Engine(root), block, "cpu", 1)
+        load_block(Engine(root), block, open_device("cpu"), 1)
     assert type(caught.value) is kind, repr(caught.value)
     assert all(fragment in str(caught.value) for fragment in (repr(block), *fragments)), str(caught.value)
     assert len(str(caught.value)) < 800
@@ -182,7 +182,7 @@ def test_a_graph_that_gives_other_shapes_than_it_says(root: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     put(root, "vision_encoder.onnx", model.SerializeToString())
     sign(root)
-    block = load_block(Engine(root), "vision_encoder", "cpu", 1)
+    block = load_block(Engine(root), "vision_encoder", open_device("cpu"), 1)
     views = np.zeros((2, *spec.inputs[0].shape[1:]), np.float32)  # type: ignore[arg-type]
     with pytest.raises(InferenceError, match=r"tokens.*shape"):
         block.run({"views": views})
@@ -229,7 +229,7 @@ def test_an_absurd_number_of_threads(engine_fp32: Path, threads: Any) -> None:
 def test_a_device_that_is_absent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(RuntimeUnavailableError, match="onnxruntime-gpu"):
-        load_block(Engine(root), BLOCK, "cuda", 1)
+        load_block(Engine(root), BLOCK, open_device("cuda"), 1)
 
 
 def test_a_device_that_does_not_come_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,8 +247,8 @@ def test_a_device_that_does_not_come_up(root: Path, monkeypatch: pytest.MonkeyPa
     for session, named in ((without_cuda, "fell back"), (failing, "no CUDA-capable device")):
         monkeypatch.setattr(ort, "InferenceSession", session)
         with pytest.raises(RuntimeUnavailableError, match=named):
-            load_block(Engine(root), BLOCK, "cuda:1", 1)
+            load_block(Engine(root), BLOCK, open_device("cuda:1"), 1)
     put(root, f"{BLOCK}.onnx", b"damaged")
     sign(root)
     with pytest.raises(EngineMismatchError):
-        load_block(Engine(root), BLOCK, "cuda:1", 1)
+        load_block(Engine(root), BLOCK, open_device("cuda:1"), 1)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from export.__main__ import main
 from export.checkpoint import Checkpoint
 from export.language_model_graph import LanguageModelGraph
-from geopixel_edge.engine.directory import sha256_of
+from geopixel_edge.engine.digests import sha256_of
 from geopixel_edge.errors import CheckpointError
 from tests.support.checkpoints import SOURCE, pickled, put, single, tensors, without_weights
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from geopixel_edge import limits
 from geopixel_edge.answer import Answer
 from geopixel_edge.errors import OptionError, PromptTooLongError, QueryError
-from geopixel_edge.families.prompt import build_prompt, check_history
+from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.text.questions import check_history
 
 BLACK = np.zeros((30, 40, 3), np.uint8)
 TAGS = ("[SEG]", "<p>", "</p>")
@@ -94,7 +95,7 @@ def test_very_long_questions(pipeline: Pipeline, piece: str) -> None:
 def test_odd_text_is_just_text(pipeline: Pipeline, text: str) -> None:
     answer = ask(pipeline, text)
     assert answer.query == text
-    prompt = build_prompt(text, (), 0, pipeline.tokenizer, pipeline.engine.manifest.tokens)
+    prompt = build_prompt(text, (), 0, pipeline.model.tokenizer, pipeline.engine.manifest.tokens)
     tokens = pipeline.engine.manifest.tokens
     forbidden = {tokens.seg, tokens.phrase_open, tokens.phrase_close, tokens.eos}
     assert not forbidden & set(prompt.parts[0])
@@ -122,7 +123,7 @@ class Normalising:
     """A tokenizer whose normaliser turns full-width characters into plain ones, as some do."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.tokenizer = pipeline.tokenizer
+        self.tokenizer = pipeline.model.tokenizer
 
     def encode(self, text: str, *, bos: bool) -> list[int]:
         return self.tokenizer.encode(unicodedata.normalize("NFKC", text), bos=bos)

@@ -114,7 +114,7 @@ def test_a_block_without_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     def run(*_: object) -> None:
         raise RuntimeError("Failed to allocate memory for requested buffer of size 17179869184")
 
-    session = pipeline.vision_encoder.runner.session  # type: ignore[attr-defined]
+    session = pipeline.model.residency.load(frozenset({"vision_encoder"}))["vision_encoder"].session  # type: ignore[attr-defined]
     monkeypatch.setattr(session, "run_with_iobinding", run)
     with pytest.raises(ResourceError, match=r"block 'vision_encoder' failed .* too little memory"):
         pipeline(np.zeros((8, 8, 3), np.uint8), "Where?", hd_num=1)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from geopixel_edge.cli.json_text import encode_json
 from geopixel_edge.cli.streams import GuardedStream, guarded, write_json
+from geopixel_edge.json_text import encode_json
 
 IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
 FILES = ["answer.json", "overlay.png", "regions.geojson", "report.html"]

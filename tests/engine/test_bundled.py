@@ -69,7 +69,7 @@ def test_it_was_exported_from_the_checkpoint_beside_the_report(bundled: Pipeline
 
 
 def test_it_gives_its_golden_values(bundled: Pipeline) -> None:
-    checks = verify(bundled)
+    checks = verify(bundled.model)
     assert [check for check in checks if not check.passed] == []
     assert max(bundled.engine.manifest.distance.values()) < 0.05
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from geopixel_edge import GeoPixelError, Pipeline, cli, errors
-from geopixel_edge.engine.directory import describe_file, read_manifest, write_manifest
-from geopixel_edge.session import SEGMENT_QUERY
+from geopixel_edge.engine.digests import describe_file
+from geopixel_edge.engine.directory import read_manifest, write_manifest
+from geopixel_edge.families.geopixel import SEGMENT_QUERY
 
 from ..unit.test_terminal import Terminal
 

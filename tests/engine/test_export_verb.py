@@ -16,7 +16,7 @@ import pytest
 
 from export import verb
 from export.__main__ import main
-from geopixel_edge.cli import doctor
+from geopixel_edge.cli import machine as doctor
 from geopixel_edge.errors import NativeMissingError, RuntimeUnavailableError
 from geopixel_edge.kernels.native import HERE, hidden_install, load
 

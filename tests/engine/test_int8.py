@@ -110,7 +110,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_reference_checkpoint_exports_and_gives_its_golden_values(engine: Path) -> None:
     pipeline = Pipeline(engine, device="cpu")
     assert "int8" in pipeline.engine.manifest.provenance.quantisation
-    checks = {check.quantity: check for check in verify(pipeline)}
+    checks = {check.quantity: check for check in verify(pipeline.model)}
     assert all(check.passed for check in checks.values())
     assert 1e-4 < checks["logits"].distance < 5e-2  # near, and not float32
 

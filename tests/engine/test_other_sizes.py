@@ -73,7 +73,7 @@ def test_a_model_of_other_sizes_exports_and_answers(tmp_path: Path) -> None:
         assert (
             answer.timings.prompt_tokens
             == len(
-                pipe.tokenizer.encode(
+                pipe.model.tokenizer.encode(
                     "[UNUSED_TOKEN_146]user\nWhere is the ship?[UNUSED_TOKEN_145]\n[UNUSED_TOKEN_146]assistant\n",
                     bos=True,
                 )

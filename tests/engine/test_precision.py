@@ -26,7 +26,7 @@ def test_the_manifest_states_the_distance_that_verify_measures(half: Pipeline, p
         stated = loaded.engine.manifest.distance
         assert set(stated) == BLOCKS
         assert max(stated.values()) < most
-        measured = {block: max(c.distance for c in verify(loaded) if c.block == block) for block in BLOCKS}
+        measured = {block: max(c.distance for c in verify(loaded.model) if c.block == block) for block in BLOCKS}
         assert measured == pytest.approx(stated, rel=0.5, abs=1e-6)
     assert all(
         half.engine.manifest.distance[block] > pipeline.engine.manifest.distance[block]

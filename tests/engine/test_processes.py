@@ -82,15 +82,15 @@ def test_a_forked_child_is_told_that_the_engine_is_not_its_own(loaded: Pipeline)
     opened = loaded.open(PIXELS, hd_num=1)
     opened.ask(QUESTION, max_new_tokens=1)
     stream = opened.stream(QUESTION, max_new_tokens=TOKENS)
-    features = dict.fromkeys(("image_embed", "high_res0", "high_res1"), np.zeros((1, 1, 1, 1), np.float32))
+    block = loaded.model.residency.load(frozenset({"pixel_decoder"}))["pixel_decoder"]
     uses: list[Callable[[], object]] = [
         lambda: ask(loaded),
         lambda: loaded.open("absent.png"),
         lambda: opened.ask(QUESTION),
         lambda: opened.segment("the pier"),
         lambda: list(stream),
-        lambda: verify(loaded),
-        lambda: loaded.pixel_decoder.low_res(np.zeros((1, 256), np.float32), features),
+        lambda: verify(loaded.model),
+        lambda: block.run({}),
     ]
     assert [forked(lambda use=use: refused(use, str(os.getppid()))) for use in uses] == [0] * len(uses)  # type: ignore[misc]
     assert len(ask(loaded)) == TOKENS
@@ -232,7 +232,10 @@ def test_an_opened_image_pickles_and_a_closed_one_says_what_to_do(loaded: Pipeli
 
 def test_what_holds_a_process_s_own_says_what_to_pickle_instead(loaded: Pipeline) -> None:
     stream = loaded.open(PIXELS, hd_num=1).stream(QUESTION, max_new_tokens=1)
-    for held, remedy in ((stream, "pickle its answer"), (loaded.vision_encoder, "pickle the Pipeline")):
+    for held, remedy in (
+        (stream, "pickle its answer"),
+        (loaded.model.residency.load(frozenset({"vision_encoder"}))["vision_encoder"], "pickle the Pipeline"),
+    ):
         with pytest.raises(GeoPixelError, match=remedy):
             pickle.dumps(held)
 

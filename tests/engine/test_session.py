@@ -8,6 +8,7 @@ import pytest
 from geopixel_edge.answer import Answer, MaskFound, Phrase, Text
 from geopixel_edge.errors import OptionError, PromptTooLongError, QueryError, SessionClosedError
 from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.stop import StopToken
 
 from ..support.recording import Recorder, recorded
 from ..support.sam2_reference import DATA
@@ -123,16 +124,16 @@ def test_segment_gives_regions_that_carry_the_phrase(pipeline: Pipeline) -> None
     assert [region.mask for region in regions] == [region.mask for region in answer.regions]
 
 
-def test_deadline_ends_with_what_is_known(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadline_ends_with_what_is_known(pipeline: Pipeline) -> None:
     with pipeline.open(SQUARE, hd_num=1) as image:
         whole = image.ask(DESCRIBE, max_new_tokens=24)
         nothing = image.ask(DESCRIBE, max_new_tokens=24, deadline_s=1e-9)
-        stream = image.stream(DESCRIBE, max_new_tokens=24, deadline_s=3600)
+        stop = StopToken()
+        stream = image.stream(DESCRIBE, max_new_tokens=24, stop=stop)
         for event in stream:
             if isinstance(event, MaskFound):
-                monkeypatch.setattr("geopixel_edge.turn.time.perf_counter", lambda: 1e9)
+                stop.set("deadline")
         partial = stream.answer
-        monkeypatch.undo()
         assert same(image.ask(DESCRIBE, max_new_tokens=24), whole)
     assert (nothing.finish_reason, nothing.text, nothing.regions) == ("deadline", "", ())
     assert partial.finish_reason == "deadline"
@@ -180,8 +181,8 @@ def test_several_images_stand_where_their_marks_are(pipeline: Pipeline) -> None:
     )
     starts = np.flatnonzero(np.diff(is_image.astype(int)) == 1) + 1
     ends = np.flatnonzero(np.diff(is_image.astype(int)) == -1) + 1
-    before = len(pipeline.tokenizer.encode("[UNUSED_TOKEN_146]user\nCompare ", bos=True))
-    between = len(pipeline.tokenizer.encode(" with ", bos=False))
+    before = len(pipeline.model.tokenizer.encode("[UNUSED_TOKEN_146]user\nCompare ", bos=True))
+    between = len(pipeline.model.tokenizer.encode(" with ", bos=False))
     lengths = [ends[0] - starts[0], ends[1] - starts[1]]
     assert lengths == [5 * 400 + 1 + 3 * 20, 7 * 400 + 1 + (1 + answer_rows(lengths)) * 20]
     assert list(starts) == [before, before + lengths[0] + between]

@@ -14,8 +14,10 @@ import pytest
 
 from geopixel_edge import Pipeline, cli
 from geopixel_edge.engine import BUNDLED
-from geopixel_edge.engine.directory import describe_file, read_manifest, write_manifest
-from geopixel_edge.engine.golden import DRIFT, GOLDEN_FILES, NO_RECORD, RECORD_FILE, Check, verify
+from geopixel_edge.engine.digests import describe_file
+from geopixel_edge.engine.directory import read_manifest, write_manifest
+from geopixel_edge.engine.golden import DRIFT, NO_RECORD, Check, verify
+from geopixel_edge.engine.golden_files import GOLDEN_FILES, RECORD_FILE
 from geopixel_edge.engine.manifest import BLOCKS
 from geopixel_edge.engine.probes import drift, sketch
 from geopixel_edge.errors import EngineCorruptError

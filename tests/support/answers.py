@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from export.tokenizer import TokenizerFacts, convert
 from geopixel_edge.answer import Answer, Region
 from geopixel_edge.engine.manifest import SpecialTokens
+from geopixel_edge.image_ref import ImageRef
+from geopixel_edge.images import load_image
 from geopixel_edge.masks import Mask
 from geopixel_edge.text.assembler import AnswerAssembler
 from geopixel_edge.text.tokenizer import Tokenizer
@@ -61,11 +63,11 @@ def answer(text: str, masks: list[Mask], pixels: NDArray[np.uint8] | None = None
     fields: dict[str, Any] = {
         "finish_reason": "eos",
         "timings": Timings(),
-        "image_size": (pixels.shape[1], pixels.shape[0]) if pixels is not None else None,
+        "image": ImageRef.of(load_image(pixels)) if pixels is not None else None,
         **more,
     }
     regions: tuple[Region, ...] = assembler.regions
-    return Answer(assembler.text, assembler.response, ids, regions, pixels=pixels, **fields)
+    return Answer(assembler.text, assembler.response, ids, regions, **fields)
 
 
 HEIGHT, WIDTH = 60, 90

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from geopixel_edge.engine.directory import describe_file, read_manifest, write_manifest
+from geopixel_edge.engine.digests import describe_file
+from geopixel_edge.engine.directory import read_manifest, write_manifest
 from geopixel_edge.engine.manifest import Manifest
 
 
@@ -33,7 +34,7 @@ def sign(root: Path, change: Callable[[dict[str, Any]], object] = lambda manifes
     change(manifest)
 
     def fit(value: Any) -> None:
-        if isinstance(value, dict) and {"path", "bytes", "sha256"} == value.keys():
+        if isinstance(value, dict) and {"path", "bytes", "sha256"} <= value.keys():
             value.update(msgspec.to_builtins(describe_file(root, value["path"])))
         elif isinstance(value, (dict, list, tuple)):
             for part in value.values() if isinstance(value, dict) else value:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geopixel_edge.engine.directory import describe_file, write_manifest
+from geopixel_edge.engine.digests import describe_file
+from geopixel_edge.engine.directory import write_manifest
 from geopixel_edge.engine.manifest import (
     BLOCKS,
     SCHEMA_VERSION,
@@ -20,6 +21,7 @@ from geopixel_edge.engine.manifest import (
     SpecialTokens,
     TensorSpec,
 )
+from geopixel_edge.engine.precision import PRECISIONS
 
 SIZES = Sizes(
     tile_px=56,
@@ -52,7 +54,7 @@ def make_engine(parent: Path, seed: int = 0) -> Path:
     blocks = {
         name: BlockSpec(
             runtime="onnx",
-            precision="fp32",
+            precision=PRECISIONS["fp32"],
             files=tuple(describe_file(root, f"{name}/{name}.onnx{end}") for end in ("", ".data")),
             inputs=(TensorSpec(name="x", dtype="float32", shape=("n", 3, 56, 56)),),
             outputs=(TensorSpec(name="y", dtype="float32", shape=("n", 4, 8)),),
@@ -62,7 +64,6 @@ def make_engine(parent: Path, seed: int = 0) -> Path:
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         family="geopixel",
-        precision="fp32",
         sizes=SIZES,
         preprocessing=Preprocessing(vision=half, grounding=half, pad_value=255),
         tokens=TOKENS,

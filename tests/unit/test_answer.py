@@ -156,7 +156,8 @@ def test_masks_are_built_on_demand() -> None:
 def test_with_phrase_names_only_what_has_no_name() -> None:
     found = answer("it is [SEG] a <p> car </p> [SEG]", [MASK, MASK], picture(12, 16)).with_phrase("red ship")
     assert [region.phrase for region in found.regions] == ["red ship", "car"]
-    assert found._pixels is not None
+    assert found.image is not None
+    assert (found.image.pixels() == picture(12, 16)).all()
 
 
 def test_repr_tells_the_answer_at_a_glance() -> None:

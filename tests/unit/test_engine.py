@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from geopixel_edge.engine.directory import Engine, describe_file, read_manifest, sha256_of, write_manifest
+from geopixel_edge.engine.digests import describe_file, sha256_of
+from geopixel_edge.engine.directory import Engine, read_manifest, write_manifest
 from geopixel_edge.engine.manifest import BLOCKS
 from geopixel_edge.errors import EngineSchemaError
 from tests.support.fakes import SIZES, make_engine

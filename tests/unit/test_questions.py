@@ -216,7 +216,7 @@ def test_descriptions_follow_the_area_and_cover_each_thing_once() -> None:
 
 
 def test_wording_varies_and_the_first_question_is_what_segment_asks() -> None:
-    from geopixel_edge.session import SEGMENT_QUERY
+    from geopixel_edge.families.geopixel import SEGMENT_QUERY
 
     assert wording.REFERRING_QUESTIONS[0] == SEGMENT_QUERY
     openings = {example.question.split()[0] for _, example in everything()}

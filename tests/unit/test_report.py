@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 
 def page_of(found: Answer, pixels: Any = PIXELS) -> Page:
-    return Page(report.encode(found, pixels).decode("utf-8"))
+    return Page(report.encode(found.to_dict(), found.regions, pixels).decode("utf-8"))
 
 
 def test_report_ties_phrases_to_masks() -> None:
@@ -122,7 +122,8 @@ def test_large_images_are_shown_smaller_and_ragged_masks_coarser() -> None:
     pixels = picture(1000, 4000)
     noise = Mask.from_array(np.random.default_rng(1).random((1000, 4000)) > 0.5)
     speck = Mask.from_array(np.arange(4_000_000).reshape(1000, 4000) == 1_234_567)
-    data = report.encode(answer("[SEG] [SEG]", [noise, speck], pixels), pixels).decode()
+    found = answer("[SEG] [SEG]", [noise, speck], pixels)
+    data = report.encode(found.to_dict(), found.regions, pixels).decode()
     shown = Image.open(io.BytesIO(base64.b64decode(re.findall(r"base64,([^\"]+)", data)[0])))
     assert shown.size == (1600, 400)
     assert [len(path) > 0 for path in re.findall(r' d="([^"]*)"/>', data)] == [True, True]

@@ -18,7 +18,8 @@ from shapely.geometry import shape
 
 from geopixel_edge.answer import Region
 from geopixel_edge.errors import OutputError
-from geopixel_edge.writers import answer_json, geojson, overlay
+from geopixel_edge.json_text import encode_json
+from geopixel_edge.writers import geojson, overlay
 from geopixel_edge.writers.colours import colour, hex_colour
 from tests.support.answers import EMPTY, HEIGHT, MASKS, PIXELS, WIDTH, answer, disc, sample
 
@@ -47,7 +48,7 @@ def test_answer_json_says_everything(tmp_path: Path) -> None:
 def test_json_without_numbers_json_lacks_and_with_odd_names() -> None:
     found = sample(notes=("\udce9.png",))
     found.regions = (Region("x", (0, 0), MASKS[0], math.nan), Region("y", (0, 0), MASKS[0], math.inf))
-    data = json.loads(answer_json.encode(found))
+    data = json.loads(encode_json(found.to_dict()))
     assert [region["score"] for region in data["regions"]] == [None, None]
     assert data["notes"] == ["\udce9.png"]
     assert [f["properties"]["score"] for f in geojson.document(found.regions, (WIDTH, HEIGHT))["features"]] == [

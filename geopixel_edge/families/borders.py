@@ -7,7 +7,7 @@ from ..engine.manifest import BlockSpec, Sizes, TensorSpec
 Shape = tuple[int | str | None, ...]
 # SAM 2's widths are not among the manifest's sizes, and nothing here depends on them.
 _FEATURES: dict[str, Shape] = dict.fromkeys(("image_embed", "high_res0", "high_res1"), (1, None, None, None))
-_INTEGERS = ("position_ids", "write_index", "image_rows")
+_INTEGERS = ("position_ids", "write_index", "image_rows", "output_rows")
 _CACHE_DTYPES = ("float32", "float16")
 
 
@@ -22,24 +22,45 @@ def _borders(block: str, sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shap
     if block == "pixel_decoder":
         masks: Shape = ("n", sizes.mask_px, sizes.mask_px)
         return {"seg_hidden": ("n", hidden), **_FEATURES}, {"low_res_masks": masks, "iou": ("n",)}
-    cache: Shape = (1, sizes.kv_heads, "capacity", sizes.head_dim)
+    return _language_model(sizes)
+
+
+def _language_model(sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    cache: Shape = ("B", sizes.kv_heads, "capacity", sizes.head_dim)
     slots = [f"{kind}_{index}" for index in range(sizes.layers) for kind in ("key", "value")]
     inputs: dict[str, Shape] = {
-        "inputs_embeds": (1, "S", hidden),
-        "position_ids": (1, "S"),
-        "write_index": (1,),
-        "attention_mask": (1, 1, "S", "capacity"),
+        "inputs_embeds": ("B", "S", sizes.hidden),
+        "position_ids": ("B", "S"),
+        "write_index": ("B",),
+        "attention_mask": ("B", 1, "S", "capacity"),
         "image_rows": ("image_rows",),
+        "output_rows": ("output_rows",),
         **{f"past_{slot}": cache for slot in slots},
     }
-    outputs: dict[str, Shape] = {"logits": (1, sizes.vocabulary), "hidden": (1, "S", hidden)}
+    outputs: dict[str, Shape] = {
+        "logits": ("output_rows", sizes.vocabulary),
+        "hidden": ("output_rows", sizes.hidden),
+    }
     return inputs, {**outputs, **{f"present_{slot}": cache for slot in slots}}
+
+
+def _of_one_sequence(borders: tuple[dict[str, Shape], dict[str, Shape]]) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """The language model of schema 1: one sequence, logits of its last row, hidden states of all."""
+    inputs, outputs = (
+        {name: tuple(1 if side == "B" else side for side in shape) for name, shape in one.items()} for one in borders
+    )
+    del inputs["output_rows"]
+    hidden = inputs["inputs_embeds"]
+    return inputs, {**outputs, "logits": (1, outputs["logits"][1]), "hidden": hidden}
 
 
 def differences(block: str, spec: BlockSpec, sizes: Sizes) -> list[str]:
     """How a block's inputs and outputs differ from what the pipeline needs; empty when they do not."""
     found = []
-    for side, expected, tensors in zip(("input", "output"), _borders(block, sizes), _sides(spec), strict=True):
+    borders = _borders(block, sizes)
+    if block == "language_model" and all(one.name != "output_rows" for one in spec.inputs):
+        borders = _of_one_sequence(borders)
+    for side, expected, tensors in zip(("input", "output"), borders, _sides(spec), strict=True):
         given = {tensor.name: tensor for tensor in tensors}
         found += [f"{side} {name!r} is missing" for name in expected if name not in given]
         found += [f"{side} {name!r} is unknown" for name in given if name not in expected]

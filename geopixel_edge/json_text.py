@@ -21,15 +21,16 @@ def encode_json(value: Any, indent: int | None = None) -> bytes:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     except ValueError:
-        text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+        text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A copy with every number that is not finite as None and every tuple as list."""
     if isinstance(value, float):
         return finite(value)
     if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return value

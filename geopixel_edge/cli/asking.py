@@ -1,0 +1,58 @@
+"""What the verbs `ask` and `segment` share: put a question, and print the answer as it comes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ..options import AskOptions
+from .arguments import tell
+from .streams import write_json
+from .words import is_there, looks_like_a_file
+
+
+def check_text(args: argparse.Namespace, text: str, kind: str) -> None:
+    """A usage error when a file, or what looks like the name of one, stands where the question or phrase should."""
+    if is_there(text):
+        args.parser.error(f"the {kind} is missing: the last word, {text!r}, is a file or directory")
+    if looks_like_a_file(text):
+        args.parser.error(
+            f"the {kind} is missing: the last word, {text!r}, looks like the name of a file, and there is none; "
+            f"correct the path and put the {kind} behind it"
+        )
+
+
+def answer(args: argparse.Namespace, images: list[str], question: str, options: AskOptions, phrase: str | None) -> int:
+    """Ask, and print what comes; with a `phrase` only the regions, each called by it unless the model has a name."""
+    from ..images import load_image
+    from ..pipeline import Pipeline
+    from ..writers.files import check_place
+    from .terminal import Painter, printable, regions_table, timings_table, wants_colour, write_stream
+
+    # A wrong path, or a place that would not take the answer, is told before a large engine is verified and loaded.
+    loaded = [load_image(image) for image in images]
+    if args.out is not None:
+        check_place(args.out, [image.path for image in loaded if image.path is not None])
+    pipeline = Pipeline(args.engine, device=args.device, threads=args.threads, memory=args.memory)
+    painter = Painter(wants_colour(sys.stdout))
+    prose = phrase is None and not args.json
+    with pipeline.open(loaded or None, hd_num=args.hd_num) as opened:
+        stream = opened.stream(question, options)
+        if prose and sys.stdout.isatty():
+            write_stream(stream, sys.stdout, painter)
+        found = stream.answer if phrase is None else stream.answer.with_phrase(phrase)
+    if args.json:
+        write_json(found.to_dict())
+    else:
+        if prose and not sys.stdout.isatty():
+            print(printable(found.text))
+        if found.regions:
+            print(regions_table(found.regions, painter))
+        elif phrase is not None:
+            print("no regions")
+    tell([f"note: {note}" for note in found.notes])
+    if args.verbose:
+        tell([timings_table(found.timings)])
+    if args.out is not None:
+        tell([f"wrote {path}" for path in found.save(args.out)])
+    return 0

@@ -1,0 +1,75 @@
+"""Digests of files and of their pieces of 64 MiB, made and checked on several threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..errors import EngineCorruptError
+from ..resources import shortage
+from .manifest import CHUNK_BYTES, FileSpec
+
+_READ_BYTES = 8 << 20
+Piece = tuple[Path, FileSpec, int, str]
+
+
+def _blocks(path: Path, offset: int, size: int) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        while size > 0 and (read := stream.read(min(_READ_BYTES, size))):
+            size -= len(read)
+            yield read
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hex, read in 8 MiB blocks; OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    for block in _blocks(path, 0, path.stat().st_size):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def describe_file(root: Path, relative: str) -> FileSpec:
+    """FileSpec of an existing file, for writing a manifest; read once."""
+    path = root / relative
+    size, whole, chunks = path.stat().st_size, hashlib.sha256(), []
+    for offset in range(0, size, CHUNK_BYTES):
+        piece = hashlib.sha256()
+        for block in _blocks(path, offset, CHUNK_BYTES):
+            whole.update(block)
+            piece.update(block)
+        chunks.append(piece.hexdigest())
+    several = tuple(chunks) if len(chunks) > 1 else ()
+    return FileSpec(path=relative, bytes=size, sha256=whole.hexdigest(), chunks=several)
+
+
+def pieces(files: Sequence[tuple[Path, FileSpec]]) -> list[Piece]:
+    """What there is to check: (path, file, offset, SHA-256) of every piece."""
+    return [(path, spec, offset, digest) for path, spec in files for offset, digest in spec.pieces()]
+
+
+def check_piece(piece: Piece) -> None:
+    """EngineCorruptError when a piece is not what the manifest says; OSError where it cannot be read."""
+    path, spec, offset, wanted = piece
+    digest = hashlib.sha256()
+    for block in _blocks(path, offset, CHUNK_BYTES if spec.chunks else spec.bytes):
+        digest.update(block)
+    if digest.hexdigest() != wanted:
+        where = f" in its 64 MiB at {offset}" if spec.chunks else ""
+        raise EngineCorruptError(f"{path} has another SHA-256{where} than the manifest says; copy the engine again")
+
+
+def check_digests(files: Sequence[tuple[Path, FileSpec]]) -> None:
+    """Check every piece on up to four threads, or on this one where no other can be started."""
+    found = pieces(files)
+    try:
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            list(pool.map(check_piece, found))
+    except RuntimeError as error:
+        if shortage(error, "hashing") is None:
+            raise
+        for piece in found:
+            check_piece(piece)

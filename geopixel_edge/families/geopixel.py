@@ -1,0 +1,73 @@
+"""GeoPixel: what its model expects and what its answers mean. A second family is a file beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..arrays import F32
+from ..blocks.divider import Grid, divide, grounding_input
+from ..engine.manifest import Manifest, Sizes, SpecialTokens
+from ..errors import EngineMismatchError
+from ..images import LoadedImage
+from ..text.questions import check_phrase
+from ..text.tokenizer import Tokenizer
+from .borders import differences
+from .layout import plan_images
+from .prompt import Prompt, build_prompt
+
+SEGMENT_QUERY = "Could you provide a segmentation mask for {} in this image?"
+
+
+class GeoPixel:
+    """Adaptive division, InternLM2's chat template, masks where `[SEG]` is consumed, SAM 2 on a squashed image."""
+
+    name = "geopixel"
+
+    def check_blocks(self, manifest: Manifest) -> None:
+        """EngineMismatchError when a block's inputs and outputs are not those that the main path feeds and reads."""
+        for block, spec in manifest.blocks.items():
+            if found := differences(block, spec, manifest.sizes):
+                raise EngineMismatchError(f"block {block!r} is another's or has other sizes: {'; '.join(found[:3])}")
+
+    def segment_query(self, phrase: str) -> str:
+        """The question that asks for the mask of a phrase and nothing else; QueryError when it cannot be put."""
+        return SEGMENT_QUERY.format(check_phrase(phrase))
+
+    def prompt(
+        self, query: str, history: Sequence[tuple[str, str]], images: int, tokenizer: Tokenizer, tokens: SpecialTokens
+    ) -> Prompt:
+        """Token ids of the text parts between which the images stand."""
+        return build_prompt(query, history, images, tokenizer, tokens)
+
+    def layout(
+        self,
+        images: Sequence[LoadedImage],
+        hd_num: int,
+        text_tokens: int,
+        max_new_tokens: int,
+        sizes: Sizes,
+        compat: bool,
+    ) -> tuple[tuple[Grid, ...], list[str]]:
+        """How finely each image is divided, and what had to be done differently from what was asked."""
+        return plan_images(images, hd_num, text_tokens, max_new_tokens, sizes, compat)
+
+    def views(self, image: LoadedImage, grid: Grid, manifest: Manifest, threads: int) -> F32:
+        """The global view and the tiles, (1 + tiles, 3, S, S) float32, as the Vision Encoder takes them."""
+        constants = manifest.preprocessing
+        return divide(image.pixels, grid, constants.vision, constants.pad_value, threads)
+
+    def grounding_input(self, image: LoadedImage, manifest: Manifest, threads: int) -> F32:
+        """The image squashed to SAM 2's square, (1, 3, S, S) float32 (reference behaviour 21)."""
+        return grounding_input(image.pixels, manifest.sizes.grounding_px, manifest.preprocessing.grounding, threads)
+
+    def shared_rows(self, prompt: Prompt, image_tokens: Sequence[int]) -> int:
+        """Rows at the prompt's beginning that any question about the image shares: BOS and the image; 0 if none."""
+        return 1 + image_tokens[0] if prompt.starts_with_image and len(image_tokens) == 1 else 0
+
+    def grounds(self, images: int) -> bool:
+        """Whether answers about so many images point at pixels."""
+        return images == 1
+
+    def points(self, token: int, tokens: SpecialTokens) -> bool:
+        """Whether the hidden state where this token is the input asks for a mask (reference behaviour 19)."""
+        return token == tokens.seg

@@ -1,0 +1,118 @@
+"""What a block takes in memory, measured in a process of its own: its weights, and how a run grows with its sizes.
+
+`python -m geopixel_edge.memory.footprint ENGINE BLOCK` prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ..engine.directory import Engine
+from ..engine.manifest import Footprint, Term
+from ..runtimes.host import HostDevice
+from ..runtimes.loading import load_block
+
+# Sizes to run each block at, ascending, and the products of them that its memory is a sum of. Linear in few terms, so
+# that small runs say what large ones take.
+_RUNS: dict[str, tuple[tuple[dict[str, int], ...], tuple[tuple[str, ...], ...]]] = {
+    "vision_encoder": (({"n": 1}, {"n": 2}), ((), ("n",))),
+    "grounding_encoder": (({},), ((),)),
+    "pixel_decoder": (({"n": 1}, {"n": 2}, {"n": 4}), ((), ("n",))),
+    "language_model": (
+        tuple(
+            {"B": 1, "S": rows, "capacity": capacity, "image_rows": rows, "output_rows": 1}
+            for rows, capacity in ((1, 256), (64, 256), (256, 256), (256, 1024))
+        ),
+        ((), ("S",), ("S", "capacity")),
+    ),
+}
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = Path("/proc/self/clear_refs")
+
+
+def measure_all(root: Path) -> dict[str, Footprint]:
+    """The footprint of every block of an engine, each in a fresh process; {} where the system does not tell."""
+    if not _STATUS.is_file():
+        return {}
+    found = {}
+    for block in Engine(root).manifest.blocks:
+        command = [sys.executable, "-m", "geopixel_edge.memory.footprint", str(root), block]
+        done = subprocess.run(command, capture_output=True)
+        if done.returncode == 0:
+            found[block] = msgspec.json.decode(done.stdout, type=Footprint)
+    return found
+
+
+def _kilobytes(field: str) -> int:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1])
+
+
+def _peak_of(action: Callable[[], object]) -> int:
+    """Bytes by which the process grew at most while `action` ran."""
+    before = _kilobytes("VmRSS")
+    _RESET_PEAK.write_text("5")
+    action()
+    return max(0, _kilobytes("VmHWM") - before) * 1024
+
+
+def measure(root: Path, block: str) -> Footprint:
+    """Load one block here and run it at several sizes, the smallest first: its arena keeps what it once had."""
+    engine, device = Engine(root), HostDevice()
+    spec = engine.manifest.blocks[block]
+    load_block(engine, block, device, None).close()  # what the runtime itself takes, once
+    before = _kilobytes("VmRSS")
+    runner = load_block(engine, block, device, None)
+    weights = max((_kilobytes("VmRSS") - before) * 1024, spec.bytes)
+    runs, products = _RUNS[block]
+    grown, peaks = 0, []
+    for sizes in runs:
+        feeds = {one.name: device.zeros(one.dtype, _shape(one.shape, sizes)) for one in spec.inputs}
+        into = {name.replace("past_", "present_"): feeds[name] for name in feeds if name.startswith("past_")}
+        for tensor in feeds.values():
+            tensor.numpy()[...] = 0  # touched now, so that it is not counted as the block's
+        start = _kilobytes("VmRSS")
+        peak = _peak_of(partial(runner.run, feeds, into))
+        peaks.append(grown + peak)
+        grown += max(0, _kilobytes("VmRSS") - start) * 1024
+    return Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks))
+
+
+def _shape(shape: Sequence[int | str], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(sizes[side] if isinstance(side, str) else side for side in shape)
+
+
+def fitted(
+    runs: Sequence[Mapping[str, int]], products: Sequence[tuple[str, ...]], peaks: Sequence[int]
+) -> tuple[Term, ...]:
+    """Non-negative terms that cover every measured peak: least squares, then raised until none is above them."""
+    columns = np.array([[float(np.prod([sizes[name] for name in product])) for product in products] for sizes in runs])
+    wanted = np.array(peaks, np.float64)
+    used = list(range(len(products)))
+    while used:
+        found = np.linalg.lstsq(columns[:, used], wanted, rcond=None)[0]
+        if found.min() >= 0:
+            break
+        used.pop(int(found.argmin()))
+    found = found if used else np.zeros(0)
+    short = max(0.0, float((wanted - columns[:, used] @ found).max()))
+    sums = {products[index]: float(value) for index, value in zip(used, found, strict=True)}
+    sums[()] = sums.get((), 0.0) + short
+    return tuple(Term(bytes=round(value, 1), dims=product) for product, value in sums.items() if value > 0)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure the block that the arguments name, and print its footprint as JSON."""
+    root, block = argv
+    sys.stdout.buffer.write(msgspec.json.encode(measure(Path(root), block)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,63 @@
+"""The only owner of runners: loads blocks when a stage needs them, and frees the others when the plan says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from ..engine.directory import Engine
+from ..errors import SessionClosedError
+from ..runtimes import Device, Runner
+from ..runtimes.loading import load_block
+
+
+class Residency:
+    """Runners by block. Stages that keep every block run side by side; others, which swap them, take turns."""
+
+    def __init__(self, engine: Engine, device: Device, threads: int | None) -> None:
+        self._engine, self._device, self._threads = engine, device, threads
+        self._runners: dict[str, Runner] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """Blocks in memory now."""
+        return frozenset(self._runners)
+
+    def load(self, blocks: frozenset[str]) -> Mapping[str, Runner]:
+        """These blocks, loaded now where they are not yet, in the manifest's order."""
+        with self._lock:
+            if self._closed:
+                raise SessionClosedError("this Pipeline was closed; make a new one")
+            for block in self._engine.manifest.blocks:
+                if block in blocks and block not in self._runners:
+                    self._runners[block] = load_block(self._engine, block, self._device, self._threads)
+        return self._runners
+
+    @contextmanager
+    def stage(self, resident: frozenset[str]) -> Iterator[Mapping[str, Runner]]:
+        """The runners of a stage, and no others in memory while it lasts."""
+        if resident >= self._engine.manifest.blocks.keys():
+            # Nothing is ever freed for such a stage, so that several may run at once.
+            yield self._runners if self.loaded == resident else self.load(resident)
+            return
+        with self._lock:
+            for block in self.loaded - resident:
+                self._runners.pop(block).close()
+            yield self.load(resident)
+
+    def reload(self, block: str) -> None:
+        """Load a block anew from its files, as after a fault in memory."""
+        with self._lock:
+            if block in self._runners:
+                self._runners.pop(block).close()
+            self.load(frozenset({block}))
+
+    def close(self) -> None:
+        """Free every block; no stage can begin any more."""
+        with self._lock:
+            self._closed = True
+            while self._runners:
+                self._runners.popitem()[1].close()

@@ -1,0 +1,89 @@
+"""Host memory: NumPy arrays behind the contract of a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ResourceError
+from . import Tensor
+
+
+class HostDevice:
+    """The CPU's memory. Every call is done when it returns."""
+
+    kind, memory, index, stream = "cpu", "cpu", 0, 0
+
+    def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
+        """New memory, all zero."""
+        try:
+            return self._of(np.zeros(shape, dtype))
+        except (MemoryError, ValueError):
+            raise _too_large(dtype, shape) from None
+
+    def empty(self, dtype: str, shape: Sequence[int]) -> Tensor:
+        """New memory with any values."""
+        try:
+            return self._of(np.empty(shape, dtype))
+        except (MemoryError, ValueError):
+            raise _too_large(dtype, shape) from None
+
+    def put(self, value: Array) -> Tensor:
+        """The array's own memory where its rows lie side by side, else a copy."""
+        return self._of(np.ascontiguousarray(value).reshape(value.shape))
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """All bytes of `source` to the beginning of `target`."""
+        _bytes(target)[: source.nbytes] = _bytes(source)
+
+    def upload(self, value: Array, target: Tensor) -> None:
+        """Copy the values; ValueError for another dtype or another number of them."""
+        if value.dtype.name != target.dtype or value.size != np.prod(target.shape, dtype=np.int64):
+            raise ValueError(f"{value.dtype} {value.shape} is not written to {target.dtype} {target.shape}")
+        _array(target)[...] = value.reshape(target.shape)
+
+    def download(self, source: Tensor) -> Array:
+        """The memory itself."""
+        return _array(source)
+
+    def free_bytes(self) -> int:
+        """Memory the system says is available; 0 where it does not say."""
+        info = Path("/proc/meminfo")
+        lines = info.read_text().splitlines() if info.is_file() else []
+        found = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+        if found is not None:
+            return int(found) * 1024
+        names = ("SC_AVPHYS_PAGES", "SC_PAGE_SIZE")
+        known = all(name in getattr(os, "sysconf_names", {}) for name in names)
+        return os.sysconf(names[0]) * os.sysconf(names[1]) if known else 0
+
+    def wait(self) -> None:
+        """Nothing is ever outstanding."""
+
+    def _of(self, array: Array) -> Tensor:
+        return Tensor(self, array.__array_interface__["data"][0], array.dtype.name, array.shape, array)
+
+
+def _array(tensor: Tensor) -> Array:
+    """The tensor as a NumPy array; `owner` is the array whose memory it lies in."""
+    owner = tensor.owner
+    assert isinstance(owner, np.ndarray)
+    offset = tensor.address - owner.__array_interface__["data"][0]
+    if owner.size == 0:
+        return np.empty(tensor.shape, tensor.dtype)
+    return np.ndarray(tensor.shape, tensor.dtype, owner.data, offset)
+
+
+def _bytes(tensor: Tensor) -> Array:
+    return _array(tensor).reshape(-1).view(np.uint8)
+
+
+def _too_large(dtype: str, shape: Sequence[int]) -> ResourceError:
+    return ResourceError(
+        f"{dtype} of shape {tuple(shape)} finds no memory: there is too little for it; free some, raise the limit "
+        "(ulimit -v, the container's), or give a smaller image or engine"
+    )
