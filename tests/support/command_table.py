@@ -148,6 +148,7 @@ TABLE = {
     SEVERAL: user(r"\w"),
     'geopixel-edge segment scene.png "the red ship" --json': user(r'"regions": \['),
     'geopixel-edge ask "What is a pier?" --engine engine': user(r"\w"),
+    "geopixel-edge plan --size 4000x3000 --memory 2GB": user(r"peak +\d+ MB"),
     "geopixel-edge info engine": user("vision_encoder"),
     "geopixel-edge verify engine": user("as exported"),
     "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),

@@ -36,30 +36,32 @@ ARROWS = {
     "rasters": f"{BASE} kernels",
     "images": f"{BASE} rasters",
     "image_ref": f"{BASE} images",
-    "writers.regions": f"{BASE} masks",
-    "document": f"{BASE} image_ref masks writers.regions",
-    "writers": f"{BASE} document masks writers.regions",
-    "interop": f"{BASE} masks writers writers.regions",
-    "answer": f"{BASE} document image_ref interop masks writers",
+    "regions": f"{BASE} masks",
+    "document": f"{BASE} image_ref masks regions",
+    "writers": f"{BASE} document masks regions",
+    "interop": f"{BASE} masks regions writers",
+    "answer": f"{BASE} document image_ref interop masks regions writers",
     "runtimes": f"{BASE} engine",
     "memory": f"{BASE} engine runtimes",
     "blocks": f"{BASE} engine kernels masks runtimes",
     "text": f"{BASE} answer engine masks",
+    "memory.preview": f"{BASE} blocks engine images memory",
     "options": f"{BASE} text",
     "families": f"{BASE} blocks engine images text",
     "model": f"{BASE} blocks engine families images masks memory runtimes text",
     "engine.probes": f"{BASE} blocks engine memory model runtimes",
     "engine.golden": f"{BASE} blocks engine engine.probes families images memory model options runtimes",
     "turn": f"{BASE} answer options text",
-    "session": f"{BASE} answer blocks families image_ref images memory model options runtimes text turn",
-    "batched": f"{BASE} answer blocks memory model options runtimes session",
+    "question": f"{BASE} answer blocks families image_ref images memory model options text turn",
+    "session": f"{BASE} question answer blocks families image_ref images memory model options runtimes text turn",
+    "batched": f"{BASE} question answer blocks memory model options runtimes session",
     "pipeline": f"{BASE} answer batched engine images memory model options runtimes session turn",
     "cli": (
-        f"{BASE} answer engine engine.golden families images kernels memory model options pipeline runtimes session "
-        "text turn writers"
+        f"{BASE} answer engine engine.golden families images kernels memory memory.preview model options pipeline "
+        "runtimes session text turn writers"
     ),
     "__main__": "cli",
-    "": f"{BASE} answer masks options pipeline session turn",
+    "": f"{BASE} answer image_ref masks options pipeline session turn",
 }
 # Rooms outside the package -> whom they may import at all.
 OUTSIDE = {
@@ -75,7 +77,7 @@ LIBRARIES = {
     "cuda": ("runtimes/cuda.py",),
     "rasterio": ("rasters/geotiff.py", "writers/"),
     "pyogrio": ("rasters/geotiff.py", "writers/"),
-    "supervision": ("interop/",),
+    "supervision": ("interop/", "answer.py"),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }
 _LOADERS = ("import_module", "__import__")
@@ -257,6 +259,6 @@ def test_a_circle_is_found_and_what_leads_to_it_left_out() -> None:
 def test_rooms_are_named_by_the_longest_line() -> None:
     assert room_of("geopixel_edge.engine.golden") == "engine.golden"
     assert room_of("geopixel_edge.engine.manifest") == "engine"
-    assert room_of("geopixel_edge.writers.regions") == "writers.regions"
+    assert room_of("geopixel_edge.memory.preview") == "memory.preview"
     assert room_of("geopixel_edge.kernels.twins.masks") == "kernels"
     assert room_of("geopixel_edge") == ""
