@@ -113,12 +113,6 @@ class ExportError(GeoPixelError):
     exit_code = 6
 
 
-class DatasetError(GeoPixelError):
-    """The dataset cannot be read or written as it is; the message names the file, the entry and the remedy."""
-
-    exit_code = 3
-
-
 def reason(error: Exception) -> str:
     """Class and first line of an error of a library below, for one of ours to quote."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

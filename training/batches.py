@@ -1,4 +1,4 @@
-"""From a scene to a training sample: one image, several questions packed behind it, and what each block must tell."""
+"""From a scene to a training sample: one image, questions packed behind it, and what each block must predict."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.text.tokenizer import Tokenizer
 
 from .losses import IGNORED
-from .meaning import meanings
-from .mix import LESSON, Mix
+from .mix import TRAINING_MIX
+from .prompt_targets import prompt_targets
 from .questions import Example, conversation, referring
 from .scenes import Scene
-from .store import TURNS, SceneStore, turned
+from .store import ORIENTATIONS, SceneStore, oriented
 from .targets import Targets, targets_of
 
 VISION = Normalisation(mean=CLIP_MEAN, std=CLIP_STD)
@@ -34,11 +34,12 @@ class Sample:
     """One scene. Text tensors are of the packed questions: each sees the image and itself.
 
     `token_ids`, `targets` (what each position must predict, IGNORED where nothing), `positions` counted from BOS,
-    `segment` (which question a token belongs to): all (L,). `begins` (q,): the position that predicts each answer's
-    first token; `looks_for` (q, tokens + 1): how what is asked about spreads over the image's tile tokens, or 1 in the
-    last column where nothing fits, or NaN for descriptions. `seg_at` (n,): positions of `[SEG]` inputs; `chosen` (k,):
-    those of them whose `masks` (k, M, M) float32, the covered part of each cell, are taught; `meanings` (n, fields):
-    what each `[SEG]` was asked for; `taught`: what the heads must tell.
+    `segment` (which question a token belongs to): int64 (L,). `answer_starts` int64 (q,): the position that predicts
+    each answer's first token; `attention_targets` float32 (q, tokens + 1): how what is asked about spreads over the
+    image's tile tokens, or 1 in the last column where nothing fits, or NaN for descriptions. `seg_positions` int64
+    (n,): where `[SEG]` is among the inputs; `supervised` int64 (k,): those of them whose `masks` (k, M, M) float32, the
+    covered part of each cell, are taught; `prompt_targets` int64 (n, fields): what each `[SEG]` was asked for;
+    `head_targets`: what the teaching heads must predict.
     """
 
     views: Tensor
@@ -48,13 +49,13 @@ class Sample:
     targets: Tensor
     positions: Tensor
     segment: Tensor
-    begins: Tensor
-    looks_for: Tensor
-    seg_at: Tensor
-    chosen: Tensor
+    answer_starts: Tensor
+    attention_targets: Tensor
+    seg_positions: Tensor
+    supervised: Tensor
     masks: Tensor
-    meanings: Tensor
-    taught: Targets
+    prompt_targets: Tensor
+    head_targets: Targets
 
 
 def pack(examples: Sequence[Example], tokenizer: Tokenizer, first_position: int) -> dict[str, Tensor]:
@@ -63,21 +64,25 @@ def pack(examples: Sequence[Example], tokenizer: Tokenizer, first_position: int)
     targets: list[int] = []
     positions: list[int] = []
     segment: list[int] = []
-    begins: list[int] = []
+    answer_starts: list[int] = []
     for index, example in enumerate(examples):
         prompt = build_prompt(example.question, (), 1, tokenizer, tokenizer.tokens)
-        asked = list(prompt.parts[1])
-        answered = [*tokenizer.encode(example.answer, bos=False), tokenizer.tokens.eos]
-        inputs = asked + answered[:-1]
-        begins.append(len(ids) + len(asked) - 1)
+        question = list(prompt.parts[1])
+        answer = [*tokenizer.encode(example.answer, bos=False), tokenizer.tokens.eos]
+        inputs = question + answer[:-1]
+        answer_starts.append(len(ids) + len(question) - 1)
         ids += inputs
-        targets += [IGNORED] * (len(asked) - 1) + answered
+        targets += [IGNORED] * (len(question) - 1) + answer
         positions += range(first_position, first_position + len(inputs))
         segment += [index] * len(inputs)
     columns = {"token_ids": ids, "targets": targets, "positions": positions, "segment": segment}
     tensors = {name: torch.tensor(values, dtype=torch.int64) for name, values in columns.items()}
-    seg_at = torch.nonzero(tensors["token_ids"] == tokenizer.tokens.seg)[:, 0]
-    return {**tensors, "begins": torch.tensor(begins, dtype=torch.int64), "seg_at": seg_at}
+    seg_positions = torch.nonzero(tensors["token_ids"] == tokenizer.tokens.seg)[:, 0]
+    return {
+        **tensors,
+        "answer_starts": torch.tensor(answer_starts, dtype=torch.int64),
+        "seg_positions": seg_positions,
+    }
 
 
 def coverage(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
@@ -88,7 +93,7 @@ def coverage(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
     return mask.reshape(side, step, side, step).mean((1, 3), dtype=np.float32)
 
 
-def prepare(
+def make_sample(
     scene: Scene,
     examples: Sequence[Example],
     config: ModelConfig,
@@ -103,31 +108,31 @@ def prepare(
     pixels = grounding_input(scene.image, int(config.sam2["image_size"]), GROUNDING, threads=1)
     packed = pack(examples, tokenizer, 1 + grid.image_tokens(config.tokens_per_side))
     groups = [numbers for example in examples for numbers in example.targets]
-    if len(groups) != len(packed["seg_at"]):
+    if len(groups) != len(packed["seg_positions"]):
         raise ValueError(f"scene {scene.seed}: {len(packed['seg_at'])} [SEG] for {len(groups)} masks")
-    chosen = np.sort(np.random.default_rng(scene.seed).permutation(len(groups))[:masks])
-    truths = np.zeros((len(chosen), side, side), np.float32)
-    for place, index in enumerate(chosen):
+    supervised = np.sort(np.random.default_rng(scene.seed).permutation(len(groups))[:masks])
+    truths = np.zeros((len(supervised), side, side), np.float32)
+    for place, index in enumerate(supervised):
         members = np.zeros(int(scene.owners.max(initial=0)) + 1, np.bool_)
         members[list(groups[index])] = True
         truths[place] = coverage(members[scene.owners], side)
-    taught = targets_of(scene, groups, side, grid.rows * config.tokens_per_side)
+    head_targets = targets_of(scene, groups, side, grid.rows * config.tokens_per_side)
     return Sample(
         views=torch.from_numpy(views),
         grid=(grid.rows, grid.cols),
         pixels=torch.from_numpy(pixels),
-        chosen=torch.from_numpy(chosen),
+        supervised=torch.from_numpy(supervised),
         masks=torch.from_numpy(truths),
-        meanings=meanings(examples),
-        taught=taught,
-        looks_for=_looks_for(examples, taught),
+        prompt_targets=prompt_targets(examples),
+        head_targets=head_targets,
+        attention_targets=_attention_targets(examples, head_targets),
         **packed,
     )
 
 
-def _looks_for(examples: Sequence[Example], taught: Targets) -> Tensor:
-    rows = torch.full((len(examples), taught.pointers.shape[1] + 1), float("nan"))
-    pointers = iter(taught.pointers)
+def _attention_targets(examples: Sequence[Example], head_targets: Targets) -> Tensor:
+    rows = torch.full((len(examples), head_targets.pointers.shape[1] + 1), float("nan"))
+    pointers = iter(head_targets.pointers)
     for row, example in zip(rows, examples, strict=True):
         own = [next(pointers) for _ in example.targets]
         if example.task == "referring":
@@ -153,11 +158,10 @@ class Samples(IterableDataset[Sample]):
         masks: int,
         first: int,
         step: int,
-        mix: Mix = LESSON,
     ) -> None:
         self.store, self.seeds, self.config, self.tokenizer = store, seeds, config, tokenizer
         self.hd_num, self.questions, self.masks = hd_num, questions, masks
-        self.first, self.step, self.mix = first, step, mix
+        self.first, self.step = first, step
 
     def __iter__(self) -> Iterator[Sample]:
         worker = torch.utils.data.get_worker_info()
@@ -169,10 +173,10 @@ class Samples(IterableDataset[Sample]):
 
     def sample(self, number: int) -> Sample:
         """Sample `number` of the sequence."""
-        turn_of_all, place = divmod(number, len(self.seeds))
-        rng = np.random.default_rng([turn_of_all, 11])
+        epoch, place = divmod(number, len(self.seeds))
+        rng = np.random.default_rng([epoch, 11])
         seed = self.seeds[rng.permutation(len(self.seeds))[place]]
-        scene = turned(self.store.load(seed), (seed + 3 * turn_of_all) % TURNS)
-        draw = 1 + turn_of_all
-        examples = [conversation(scene, draw), *referring(scene, self.questions, draw, self.mix)]
-        return prepare(scene, examples, self.config, self.tokenizer, self.hd_num, self.masks)
+        scene = oriented(self.store.load(seed), (seed + 3 * epoch) % ORIENTATIONS)
+        draw = 1 + epoch
+        examples = [conversation(scene, draw), *referring(scene, self.questions, draw, TRAINING_MIX)]
+        return make_sample(scene, examples, self.config, self.tokenizer, self.hd_num, self.masks)

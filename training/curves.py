@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopixel_edge.cli.command import run_command
-from geopixel_edge.errors import DatasetError, OutputError
+from geopixel_edge.errors import OutputError
+
+from .errors import DatasetError
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

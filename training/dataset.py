@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from geopixel_edge.errors import DatasetError, GeoPixelError
+from geopixel_edge.errors import GeoPixelError
 from geopixel_edge.masks import Mask
 
+from .errors import DatasetError
 from .tags import phrases_of
 from .wording import CONVERSATION_QUESTIONS
 

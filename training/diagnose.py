@@ -28,13 +28,13 @@ from geopixel_edge.cli.streams import write_json
 from geopixel_edge.cli.terminal import table
 from geopixel_edge.text.tokenizer import Tokenizer
 
-from .batches import prepare
+from .batches import make_sample
 from .heads import HEADS_NAME, TeachingHeads, read_heads, stitched_grid
 from .model import GeoPixel
 from .questions import Example, conversation, referring
 from .scenes import Scene, make_scene
 from .scenes.generate import TUNING_SEED
-from .step import read
+from .step import language_states
 
 Scores = dict[str, list[float]]
 
@@ -49,26 +49,28 @@ def judge(
     groups: dict[str, Scores],
 ) -> None:
     """Add what the model makes of a scene's questions to the scores of each question's form and class."""
-    sample = prepare(scene, examples, model.config, tokenizer, hd_num)
+    sample = make_sample(scene, examples, model.config, tokenizer, hd_num)
     rows, cols = sample.grid
     tokens, separators = model.vision_encoder(sample.views)
     pyramid = model.grounding_encoder(sample.pixels)
     image = stitch(tokens, separators, rows, cols)[None]
-    _, image_states, hidden, targets = read(model, image, [sample], tokenizer.tokens.bos)
+    _, image_states, hidden, targets = language_states(model, image, [sample], tokenizer.tokens.bos)
     pointed: list[float] = []
     if heads:
         grid = stitched_grid(image_states, model.config.tokens_per_side, rows, cols)[0]
-        pointed = heads.points_right(hidden[0][sample.seg_at], grid, sample.taught.pointers).float().tolist()
+        pointed = (
+            heads.points_at_target(hidden[0][sample.seg_positions], grid, sample.head_targets.pointers).float().tolist()
+        )
     right = (model.language_model.output(hidden[0]).argmax(-1) == targets[0]).float()
-    logits, _ = model.pixel_decoder(hidden[0][sample.seg_at], *pyramid)
+    logits, _ = model.pixel_decoder(hidden[0][sample.seg_positions], *pyramid)
     masks = iter(F.interpolate(logits[:, None], size=(scene.side_px,) * 2, mode="bilinear")[:, 0] > 0)
     shown = 0
     for index, example in enumerate(examples):
-        asked = (sample.segment == index) & (targets[0] != -100)
+        in_answer = (sample.segment == index) & (targets[0] != -100)
         names = ["all", f"form {example.form}"]
         if example.expression:
             names.append(f"class {example.expression.class_name}")
-        found = [float(right[sample.begins[index]])], [float(right[asked].mean())]
+        found = [float(right[sample.answer_starts[index]])], [float(right[in_answer].mean())]
         ious = [_iou(next(masks).numpy(), truth) for truth in example.masks(scene)]
         hits = pointed[shown : shown + len(ious)]
         shown += len(ious)

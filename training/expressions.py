@@ -26,7 +26,7 @@ GROUNDS = {"bridge": ("car", "truck"), "parking lot": ("car",), "roundabout": ("
 LOOKALIKES = {"tree": ("tree group",), "road": ("bridge", "roundabout")}
 
 # Of which less is seen, a thing is not asked about and spoils asking about its likes.
-CRUMB_PX, CRUMB_PART = 16, 0.3
+MIN_VISIBLE_PX, MIN_VISIBLE_PART = 16, 0.3
 # Parts of the picture: clearly left below the first, clearly not above the second.
 CLEAR_SIDE, UNCLEAR_SIDE = 0.36, 0.46
 # Distance from the centre, likewise.
@@ -67,9 +67,9 @@ def held_out(expression: Expression) -> bool:
     return any(part and zlib.crc32(f"{name}/{part}".encode()) % HELD_OUT_EVERY == 0 for part in parts)
 
 
-def is_crumb(instance: Instance) -> bool:
+def barely_visible(instance: Instance) -> bool:
     """Whether too little of a thing is seen to ask about it."""
-    return instance.area_px < CRUMB_PX or instance.area_px < CRUMB_PART * instance.full_area_px
+    return instance.area_px < MIN_VISIBLE_PX or instance.area_px < MIN_VISIBLE_PART * instance.full_area_px
 
 
 def at(instance: Instance, place: str) -> Verdict:
@@ -116,7 +116,7 @@ def stands_on(scene: Scene, instance: Instance, anchor: Instance) -> Verdict:
 def anchor_of(scene: Scene, class_name: str) -> Instance | None:
     """The only thing of a class, well visible; None if there are several or nothing clear."""
     found = [instance for instance in scene.instances if instance.class_name == class_name]
-    return found[0] if len(found) == 1 and not is_crumb(found[0]) else None
+    return found[0] if len(found) == 1 and not barely_visible(found[0]) else None
 
 
 def referents(scene: Scene, expression: Expression) -> tuple[Instance, ...] | None:
@@ -132,7 +132,7 @@ def referents(scene: Scene, expression: Expression) -> tuple[Instance, ...] | No
         verdict = _judge(scene, expression, instance, anchor)
         if verdict is False or instance is anchor:
             continue
-        if verdict is None or instance.class_name in likes or (is_crumb(instance) and not expression.plural):
+        if verdict is None or instance.class_name in likes or (barely_visible(instance) and not expression.plural):
             return None
         chosen.append(instance)
     return _pick(expression, chosen, anchor)
@@ -157,7 +157,7 @@ def _pick(expression: Expression, chosen: list[Instance], anchor: Instance | Non
     if not chosen:
         return ()
     if expression.plural:
-        return tuple(chosen) if sum(not is_crumb(instance) for instance in chosen) > 1 else None
+        return tuple(chosen) if sum(not barely_visible(instance) for instance in chosen) > 1 else None
     if expression.order:
         return _ranked(chosen, *expression.order)
     if expression.extreme:

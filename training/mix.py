@@ -48,11 +48,11 @@ def mix_of(absent: float, forms: Mapping[str, float], absences: Mapping[str, flo
     return Mix(absent, *parts)
 
 
-EVEN = Mix()
+UNIFORM = Mix()
 # What is hard to learn is asked more often in training: things told apart by comparison, and absences that only a look
 # at every thing of the class can tell. Of "the red ship", about as many must be there as not: with five absent ones for
 # each that is there, the model came to deny colours without looking.
-LESSON = mix_of(
+TRAINING_MIX = mix_of(
     0.22,
     {
         "class": 0.5,

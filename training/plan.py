@@ -25,7 +25,7 @@ class Part(enum.Enum):
     """What learns in a phase."""
 
     ENCODERS = "encoders"  # CLIP and SAM 2's encoder, from their teaching heads
-    MASKS = "masks"  # the pixel decoder alone, from kept pyramids and from what is asked for, put as fields
+    MASKS = "masks"  # the pixel decoder alone, from cached features and prompts made of the targets' fields
     READING = "reading"  # the language model, behind a CLIP that stays as it is
     GROUNDING = "grounding"  # every block but SAM 2's encoder, which stays as it is
     ALL = "all"
@@ -34,11 +34,11 @@ class Part(enum.Enum):
 @dataclass(frozen=True)
 class Phase:
     """`steps` of `batch` scenes in which `part` learns, at a rate that warms up and falls evenly from `rate` to
-    `last_rate`; `questions` are asked about each scene and at most `masks` of it taught. If `hard`, what is hard is
-    asked more often than in evaluation.
+    `last_rate`; `questions` are asked about each scene and at most `masks` of it taught.
 
-    For the part "masks", `kept_scenes` pyramids are kept, from which each step draws; `anew`: the decoder starts anew;
-    `own_states`: it is asked by the language model's own states, as far as they point rightly, not by fields.
+    For the part "masks": `kept_scenes` is how many scenes' features are cached, from which each step draws; `anew`: the
+    decoder starts from fresh weights; `own_states`: it is prompted by the language model's own `[SEG]` states, as far
+    as they point at their masks, not by the fields of the prompt targets.
     """
 
     part: Part
@@ -51,7 +51,6 @@ class Phase:
     kept_scenes: int = 0
     anew: bool = False
     own_states: bool = False
-    hard: bool = True
 
     def rate_at(self, step: int, warm_steps: int) -> float:
         """The rate of a step counted from 0."""
@@ -94,16 +93,16 @@ def read_recipe(path: Path, processes: int, start: str | None = None) -> Plan:
         raise OptionError(f"recipe={str(path)!r} is no recipe ({error}); see {RECIPES / 'small.json'}") from None
 
 
-def keep_plan(run: Path, plan: Plan) -> None:
+def store_plan(run: Path, plan: Plan) -> None:
     """A resumed run must do what it was begun to do, or its curve would lie; OptionError names what differs."""
     path, wanted = run / "plan.json", plan.as_json()
     if path.is_file():
         try:
-            kept = dict(json.loads(path.read_text()))
+            stored = dict(json.loads(path.read_text()))
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"{path} is no plan ({error}); begin in another directory") from None
-        if other := sorted(name for name in wanted if kept.get(name) != wanted[name]):
-            said = ", ".join(f"{name}={kept.get(name)!r}" for name in other)
+        if other := sorted(name for name in wanted if stored.get(name) != wanted[name]):
+            said = ", ".join(f"{name}={stored.get(name)!r}" for name in other)
             raise OptionError(f"{path} says {said}; give the same recipe and options, or another directory")
     path.write_text(json.dumps(wanted, indent=1))
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import wording
-from .expressions import BESIDE, GROUNDS, PLACES, SIDES, Expression, anchor_of, at, held_out, is_crumb, referents
-from .mix import ABSENCES, EVEN, FORMS, Mix
+from .expressions import BESIDE, GROUNDS, PLACES, SIDES, Expression, anchor_of, at, barely_visible, held_out, referents
+from .mix import ABSENCES, FORMS, UNIFORM, Mix
 from .scenes import EVALUATION_SEED, GENERATOR_VERSION, HELD_OUT_COLOURS, Instance, Scene
 from .scenes.generate import colours_of
 from .scenes.palette import CLASSES
@@ -52,7 +52,7 @@ class Example:
         return [scene.mask([by_number[number] for number in numbers]) for numbers in self.targets]
 
 
-def referring(scene: Scene, count: int = 4, draw: int = 0, mix: Mix = EVEN) -> list[Example]:
+def referring(scene: Scene, count: int = 4, draw: int = 0, mix: Mix = UNIFORM) -> list[Example]:
     """Up to `count` different referring questions about a scene; the same on every call with the same `draw`.
 
     About one in five asks for something that is not there. Training scenes (seeds below 1,000,000) never get a
@@ -81,7 +81,7 @@ def _present(rng: np.random.Generator, scene: Scene, form: str) -> Example | Non
     big = [
         instance
         for instance in scene.instances
-        if not is_crumb(instance) and instance.area_px >= MIN_TARGET_PART * scene.side_px**2
+        if not barely_visible(instance) and instance.area_px >= MIN_TARGET_PART * scene.side_px**2
     ]
     if not big:
         return None
@@ -206,14 +206,14 @@ def _mentions(scene: Scene) -> list[list[Instance]]:
     names = [
         name
         for name in groups
-        if covered[name] >= MIN_MENTION_PART * scene.side_px**2 and not all(map(is_crumb, groups[name]))
+        if covered[name] >= MIN_MENTION_PART * scene.side_px**2 and not all(map(barely_visible, groups[name]))
     ]
     names.sort(key=lambda name: (-covered[name], name))
-    return [sorted(groups[name], key=lambda one: (is_crumb(one), -one.area_px)) for name in names[:MAX_MENTIONS]]
+    return [sorted(groups[name], key=lambda one: (barely_visible(one), -one.area_px)) for name in names[:MAX_MENTIONS]]
 
 
 def _phrases(group: list[Instance]) -> list[tuple[str, tuple[int, ...]]]:
-    clear = [instance for instance in group if not is_crumb(instance)]
+    clear = [instance for instance in group if not barely_visible(instance)]
     name = group[0].class_name
     if len(clear) > 2:
         return [
@@ -234,8 +234,8 @@ def _sentence(rng: np.random.Generator, group: list[Instance], phrases: list[str
             .replace("].", "] .")
         )
     places = [wording.where(_place(instance)) for instance in group[: len(phrases)]]
-    told = [f"{mark} {place}" for mark, place in zip(marked, places, strict=True)]
-    return f"{rng.choice(['There is', 'One can see'])} {' and '.join(told)}."
+    clauses = [f"{mark} {place}" for mark, place in zip(marked, places, strict=True)]
+    return f"{rng.choice(['There is', 'One can see'])} {' and '.join(clauses)}."
 
 
 def _place(instance: Instance) -> str:

@@ -20,16 +20,15 @@ from tqdm import tqdm
 from geopixel_edge.errors import CheckpointError
 
 from .batches import Sample, Samples
+from .feature_cache import CachedScene, cache_pointed_scene, cache_scene, cached_losses, reinitialise, whiten
 from .heads import HEADS_NAME, TeachingHeads, read_heads
-from .kept import Kept, keep, keep_pointed, kept_losses, renew, whiten
-from .mix import EVEN, LESSON
 from .model import GeoPixel
 from .optimizer import Optimizer
 from .plan import MAX_COUNT, Part, Phase, Plan
+from .prepare import prepare_run
 from .processes import averaged
 from .step import losses_of
 from .store import SceneStore
-from .train import prepare_run
 
 WARM_STEPS = 100
 GPU_WORKERS = 14
@@ -45,7 +44,7 @@ class Run:
         torch.manual_seed(0)
         self.model, self.heads = GeoPixel(sizes), TeachingHeads(sizes)
         if plan.start:
-            self._begin_with(Path(plan.start))
+            self._load_start(Path(plan.start))
         self.model, self.heads = self.model.to(device), self.heads.to(device)
         # Of the two forms of the same attention, the plain one is several times as fast on these short sequences.
         self.model.vision_encoder.clip.config._attn_implementation = "eager"
@@ -73,12 +72,12 @@ class Run:
         self.parameters: list[nn.Parameter] = []
         self.optimizer: Optimizer | None = None
         if index < len(self.plan.phases):
-            self.parameters = learning(self.phase.part, self.model, self.heads)
+            self.parameters = trainable_parameters(self.phase.part, self.model, self.heads)
             for parameter in self.parameters:
                 parameter.requires_grad_(True)
             self.optimizer = Optimizer(self.model, self.parameters, self.phase.rate)
 
-    def _begin_with(self, checkpoint: Path) -> None:
+    def _load_start(self, checkpoint: Path) -> None:
         """Weights of a checkpoint; and the heads' beside it, since fresh heads would first unteach it."""
         self.model = GeoPixel.load(checkpoint)
         self.heads = read_heads(checkpoint, self.model.config)
@@ -127,17 +126,17 @@ class Run:
             tqdm(total=total, initial=self.steps_before + self.step, disable=None if first else True) as bar,
         ):
             while self.index < len(self.plan.phases) and not self.stopping:
-                self._pass(store, save_every_s, curve, bar)
+                self._run_phase(store, save_every_s, curve, bar)
         if first:
             self.save()
 
-    def _pass(self, store: SceneStore, save_every_s: float, curve: TextIO, bar: tqdm) -> None:
+    def _run_phase(self, store: SceneStore, save_every_s: float, curve: TextIO, bar: tqdm) -> None:
         """The rest of the phase the run is in."""
         phase, first, saved_s = self.phase, self.rank == 0, time.monotonic()
         source = self._samples(store)
-        kept = self._keep(store) if phase.part is Part.MASKS else []
+        cached = self._cached_scenes(store) if phase.part is Part.MASKS else []
         while self.step < phase.steps:
-            line = self.one(kept or list(islice(source, phase.batch // self.plan.processes)))
+            line = self.train_step(cached or list(islice(source, phase.batch // self.plan.processes)))
             if first:
                 curve.write(json.dumps(line) + "\n")
                 curve.flush()
@@ -151,10 +150,10 @@ class Run:
         self.enter(self.index + 1)
 
     def _samples(self, store: SceneStore) -> Iterator[Sample]:
-        """This process's share of the samples that the phase has not seen yet; all that it keeps, if it keeps some."""
+        """This process's share of the samples that the phase has not seen yet; with all masks if they are cached."""
         plan, phase = self.plan, self.phase
-        keeps = phase.part is Part.MASKS
-        seen, masks = (0, MAX_COUNT) if keeps else (self.step * phase.batch, phase.masks)
+        cached = phase.part is Part.MASKS
+        done, masks = (0, MAX_COUNT) if cached else (self.step * phase.batch, phase.masks)
         samples = Samples(
             store,
             plan.seeds,
@@ -163,30 +162,29 @@ class Run:
             plan.hd_num,
             phase.questions,
             masks,
-            self.index * PHASE_SAMPLES + seen + self.rank,
+            self.index * PHASE_SAMPLES + done + self.rank,
             plan.processes,
-            LESSON if phase.hard else EVEN,
         )
         return iter(DataLoader(samples, batch_size=None, num_workers=0 if self.device == "cpu" else GPU_WORKERS))
 
-    def _keep(self, store: SceneStore) -> list[Kept]:
-        """Scenes as the decoder sees them; if it starts anew, what it sees is whitened before the first step."""
+    def _cached_scenes(self, store: SceneStore) -> list[CachedScene]:
+        """Scenes as the decoder sees them; if it starts anew, their features are whitened before the first step."""
         if self.phase.anew and self.step == 0:
-            whiten(self.model, self.heads, self._kept(store), self.plan.processes)
+            whiten(self.model, self.heads, self._cache(store), self.plan.processes)
             torch.manual_seed(3)
-            renew(self.model.pixel_decoder, self.heads)
-        return self._kept(store)
+            reinitialise(self.model.pixel_decoder, self.heads)
+        return self._cache(store)
 
-    def _kept(self, store: SceneStore) -> list[Kept]:
-        source, kept = self._samples(store), list[Kept]()
-        while len(kept) < self.phase.kept_scenes // self.plan.processes:
+    def _cache(self, store: SceneStore) -> list[CachedScene]:
+        source, cached = self._samples(store), list[CachedScene]()
+        while len(cached) < self.phase.kept_scenes // self.plan.processes:
             sample = next(source)
             if self.phase.own_states:
-                one = keep_pointed(self.model, self.heads, sample, self.tokenizer.tokens.bos)
+                one = cache_pointed_scene(self.model, self.heads, sample, self.tokenizer.tokens.bos)
             else:
-                one = keep(self.model, sample)
-            kept += [one] if one else []
-        return kept
+                one = cache_scene(self.model, sample)
+            cached += [one] if one else []
+        return cached
 
     def _cut_curve(self) -> None:
         """Forget lines of steps that were made after the last save, and are made again now."""
@@ -200,10 +198,10 @@ class Run:
             return losses_of(self.model, self.heads, scenes, bos, phase.part)
         draw = random.Random(f"{self.index} {self.step} {self.rank}")
         chosen = draw.choices(scenes, k=phase.batch // self.plan.processes)
-        return kept_losses(self.model, self.heads, chosen, phase.masks, draw)
+        return cached_losses(self.model, self.heads, chosen, phase.masks, draw)
 
-    def one(self, scenes: list[Any]) -> dict[str, Any]:
-        """One step over this process's samples, or scenes kept; returns a line of the curve."""
+    def train_step(self, scenes: list[Any]) -> dict[str, Any]:
+        """One step over this process's samples, or drawn from its cached scenes; returns a line of the curve."""
         start, phase, optimizer = time.perf_counter(), self.phase, self.optimizer
         assert optimizer is not None
         rate = phase.rate_at(self.step, WARM_STEPS)
@@ -223,9 +221,9 @@ class Run:
         return {"step": self.steps_before + self.step, "part": phase.part.value, **named, **cost}
 
 
-def learning(part: Part, model: GeoPixel, heads: TeachingHeads) -> list[nn.Parameter]:
+def trainable_parameters(part: Part, model: GeoPixel, heads: TeachingHeads) -> list[nn.Parameter]:
     """The parameters that learn with a part."""
-    reading = (model.language_model, model.token_embeddings, *heads.of_language())
+    reading = (model.language_model, model.token_embeddings, *heads.language_heads())
     modules: dict[Part, tuple[nn.Module, ...]] = {
         Part.ENCODERS: (model.vision_encoder, model.grounding_encoder, heads.patches, heads.pyramid),
         Part.MASKS: (model.pixel_decoder, heads.asked, heads.coarse),

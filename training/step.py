@@ -43,80 +43,80 @@ WEIGHTS = {
     "prompt": 0.5,
     "selection": 1.0,
 }
-OF_ENCODERS, LATER_TEACHING = ("tokens", "pyramid"), 0.5  # what their heads count for when all learns
+ENCODER_LOSSES = ("tokens", "pyramid")
+JOINT_SCALE = 0.5  # of the encoders' losses when all blocks learn
 
 
 def losses_of(model: GeoPixel, heads: TeachingHeads, samples: list[Sample], bos: int, part: Part) -> dict[str, Tensor]:
     """Losses of one batch of scenes of one grid, as far as the part needs them, and their `total`."""
     device = model.token_embeddings.weight.device
     rows, cols = samples[0].grid
-    taught = [sample.taught for sample in samples]
+    head_targets = [sample.head_targets for sample in samples]
     views = torch.stack([sample.views for sample in samples]).to(device)
     tokens, separators = model.vision_encoder(views.flatten(0, 1))
     tokens = tokens.unflatten(0, views.shape[:2])
-    found = {"tokens": heads.token_loss(tile_grid(tokens[:, 1:], rows, cols), taught)}
+    found = {"tokens": heads.token_loss(tile_grid(tokens[:, 1:], rows, cols), head_targets)}
     if part in (Part.ENCODERS, Part.GROUNDING, Part.ALL):
         pyramids = model.grounding_encoder(torch.cat([sample.pixels for sample in samples]).to(device))
-        found["pyramid"] = heads.pyramid_loss(pyramids, taught)
+        found["pyramid"] = heads.pyramid_loss(pyramids, head_targets)
     if part in (Part.READING, Part.GROUNDING, Part.ALL):
         images = torch.stack([stitch(one, separators, rows, cols) for one in tokens])
-        told, pointing, seen = _told(model, heads, images, samples, bos)
-        found |= told
+        language, seg_states, image_states = _language_losses(model, heads, images, samples, bos)
+        found |= language
     if part is Part.READING:
-        found["prompt"] = _prompt_loss(model, heads, pointing, samples)
+        found["prompt"] = _prompt_loss(model, heads, seg_states, samples)
     if part in (Part.GROUNDING, Part.ALL):
-        found |= _masks(model, heads, pointing, seen, pyramids, samples)
-    return weighed(found, LATER_TEACHING if part is Part.ALL else 1.0)
+        found |= _mask_losses(model, heads, seg_states, image_states, pyramids, samples)
+    return weighted(found, JOINT_SCALE if part is Part.ALL else 1.0)
 
 
-def weighed(found: dict[str, Tensor], teach: float) -> dict[str, Tensor]:
-    """Scalars named as in WEIGHTS, 0 for what was not found, and their weighted `total`; `teach` weighs the heads of
-    the encoders."""
+def weighted(found: dict[str, Tensor], encoder_scale: float) -> dict[str, Tensor]:
+    """Scalars named as in WEIGHTS, 0 for those not found, and their weighted `total`; `encoder_scale` scales the
+    weights of ENCODER_LOSSES."""
     zero = next(iter(found.values())).detach().float() * 0
     losses = {name: found.get(name, zero) for name in WEIGHTS}
-    weights = {name: weight * (teach if name in OF_ENCODERS else 1.0) for name, weight in WEIGHTS.items()}
+    weights = {name: weight * (encoder_scale if name in ENCODER_LOSSES else 1.0) for name, weight in WEIGHTS.items()}
     return {**losses, "total": torch.stack([weights[name] * loss.float() for name, loss in losses.items()]).sum()}
 
 
-def _prompt_loss(model: GeoPixel, heads: TeachingHeads, pointing: list[Tensor], samples: list[Sample]) -> Tensor:
-    """How far what each `[SEG]` asks of the decoder is from what the decoder was taught with."""
-    prompts = model.pixel_decoder.text_hidden_fcs
-    fields = torch.cat([sample.meanings for sample in samples]).to(pointing[0].device)
-    spots = torch.cat([sample.taught.spots for sample in samples]).to(pointing[0].device)
-    states = torch.cat(pointing)
+def _prompt_loss(model: GeoPixel, heads: TeachingHeads, seg_states: list[Tensor], samples: list[Sample]) -> Tensor:
+    """How far the prompt that each `[SEG]` state makes is from the one of its prompt targets."""
+    prompts, states = model.pixel_decoder.text_hidden_fcs, torch.cat(seg_states)
+    fields = torch.cat([sample.prompt_targets for sample in samples]).to(states.device)
+    locations = torch.cat([sample.head_targets.locations for sample in samples]).to(states.device)
     if not len(fields):
         return states.sum() * 0
-    return F.mse_loss(prompts(states).float(), prompts(heads.asked_states(fields, spots)).detach().float())
+    return F.mse_loss(prompts(states).float(), prompts(heads.prompt_states(fields, locations)).detach().float())
 
 
-def _told(
+def _language_losses(
     model: GeoPixel, heads: TeachingHeads, images: Tensor, samples: list[Sample], bos: int
 ) -> tuple[dict[str, Tensor], list[Tensor], Tensor]:
-    """Losses of what the language model says and of where it looks; the states of each sample's `[SEG]`, and those at
-    tile tokens (B, rows, cols, hidden)."""
+    """Losses of the language model's text and of its heads; each sample's final `[SEG]` states (n, hidden), and those
+    at tile tokens (B, rows, cols, hidden)."""
     device, (rows, cols) = images.device, samples[0].grid
-    taught = [sample.taught for sample in samples]
-    middle, image_states, hidden, targets = read(model, images, samples, bos)
-    answered = targets != IGNORED
-    described = answered & (padded(samples, "segment", -2, device) == 0)  # the first question of a sample
-    starts = [sample.begins.to(device) for sample in samples]
-    asking = [states[at] for states, at in zip(hidden, starts, strict=True)]
+    head_targets = [sample.head_targets for sample in samples]
+    middle, image_states, hidden, targets = language_states(model, images, samples, bos)
+    in_answer = targets != IGNORED
+    in_description = in_answer & (padded(samples, "segment", -2, device) == 0)  # the first question of a sample
+    starts = [sample.answer_starts.to(device) for sample in samples]
+    start_states = [states[at] for states, at in zip(hidden, starts, strict=True)]
     first = torch.cat([one[at] for one, at in zip(targets, starts, strict=True)])
-    pointing = [states[sample.seg_at.to(device)] for states, sample in zip(hidden, samples, strict=True)]
+    seg_states = [states[sample.seg_positions.to(device)] for states, sample in zip(hidden, samples, strict=True)]
     side = model.config.tokens_per_side
-    seen = stitched_grid(image_states, side, rows, cols)
+    tile_states = stitched_grid(image_states, side, rows, cols)
     losses = {
-        "answer": answer_loss(model.language_model.output(hidden[answered]), targets[answered]),
-        "decision": answer_loss(model.language_model.output(torch.cat(asking)), first),
-        "description": answer_loss(model.language_model.output(hidden[described]), targets[described]),
-        "places": heads.place_loss(stitched_grid(middle, side, rows, cols), taught),
-        "pointers": heads.pointer_loss(pointing, seen, [one.pointers for one in taught]),
-        "looks": heads.look_loss(asking, seen, [sample.looks_for for sample in samples]),
-        "names": heads.name_loss(pointing, [one.names for one in taught]),
-        "spots": heads.spot_loss(pointing, [one.spots for one in taught]),
-        "meaning": heads.meaning_loss(pointing, [sample.meanings for sample in samples]),
+        "answer": answer_loss(model.language_model.output(hidden[in_answer]), targets[in_answer]),
+        "decision": answer_loss(model.language_model.output(torch.cat(start_states)), first),
+        "description": answer_loss(model.language_model.output(hidden[in_description]), targets[in_description]),
+        "places": heads.position_loss(stitched_grid(middle, side, rows, cols), head_targets),
+        "pointers": heads.pointer_loss(seg_states, tile_states, [one.pointers for one in head_targets]),
+        "looks": heads.attention_loss(start_states, tile_states, [sample.attention_targets for sample in samples]),
+        "names": heads.label_loss(seg_states, [one.label_shares for one in head_targets]),
+        "spots": heads.location_loss(seg_states, [one.locations for one in head_targets]),
+        "meaning": heads.prompt_field_loss(seg_states, [sample.prompt_targets for sample in samples]),
     }
-    return losses, pointing, seen
+    return losses, seg_states, tile_states
 
 
 def padded(samples: list[Sample], name: str, value: int, device: torch.device) -> Tensor:
@@ -126,8 +126,10 @@ def padded(samples: list[Sample], name: str, value: int, device: torch.device) -
     return torch.stack(columns).to(device)
 
 
-def read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """States of the packed questions, each seeing its image and itself.
+def language_states(
+    model: GeoPixel, images: Tensor, samples: list[Sample], bos: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states of the language model over the packed questions, each attending to its image and itself.
 
     Returns those of the image half-way through the layers and at the end (B, T, hidden), the final ones of the text
     (B, L, hidden) and its targets (B, L).
@@ -143,7 +145,7 @@ def read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tu
     starts = torch.arange(batch, device=device)[:, None] * (prefix + length)
     image_rows = (starts + torch.arange(1, prefix, device=device)).flatten()
     language = model.language_model
-    reading = Reading.of(language.config, batch, positions, image_rows, blocks_of(segment, prefix))
+    reading = Reading.of(language.config, batch, positions, image_rows, attention_blocks(segment, prefix))
     states = embeds.flatten(0, 1)
     middle = states
     for index, layer in enumerate(language.layers):
@@ -154,7 +156,7 @@ def read(model: GeoPixel, images: Tensor, samples: list[Sample], bos: int) -> tu
     return middle[:, 1:prefix], final[:, 1:prefix], final[:, prefix:], padded(samples, "targets", IGNORED, device)
 
 
-def blocks_of(segment: Tensor, prefix: int) -> tuple[Block, ...]:
+def attention_blocks(segment: Tensor, prefix: int) -> tuple[Block, ...]:
     """What rows (B, S) may attend to, block by block: themselves, and what stands before them in the prefix (segment
     -1) or in their own segment. Segments lie together, so a block needs only the keys from its first segment on.
     """
@@ -170,51 +172,53 @@ def blocks_of(segment: Tensor, prefix: int) -> tuple[Block, ...]:
             keys = torch.cat([order[a:b] for a, b in spans])
             queries = order[start:stop, None]
             shared = (segment[:, None, keys] == -1) | (segment[:, None, keys] == segment[:, start:stop, None])
-            seen = shared & (keys <= queries)
-            blocks.append(Block(start, stop, spans, torch.where(seen, 0.0, float("-inf"))[:, None]))
+            allowed = shared & (keys <= queries)
+            blocks.append(Block(start, stop, spans, torch.where(allowed, 0.0, float("-inf"))[:, None]))
     return tuple(blocks)
 
 
 @contextlib.contextmanager
-def watched(decoder: PixelDecoder) -> Iterator[list[list[Tensor]]]:
-    """For each block of the decoder's transformer, the images it gives while the context is open."""
-    steps: list[list[Tensor]] = [[] for _ in decoder.transformer.layers]
+def capture_hidden(decoder: PixelDecoder) -> Iterator[list[list[Tensor]]]:
+    """For each block of the decoder's transformer, its image states (n, s * s, width) of each call in the context."""
+    captured: list[list[Tensor]] = [[] for _ in decoder.transformer.layers]
     hooks = [
-        block.register_forward_hook(lambda _block, _inputs, outputs, kept=kept: kept.append(outputs[1]))
-        for block, kept in zip(decoder.transformer.layers, steps, strict=True)
+        block.register_forward_hook(lambda _block, _inputs, outputs, calls=calls: calls.append(outputs[1]))
+        for block, calls in zip(decoder.transformer.layers, captured, strict=True)
     ]
     try:
-        yield steps
+        yield captured
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _masks(
+def _mask_losses(
     model: GeoPixel,
     heads: TeachingHeads,
-    pointing: list[Tensor],
-    seen: Tensor,
+    seg_states: list[Tensor],
+    image_states: Tensor,
     pyramids: tuple[Tensor, ...],
     samples: list[Sample],
 ) -> dict[str, Tensor]:
-    """Losses of the chosen masks of all samples together, and of the selection on the way; nothing without masks.
+    """Losses of the supervised masks of all samples together, and of the blocks' images on the way; {} without masks.
 
-    Masks that the language model does not point at are left out (`kept.keep_pointed` says why), once it points at any.
+    Masks that the language model does not point at are left out, once it points at any; `cache_pointed_scene` says why.
     """
     parts = []
-    with watched(model.pixel_decoder) as steps:
-        for index, (states, sample) in enumerate(zip(pointing, samples, strict=True)):
-            if not len(sample.chosen):
+    with capture_hidden(model.pixel_decoder) as images:
+        for index, (states, sample) in enumerate(zip(seg_states, samples, strict=True)):
+            if not len(sample.supervised):
                 continue
             pyramid = [level[index : index + 1] for level in pyramids]
-            asked = states[sample.chosen.to(states.device)]
-            right = heads.points_right(asked, seen[index], sample.taught.pointers[sample.chosen])
-            taught = right if right.any() else torch.ones_like(right)
-            masks4, iou4, _ = model.pixel_decoder.all_masks(asked[taught], *pyramid)
+            prompted = states[sample.supervised.to(states.device)]
+            pointed = heads.points_at_target(
+                prompted, image_states[index], sample.head_targets.pointers[sample.supervised]
+            )
+            taught = pointed if pointed.any() else torch.ones_like(pointed)
+            masks4, iou4, _ = model.pixel_decoder.all_masks(prompted[taught], *pyramid)
             parts.append((masks4, iou4, sample.masks.to(states.device)[taught]))
     if not parts:
         return {}
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    selection = heads.selection_loss([torch.cat(kept) for kept in steps], truth)
+    selection = heads.selection_loss([torch.cat(calls) for calls in images], truth)
     return {**vars(mask_losses(masks4, iou4, truth)), "selection": selection}

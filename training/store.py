@@ -17,23 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from geopixel_edge.errors import DatasetError
-
+from .errors import DatasetError
 from .scenes import GENERATOR_VERSION, Instance, Scene, make_scene
 
-TURNS = 8  # of a square: bit 0 transposes, bit 1 mirrors left to right, bit 2 top to bottom, in this order
+ORIENTATIONS = 8  # of a square: bit 0 transposes, bit 1 mirrors left to right, bit 2 top to bottom, in this order
 _PLAIN = ("number", "class_name", "colour", "kind", "bbox", "centre", "area_px", "full_area_px")
 
 
-def turned(scene: Scene, turn: int) -> Scene:
-    """The scene in one of its TURNS orientations, 0 being its own; shadows turn with it: the sun may stand anywhere."""
+def oriented(scene: Scene, orientation: int) -> Scene:
+    """The scene in one of its ORIENTATIONS, 0 being its own; shadows turn with it: the sun may stand anywhere."""
     image, owners, instances = scene.image, scene.owners, scene.instances
     side = scene.side_px
-    if turn & 1:
+    if orientation & 1:
         image, owners = image.swapaxes(0, 1), owners.T
         instances = tuple(_transposed(one) for one in instances)
     for bit, axis in ((2, 1), (4, 0)):
-        if turn & bit:
+        if orientation & bit:
             image, owners = np.flip(image, axis), np.flip(owners, axis)
             instances = tuple(_mirrored(one, axis, side) for one in instances)
     image, owners = np.ascontiguousarray(image), np.ascontiguousarray(owners)
@@ -104,15 +103,15 @@ class SceneStore:
                 image, facts = kept["image"], json.loads(kept["facts"].tobytes())
                 packed = np.frombuffer(zlib.decompress(kept["owners"].tobytes()), np.uint16)
             owners = packed.reshape(side, side).astype(np.int32)
-            instances = tuple(_instance(owners, fact) for fact in facts["instances"])
+            instances = tuple(_instance(owners, row) for row in facts["instances"])
             return Scene(facts["seed"], facts["kind"], facts["gsd"], image, owners, instances)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise DatasetError(f"{self.path(seed)} is no stored scene ({error}); remove it, to draw it again") from None
 
 
-def _instance(owners: NDArray[np.int32], fact: dict[str, Any]) -> Instance:
+def _instance(owners: NDArray[np.int32], row: dict[str, Any]) -> Instance:
     """An instance from its table row; its mask is what it owns of its box."""
-    x, y, width, height = fact["bbox"]
-    crop = owners[y : y + height, x : x + width] == fact["number"]
-    plain = {**fact, "bbox": tuple(fact["bbox"]), "centre": tuple(fact["centre"])}
+    x, y, width, height = row["bbox"]
+    crop = owners[y : y + height, x : x + width] == row["number"]
+    plain = {**row, "bbox": tuple(row["bbox"]), "centre": tuple(row["centre"])}
     return Instance(**plain, side_px=owners.shape[0], crop=crop)

@@ -1,4 +1,4 @@
-"""What the teaching heads must tell of a scene: labels of places, centres of things, where each `[SEG]` points."""
+"""What the teaching heads must predict of a scene: labels of places, centres of things, where each `[SEG]` points."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTORS = torch.tensor(
 )
 OFFSET_PART = 0.1  # of the picture: the unit of offsets to a thing's centre
 FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # half turns over the picture, of the code of a coordinate
-PLACE_WIDTH = 4 * len(FREQUENCIES)
+POSITION_WIDTH = 4 * len(FREQUENCIES)
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,28 @@ class Targets:
     """Of one scene; `side` is that of the token grid, M that of the masks.
 
     `labels` (M, M) int64; `offsets` (2, M, M): from a place to the centre of the thing there (x, y), in OFFSET_PART,
-    NaN on the ground; `shares` (2 side, 2 side, LABELS): how much of each patch a label covers; `centres`
+    NaN on the ground; `patch_shares` (2 side, 2 side, LABELS): how much of each patch a label covers; `centres`
     (side, side, PLACE_WIDTH): the coded centre of the thing that covers most of each token, NaN where there is none;
-    `sizes` (side, side): the logarithm of its part of the picture; `pointers` (n, side * side) and `names`
-    (n, LABELS): how each `[SEG]`'s pixels spread over tokens, and over labels, each row of sum 1; `spots`
+    `log_sizes` (side, side): the logarithm of its part of the picture; `pointers` (n, side * side) and `label_shares`
+    (n, LABELS): how each `[SEG]`'s pixels spread over tokens, and over labels, each row of sum 1; `locations`
     (n, PLACE_WIDTH + 1): coded centre and logarithmic size of what each `[SEG]` shows, NaN if several things.
     """
 
     labels: Tensor
     offsets: Tensor
-    shares: Tensor
+    patch_shares: Tensor
     centres: Tensor
-    sizes: Tensor
+    log_sizes: Tensor
     pointers: Tensor
-    names: Tensor
-    spots: Tensor
+    label_shares: Tensor
+    locations: Tensor
 
 
-def place_code(points: NDArray[np.float64]) -> NDArray[np.float32]:
+def position_encoding(points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Points (..., 2) in parts of the picture -> sines and cosines (..., PLACE_WIDTH)."""
     angles = points[..., None] * (math.pi * np.array(FREQUENCIES))
     code = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
-    return code.reshape(*points.shape[:-1], PLACE_WIDTH).astype(np.float32)
+    return code.reshape(*points.shape[:-1], POSITION_WIDTH).astype(np.float32)
 
 
 def targets_of(scene: Scene, groups: Sequence[tuple[int, ...]], mask_side: int, token_side: int) -> Targets:
@@ -68,23 +68,23 @@ def targets_of(scene: Scene, groups: Sequence[tuple[int, ...]], mask_side: int, 
         names[one.number] = _LABEL_OF[(one.class_name, one.colour)]
         table[one.number] = *(part / scene.side_px for part in one.centre), _log_size(one)
     counts = cell_counts(scene.owners, token_side, count)
-    middles = _middles(scene.owners, mask_side)
+    middles = _cell_centres(scene.owners, mask_side)
     known = middles > 0
     ys, xs = np.mgrid[0:mask_side, 0:mask_side] + 0.5
     offsets = np.stack([table[middles, 0] - xs / mask_side, table[middles, 1] - ys / mask_side]) / OFFSET_PART
     thing = counts[:, 1:].argmax(1) + 1 if count > 1 else np.zeros(len(counts), np.int64)
     empty = (counts[:, 1:].max(1, initial=0) == 0)[:, None]
-    centres = np.where(empty, np.nan, place_code(table[thing, :2]))
+    centres = np.where(empty, np.nan, position_encoding(table[thing, :2]))
     shares = cell_counts(names[scene.owners], 2 * token_side, len(LABELS)).astype(np.float32)
     return Targets(
         labels=torch.from_numpy(names[middles]),
         offsets=torch.from_numpy(np.where(known, offsets, np.nan).astype(np.float32)),
-        shares=_tensor(shares / shares.sum(1, keepdims=True), 2 * token_side),
+        patch_shares=_tensor(shares / shares.sum(1, keepdims=True), 2 * token_side),
         centres=_tensor(centres, token_side),
-        sizes=torch.from_numpy(table[thing, 2].reshape(token_side, token_side).astype(np.float32)),
+        log_sizes=torch.from_numpy(table[thing, 2].reshape(token_side, token_side).astype(np.float32)),
         pointers=_spread(counts.T, groups),
-        names=_spread(_areas(names, scene), groups),
-        spots=_spots(table, groups),
+        label_shares=_spread(_areas(names, scene), groups),
+        locations=_locations(table, groups),
     )
 
 
@@ -95,7 +95,7 @@ def cell_counts(values: NDArray[np.integer], side: int, count: int) -> NDArray[n
     return np.bincount(index.ravel(), minlength=side * side * count).reshape(side * side, count)
 
 
-def _middles(owners: NDArray[np.int32], side: int) -> NDArray[np.int32]:
+def _cell_centres(owners: NDArray[np.int32], side: int) -> NDArray[np.int32]:
     at = ((np.arange(side) + 0.5) * owners.shape[0] / side).astype(int)
     return owners[at[:, None], at]
 
@@ -120,13 +120,13 @@ def _spread(counts: NDArray[np.int64], groups: Sequence[tuple[int, ...]]) -> Ten
     return torch.from_numpy(spread / spread.sum(1, keepdims=True))
 
 
-def _spots(table: NDArray[np.float64], groups: Sequence[tuple[int, ...]]) -> Tensor:
+def _locations(table: NDArray[np.float64], groups: Sequence[tuple[int, ...]]) -> Tensor:
     """Centres and sizes (numbers, 3) -> those of each group of one, coded, (groups, PLACE_WIDTH + 1)."""
-    spots = np.full((len(groups), PLACE_WIDTH + 1), np.nan, np.float32)
-    for row, numbers in zip(spots, groups, strict=True):
+    locations = np.full((len(groups), POSITION_WIDTH + 1), np.nan, np.float32)
+    for row, numbers in zip(locations, groups, strict=True):
         if len(numbers) == 1:
-            row[:-1], row[-1] = place_code(table[numbers[0], :2]), table[numbers[0], 2]
-    return torch.from_numpy(spots)
+            row[:-1], row[-1] = position_encoding(table[numbers[0], :2]), table[numbers[0], 2]
+    return torch.from_numpy(locations)
 
 
 def _tensor(values: NDArray[np.floating], side: int) -> Tensor:

@@ -7,10 +7,8 @@ Ctrl-C ends a run after its step and saves it; the same command goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pickle
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -20,54 +18,18 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
-from export.checkpoint import Checkpoint
-from export.config import ModelConfig, read_config
-from export.manifest import special_tokens
-from export.tokenizer import convert
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import GeoPixelError, OptionError, OutputError
-from geopixel_edge.text.tokenizer import Tokenizer
 
-from .model import TOKENIZER_FILES
-from .plan import RECIPES, Plan, check_plan, keep_plan, read_recipe
-from .questions import conversation, referring
-from .scenes import make_scene
+from .plan import RECIPES, Plan, check_plan, read_recipe, store_plan
+from .prepare import CONFIG, prepare_run
+from .run import Run
 from .store import SceneStore
-from .vocabulary import train_tokenizer
-
-CONFIG = Path(__file__).parent / "configs" / "small.json"
-VOCABULARY_SCENES, VOCABULARY_SIDE_PX = 300, 256
-
-
-def prepare_run(run: Path, config: Path, start: str | None = None) -> tuple[dict[str, Any], ModelConfig, Tokenizer]:
-    """The run's tokenizer and config: those of `start`, or made on first use from the first training scenes."""
-    tokenizer_dir = run / "tokenizer"
-    if not (run / "config.json").is_file() and start:
-        Checkpoint(Path(start)).check_all()
-        tokenizer_dir.mkdir(parents=True, exist_ok=True)
-        for name in TOKENIZER_FILES:
-            shutil.copy(Path(start) / name, tokenizer_dir / name)
-        shutil.copy(Path(start) / "config.json", run / "config.json")
-    elif not (run / "config.json").is_file():
-        texts = []
-        for seed in range(VOCABULARY_SCENES):
-            scene = make_scene(seed, VOCABULARY_SIDE_PX)
-            for example in (conversation(scene), *referring(scene, 6)):
-                texts += [f"user\n{example.question}", f"assistant\n{example.answer}"]
-        size = train_tokenizer(texts, tokenizer_dir)
-        (run / "config.json").write_text(json.dumps({**json.loads(config.read_text()), "vocab_size": size}, indent=1))
-    raw = json.loads((run / "config.json").read_text())
-    with TemporaryDirectory() as aside:  # every process of a run converts for itself
-        converted = Path(aside) / "tokenizer.json"
-        tokenizer = Tokenizer(converted, special_tokens(convert(tokenizer_dir, converted)))
-    return raw, read_config(run / "config.json"), tokenizer
 
 
 def _worker(
     rank: int, directory: Path, store: Path, plan: Plan, device: str, save_every_s: float, meeting: str
 ) -> None:
-    from .run import Run
-
     if plan.processes > 1:
         torch.distributed.init_process_group(
             "gloo", init_method=f"file://{meeting}", rank=rank, world_size=plan.processes
@@ -92,7 +54,7 @@ def train(
     """Begin a run in directory `run`, or go on with it; scenes are drawn into `store` first."""
     check_plan(plan, device)
     run.mkdir(parents=True, exist_ok=True)
-    keep_plan(run, plan)
+    store_plan(run, plan)
     _, sizes, _ = prepare_run(run, config, plan.start)
     if plan.side_px % sizes.mask_px:
         raise OptionError(f"side_px={plan.side_px} is no multiple of the masks' {sizes.mask_px} px; make it one")
@@ -122,9 +84,9 @@ def _spawn(arguments: tuple[Any, ...], processes: int) -> None:
         while not workers.join():
             pass
     except ProcessRaisedException:
-        told = Path(f"{arguments[-1]}.error")
-        if told.is_file():
-            raise pickle.loads(told.read_bytes()) from None  # written by our own worker, in our own directory
+        error = Path(f"{arguments[-1]}.error")
+        if error.is_file():
+            raise pickle.loads(error.read_bytes()) from None  # written by our own worker, in our own directory
         raise
 
 

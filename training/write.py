@@ -14,9 +14,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from geopixel_edge.cli.command import run_command
-from geopixel_edge.errors import DatasetError
 from geopixel_edge.masks import Mask
 
+from .errors import DatasetError
 from .questions import Example, conversation, referring
 from .scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
 

@@ -64,14 +64,16 @@ NESTED = [
 
 @pytest.mark.parametrize("path", NESTED, ids=".".join)
 def test_a_nested_field_is_absurd(root: Path, path: tuple[str, ...]) -> None:
-    for value in (None, -1, 0, "64", {}, float("nan"), 10**30, [[]], [0] * 600):
+    absurd: list[Any] = [None, -1, 0, "64", {}, float("nan"), 10**30, [[]], [0] * 600]
+    for value in absurd:
         changed = json.loads(json.dumps(CONFIG))
         section = changed
         for key in path[:-1]:
             section = section[key]
         section[path[-1]] = value
         put(root, "config.json", json.dumps(changed).encode())
-        with pytest.raises(CheckpointError, match=r"config|sam2|model"):
+        unknown = (path[-1], value) == ("hidden_act", "64")  # a name that the reader looks up, and says
+        with pytest.raises(CheckpointError, match="KeyError: '64'" if unknown else path[-1]):
             Checkpoint(root).check_all()
 
 

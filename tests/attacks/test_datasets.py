@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geopixel_edge.errors import DatasetError, GeoPixelError
+from geopixel_edge.errors import GeoPixelError
 from geopixel_edge.masks import Mask
 from training.dataset import load_dataset
+from training.errors import DatasetError
 from training.tags import phrases_of
 from training.write import write_dataset
 
@@ -61,9 +62,9 @@ def test_a_corrupt_index(tmp_path: Path, content: bytes, said: str) -> None:
 def test_no_dataset_at_all(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         load_dataset(tmp_path / "none.json")
-    with pytest.raises(DatasetError, match="empty"):
+    with pytest.raises(DatasetError, match="the split is empty"):
         load_dataset(tmp_path)
-    with pytest.raises(DatasetError, match="empty"):
+    with pytest.raises(DatasetError, match="would be empty; give at least one"):
         write_dataset(tmp_path, [])
 
 
@@ -173,10 +174,18 @@ def test_a_folder_with_another_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["<p> a", "</p> [SEG]", "[SEG]", "<p> </p> [SEG]", "<p> a <p> b </p> [SEG]", "<p> a </p> [SEG] [SEG]"]
+    ("answer", "said"),
+    [
+        ("<p> a", "phrase 'a' has no"),
+        ("</p> [SEG]", "a </p> closes nothing"),
+        ("[SEG]", "has no phrase"),
+        ("<p> </p> [SEG]", "a phrase is empty"),
+        ("<p> a <p> b </p> [SEG]", "phrase 'a' has no"),
+        ("<p> a </p> [SEG] [SEG]", "has no phrase"),
+    ],
 )
-def test_tags_that_do_not_pair(answer: str) -> None:
-    with pytest.raises(ValueError, match=r"phrase|nothing"):
+def test_tags_that_do_not_pair(answer: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         phrases_of(answer)
 
 

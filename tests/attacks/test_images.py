@@ -43,7 +43,7 @@ def encoded(name: str) -> bytes:
     if mode == "I;16":
         image = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 200)
     kind = {".jpg": "JPEG", ".tif": "TIFF"}.get(Path(name).suffix, Path(name).suffix[1:].upper())
-    (image if mode == "I;16" else image.convert(mode)).save(buffer, kind, **options)  # type: ignore[arg-type]
+    (image if mode == "I;16" else image.convert(mode)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 

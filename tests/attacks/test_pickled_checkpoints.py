@@ -101,22 +101,22 @@ def test_a_plain_pickle_is_refused_without_running(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "said"),
     [
-        [torch.ones(1)],
-        torch.ones(1),
-        {"state_dict": {NORM: torch.ones(1)}},
-        {1: torch.ones(1)},
-        {NORM: 1.0},
-        {},
-        None,
-        {NORM: torch.ones(64).to_sparse()},
-        {NORM: torch.ones(64, device="meta")},
+        ([torch.ones(1)], "does not hold a dictionary"),
+        (torch.ones(1), "does not hold a dictionary"),
+        ({"state_dict": {NORM: torch.ones(1)}}, "does not hold a dictionary"),
+        ({1: torch.ones(1)}, "does not hold a dictionary"),
+        ({NORM: 1.0}, "does not hold a dictionary"),
+        ({}, "is missing"),
+        (None, "does not hold a dictionary"),
+        ({NORM: torch.ones(64).to_sparse()}, "does not hold a dictionary"),
+        ({NORM: torch.ones(64, device="meta")}, "is missing"),
     ],
     ids=range(9),
 )
-def test_a_pickle_of_something_else(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin|missing"):
+def test_a_pickle_of_something_else(tmp_path: Path, content: Any, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
         Checkpoint(pickled(tmp_path / "p", content))
 
 

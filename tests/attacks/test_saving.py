@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from geopixel_edge import Answer, OutputError, Pipeline, cli
-from geopixel_edge.writers import files
 
 IMAGES = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images"
 SHORT = ["--hd-num", "1", "--max-new-tokens", "2", "--device", "cpu"]
@@ -125,7 +124,7 @@ def test_a_failure_half_way_brings_the_earlier_answer_back(
 
     for stop in range(6):
         with monkeypatch.context() as patch:
-            patch.setattr(files.os, "replace", failing_at(stop))
+            patch.setattr(os, "replace", failing_at(stop))
             with pytest.raises(OutputError, match="Input/output error"):
                 answer(small, None).save(tmp_path)
         assert contents(tmp_path) == before

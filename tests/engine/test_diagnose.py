@@ -11,6 +11,7 @@ from PIL import Image
 from training import diagnose
 from training.curves import main as curves
 from training.run import Run
+from training.scenes import make_scene
 
 
 def test_every_form_and_class_is_judged_with_the_true_text_given(
@@ -18,8 +19,7 @@ def test_every_form_and_class_is_judged_with_the_true_text_given(
 ) -> None:
     tiny_run.save()
     before = sorted(path.name for path in (tiny_run.directory / "checkpoint").iterdir())
-    original = diagnose.make_scene
-    monkeypatch.setattr(diagnose, "make_scene", lambda seed, side_px: original(seed, 128))
+    monkeypatch.setattr(diagnose, "make_scene", lambda seed, side_px: make_scene(seed, 128))
     arguments = [str(tiny_run.directory / "checkpoint"), "--scenes", "2", "--hd-num", "4"]
     assert diagnose.main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

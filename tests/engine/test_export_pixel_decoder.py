@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from export.torch_model.grounding_encoder import HIERA_LARGE
 from export.torch_model.pixel_decoder import PixelDecoder, export_onnx, stability
@@ -158,7 +158,9 @@ def test_onnx_can_choose_mask_1(tmp_path: Path) -> None:
     case = "s2_tall_hd9_seg_last"
     module = copy.deepcopy(decoder())
     with torch.no_grad():
-        module.iou_prediction_head.layers[-1].bias[1] += 50
+        last = module.iou_prediction_head.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[1] += 50
         masks, iou, _ = module.all_masks(states(case), *features(case))
     export_onnx(module, tmp_path / "x.onnx", "fp32")
     low_res, score = run_onnx(tmp_path / "x.onnx", feeds(case))

@@ -61,8 +61,10 @@ def test_it_measures_every_phase_and_the_follow_up(engine_fp32: Path, capsys: py
     assert answer["same_response"] is True
     assert answer["reused_tokens"] == 1 + 2 * 400 + 1 + 2 * 20  # BOS, global view and tile, separators
     assert answer["prompt_tokens"] > answer["reused_tokens"]
-    assert answer["follow_up_first_token_s"] < answer["first_token_s"]
-    assert answer["follow_up_speedup"] > 1
+    assert min(answer["first_token_s"], answer["follow_up_first_token_s"]) > 0
+    median_s = {row["name"]: row["median_s"] for row in found["phases"]}
+    ratio = median_s["whole answer"] / median_s["follow-up answer"]
+    assert answer["follow_up_speedup"] == pytest.approx(ratio, rel=0.01)
     assert decode["weight_bytes"] == sum(spec.bytes for spec in manifest.blocks["language_model"].files)
     assert decode["floor_s"] > 0
     assert found["environment"]["precision"] == "fp32"
@@ -94,10 +96,11 @@ def test_peak_memory_sees_memory_that_is_freed_again() -> None:
 
 
 def test_measure_leaves_the_warm_up_out() -> None:
-    pauses = iter([0.05, 0.001, 0.001])
-    row = measure("pause", lambda: time.sleep(next(pauses)), 2)
+    pauses_s = iter([1.0, 0.001, 0.001])
+    row = measure("pause", lambda: time.sleep(next(pauses_s)), 2)
+    assert next(pauses_s, None) is None
     assert row.runs == 2
-    assert 0.001 <= row.min_s <= row.max_s < 0.05
+    assert 0.001 <= row.min_s <= row.max_s < 1.0
 
 
 def test_copying_is_measured_in_bytes_moved() -> None:

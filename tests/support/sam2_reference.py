@@ -132,7 +132,8 @@ def sam_input(image: str, antialias: bool = True) -> Tensor:
 def pyramid(image: str, antialias: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """The reference encoder's three outputs for an image."""
     with torch.no_grad():
-        return encoder()(sam_input(image, antialias))  # type: ignore[no-any-return]
+        levels: tuple[Tensor, Tensor, Tensor] = encoder()(sam_input(image, antialias))
+    return levels
 
 
 def run_onnx(path: Path, feeds: dict[str, Tensor]) -> list[np.ndarray]:
@@ -140,4 +141,5 @@ def run_onnx(path: Path, feeds: dict[str, Tensor]) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {name: value.numpy() for name, value in feeds.items()})  # type: ignore[no-any-return]
+    outputs: list[np.ndarray] = session.run(None, {name: value.numpy() for name, value in feeds.items()})
+    return outputs

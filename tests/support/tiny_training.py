@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from training import train as training
+from training import prepare
 from training.batches import Samples
 from training.plan import Part, Phase, Plan
+from training.prepare import CONFIG, prepare_run
 from training.run import Run
 from training.store import SceneStore
-from training.train import CONFIG, prepare_run
 
 PHASES = (
     Phase(Part.ENCODERS, 1, 1e-3, questions=2, masks=3),
@@ -54,7 +54,7 @@ def prepared_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) ->
     """A run's directory with its tokenizer and config, and no state yet."""
     directory = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "VOCABULARY_SCENES", 8)
+        patch.setattr(prepare, "VOCABULARY_SCENES", 8)
         prepare_run(directory, tiny_config)
     return directory
 

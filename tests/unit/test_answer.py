@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_the_usual_answer_step_by_step() -> None:
         Phrase("pier", (33, 37)),
     ]
     assert "".join(event.text for event in events) == assembler.text
-    first, second = assembler.attach(MASK, 0.9), assembler.attach(MASK, np.float32(0.5))
+    first, second = assembler.attach(MASK, 0.9), assembler.attach(MASK, cast(float, np.float32(0.5)))
     assert first == MaskFound(Region("storage tanks", (4, 17), MASK, 0.9))
     assert assembler.regions == (first.region, second.region)
     assert [assembler.text[slice(*region.span)] for region in assembler.regions] == ["storage tanks", "pier"]

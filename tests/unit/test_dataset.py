@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from geopixel_edge.errors import DatasetError
 from training.dataset import load_dataset
+from training.errors import DatasetError
 from training.questions import conversation, referring
 from training.scenes import EVALUATION_SEED, GENERATOR_VERSION, make_scene
 from training.tags import phrases_of

@@ -69,7 +69,16 @@ def test_a_token_limit_without_a_count_per_side() -> None:
         plan_grid(100, 100, 9, 560, 1000)
 
 
-@pytest.mark.parametrize("size", [(0, 5), (5, 0), (-3, 5), (limits.MAX_IMAGE_SIDE_PX + 1, 1), (60_000, 60_000)])
-def test_sizes_no_image_may_have(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match="px"):
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((0, 5), "0 x 5 px is empty"),
+        ((5, 0), "5 x 0 px is empty"),
+        ((-3, 5), "-3 x 5 px is empty"),
+        ((limits.MAX_IMAGE_SIDE_PX + 1, 1), "65536 x 1 px is too large"),
+        ((60_000, 60_000), "60000 x 60000 px is too large"),
+    ],
+)
+def test_sizes_no_image_may_have(size: tuple[int, int], said: str) -> None:
+    with pytest.raises(ImageError, match=said):
         plan_grid(*size, 9, 560)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.expressions import Expression, at, is_crumb, referents
+from training.expressions import Expression, at, barely_visible, referents
 from training.scenes import Instance, Scene
 
 
@@ -55,8 +55,8 @@ def test_doubt_is_no_answer() -> None:
 
 def test_what_is_hardly_seen_spoils_asking_about_its_likes() -> None:
     clear, hidden = thing(1, "car", 50, 50, "red"), thing(2, "car", 150, 150, "red", 4, 100)
-    assert is_crumb(hidden)
-    assert not is_crumb(clear)
+    assert barely_visible(hidden)
+    assert not barely_visible(clear)
     scene = scene_of(clear, hidden)
     assert numbers(scene, class_name="car", place="top left") == (1,)
     assert numbers(scene, class_name="car", extreme="largest") is None

@@ -149,8 +149,7 @@ def test_wide_values_are_stretched_between_percentiles(tmp_path: Path, mode: str
     source = Image.frombuffer(mode, (10, 101), values.astype(dtype).tobytes(), "raw", mode, 0, 1)
     low, high = np.percentile(values, (2, 98), method="nearest")
     expected = np.rint((np.clip(values, low, high) - low) * (255 / (high - low)))
-    paths = [source, save(tmp_path / "wide.tif", source)]
-    for loaded in map(load_image, paths):
+    for loaded in (load_image(source), load_image(save(tmp_path / "wide.tif", source))):
         assert all(np.array_equal(loaded.pixels[..., band], expected) for band in range(3))
         assert loaded.notes[0].endswith(f"stretched from {low:g}..{high:g} (2nd..98th percentile) to 0..255")
 

@@ -53,7 +53,7 @@ def test_from_logits_is_torchs_bilinear_above_zero(shape: tuple[int, int], kind:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_from_logits_at_any_size(h: int, w: int, height: int, width: int, seed: int) -> None:
-    logits = np.random.default_rng(seed).choice(np.float32([-2, -1, 0, 1, 3]), size=(h, w))
+    logits = np.random.default_rng(seed).choice(np.array([-2, -1, 0, 1, 3], np.float32), size=(h, w))
     full = upsampled(logits, height, width)
     differ = Mask.from_logits(logits, height, width).to_array() != (full > 0)
     assert not (differ & (np.abs(full) > 1e-5)).any()

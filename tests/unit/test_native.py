@@ -149,7 +149,7 @@ def test_stub_extension_and_twins_have_the_same_signatures() -> None:
         assert signature is not None
         assert re.findall(r"(\w+): ", signature[1]) == arguments
         assert list(inspect.signature(getattr(twins, name)).parameters) == arguments
-    values = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+    values = {ast.unparse(node.target) for node in stub.body if isinstance(node, ast.AnnAssign)}
     assert values == {name for name in vars(_native) if name.isupper()}
     assert limits.MAX_IMAGE_SIDE_PX == _native.MAX_SIDE_PX
 

@@ -6,6 +6,8 @@ import contextlib
 import io
 import itertools
 from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -20,14 +22,13 @@ from benchmarks.scorers import (
     Shown,
     assign,
     average_precision,
-    same_thing,
     score_conversations,
     score_referring,
-    well_formed,
 )
 from geopixel_edge.masks import Mask
 
 SIDE = 12
+Item = TypeVar("Item")
 
 
 def square(x: int, y: int, width: int = 4, height: int = 4) -> Mask:
@@ -98,21 +99,6 @@ def test_recall_needs_the_phrase_too() -> None:
         return score_conversations([Conversation((Shown(square(0, 0), phrase),), expected, True)])["recall"]
 
     assert [recall(phrase) for phrase in ("one red ship", "a blue ship", "a tree group", "")] == [1, 1, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("said", "expected", "same"),
-    [
-        ("several ships", "many ships", True),
-        ("a ship", "two piers", False),
-        ("the grey tank", "storage tanks", True),
-        ("", "", False),
-        ("a car", "", False),
-        ("Ship!", "ship", True),
-    ],
-)
-def test_phrases_share_half_of_their_words(said: str, expected: str, same: bool) -> None:
-    assert same_thing(said, expected) is same
 
 
 def test_the_best_assignment_is_not_the_greedy_one() -> None:
@@ -211,11 +197,9 @@ def test_a_perfect_prediction_scores_one_and_none_scores_zero(masks: list[Mask])
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(scenes, min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_order_does_not_matter(results: list[Conversation], random: object) -> None:
-    def shuffled(items: Sequence[object]) -> list[object]:
-        items = list(items)
-        random.shuffle(items)  # type: ignore[attr-defined]
-        return items
+def test_order_does_not_matter(results: list[Conversation], random: Random) -> None:
+    def shuffled(items: Sequence[Item]) -> list[Item]:
+        return random.sample(items, len(items))
 
     # Equal scores leave the ranking open, so each mask gets its own.
     distinct, number = [], 0
@@ -226,9 +210,8 @@ def test_order_does_not_matter(results: list[Conversation], random: object) -> N
             ranked.append(Shown(guess.mask, guess.phrase, 1 / number))
         distinct.append(Conversation(tuple(ranked), one.expected, True))
     moved = [
-        Conversation(tuple(shuffled(one.predicted)), tuple(shuffled(one.expected)), True)  # type: ignore[arg-type]
-        for one in shuffled(distinct)
-    ]  # type: ignore[attr-defined]
+        Conversation(tuple(shuffled(one.predicted)), tuple(shuffled(one.expected)), True) for one in shuffled(distinct)
+    ]
     first, second = score_conversations(distinct), score_conversations(moved)
     assert first["miou"] == pytest.approx(second["miou"])
     assert all(0 <= value <= 1 for value in first.values() if value is not None)
@@ -237,23 +220,4 @@ def test_order_does_not_matter(results: list[Conversation], random: object) -> N
         for one in results
         for a, b in zip(one.predicted, one.expected, strict=False)
     ]
-    assert score_referring(questions) == pytest.approx(score_referring(shuffled(questions)))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("response", "masks", "reason", "formed"),
-    [
-        ("There is <p> a ship </p> [SEG] .", 1, "eos", True),
-        ("There is no ship.", 0, "eos", True),
-        ("There is <p> a ship </p> [SEG] .", 0, "eos", False),
-        ("There is <p> a ship </p> [SEG] .", 1, "length", False),
-        ("There is <p> a ship </p> .", 0, "eos", False),
-        ("[SEG]", 1, "eos", False),
-        ("<p> </p> [SEG]", 1, "eos", False),
-        ("a </p> [SEG]", 1, "eos", False),
-        ("<p> a <p> b </p> [SEG]", 1, "eos", False),
-        ("<p> a </p> [SEG] [SEG]", 2, "eos", False),
-    ],
-)
-def test_well_formed(response: str, masks: int, reason: str, formed: bool) -> None:
-    assert well_formed(response, masks, reason) is formed
+    assert score_referring(questions) == pytest.approx(score_referring(shuffled(questions)))

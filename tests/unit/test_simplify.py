@@ -97,11 +97,13 @@ def check(bits: np.ndarray, tolerance: float) -> list[list[np.ndarray]]:
             check_ring(old, new, tolerance)
     together = MultiPolygon([Polygon(rings[0], rings[1:]) for rings in simple])
     assert together.is_valid, shapely.is_valid_reason(together)
-    for old, new in zip(exact, together.geoms, strict=True):
-        assert new.exterior.is_ccw
-        assert not any(hole.is_ccw for hole in new.interiors)
-        moved = Polygon(old[0], old[1:]).symmetric_difference(new).area
-        reach = sum(2 * tolerance * ring.length + math.pi * tolerance**2 for ring in (new.exterior, *new.interiors))
+    for before, polygon in zip(exact, together.geoms, strict=True):
+        assert polygon.exterior.is_ccw
+        assert not any(hole.is_ccw for hole in polygon.interiors)
+        moved = Polygon(before[0], before[1:]).symmetric_difference(polygon).area
+        reach = sum(
+            2 * tolerance * ring.length + math.pi * tolerance**2 for ring in (polygon.exterior, *polygon.interiors)
+        )
         assert moved <= reach + TIED
     twin = twins.rle_polygons(mask.bbox, mask.counts, tolerance)
     for rings, others in zip(simple, twin, strict=True):
@@ -207,4 +209,4 @@ def test_the_kernel_checks_its_tolerance_itself() -> None:
         with pytest.raises(ValueError, match="tolerance_px"):
             _native.rle_polygons(mask.bbox, mask.counts, bad)
     assert limits.MAX_TOLERANCE_PX == _native.MAX_TOLERANCE_PX
-    assert Mask.from_array(np.zeros((3, 3), bool)).polygons(np.float32(2)) == []
+    assert Mask.from_array(np.zeros((3, 3), bool)).polygons(float(np.float32(2))) == []

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geopixel_edge.errors import DatasetError
+from training.errors import DatasetError
 from training.expressions import Expression, referents
 from training.questions import conversation, referring
 from training.scenes import Scene, make_scene
-from training.store import TURNS, SceneStore, turned
+from training.store import ORIENTATIONS, SceneStore, oriented
 
 SIDE_PX = 192
 
@@ -62,9 +62,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         SceneStore(tmp_path / "file", SIDE_PX).fill([0], 1)
 
 
-@pytest.mark.parametrize("turn", range(TURNS))
+@pytest.mark.parametrize("turn", range(ORIENTATIONS))
 def test_a_turned_scene_is_whole(turn: int) -> None:
-    scene = turned(make_scene(3, SIDE_PX), turn)
+    scene = oriented(make_scene(3, SIDE_PX), turn)
     assert scene.instances
     for one in scene.instances:
         mask = scene.owners == one.number
@@ -76,17 +76,17 @@ def test_a_turned_scene_is_whole(turn: int) -> None:
 
 def test_the_turns_are_the_eight_of_a_square() -> None:
     scene = make_scene(3, SIDE_PX)
-    pictures = {turned(scene, turn).image.tobytes() for turn in range(TURNS)}
-    assert len(pictures) == TURNS
-    np.testing.assert_array_equal(turned(scene, 2).image, scene.image[:, ::-1])
-    np.testing.assert_array_equal(turned(scene, 4).image, scene.image[::-1])
-    np.testing.assert_array_equal(turned(scene, 1).image, scene.image.transpose(1, 0, 2))
+    pictures = {oriented(scene, turn).image.tobytes() for turn in range(ORIENTATIONS)}
+    assert len(pictures) == ORIENTATIONS
+    np.testing.assert_array_equal(oriented(scene, 2).image, scene.image[:, ::-1])
+    np.testing.assert_array_equal(oriented(scene, 4).image, scene.image[::-1])
+    np.testing.assert_array_equal(oriented(scene, 1).image, scene.image.transpose(1, 0, 2))
 
 
 def test_left_and_right_change_places_in_a_mirror() -> None:
     found = 0
     for scene in (make_scene(seed, SIDE_PX) for seed in range(8)):
-        mirrored = turned(scene, 2)
+        mirrored = oriented(scene, 2)
         for name in {one.class_name for one in scene.instances}:
             left = referents(scene, Expression(name, place="left"))
             right = referents(mirrored, Expression(name, place="right"))

@@ -8,7 +8,16 @@ import torch
 
 from training.questions import conversation
 from training.scenes import CLASS_NAMES, make_scene
-from training.targets import FACTORS, LABELS, OFFSET_PART, PLACE_WIDTH, Targets, cell_counts, place_code, targets_of
+from training.targets import (
+    FACTORS,
+    LABELS,
+    OFFSET_PART,
+    POSITION_WIDTH,
+    Targets,
+    cell_counts,
+    position_encoding,
+    targets_of,
+)
 
 SIDE_PX, MASK_SIDE, TOKEN_SIDE = 192, 48, 12
 SCENE = make_scene(3, SIDE_PX)
@@ -53,10 +62,10 @@ def test_an_offset_leads_to_the_centre_of_the_thing(targets: Targets) -> None:
 
 
 def test_shares_are_parts_of_each_patch(targets: Targets) -> None:
-    assert targets.shares.shape == (2 * TOKEN_SIDE, 2 * TOKEN_SIDE, len(LABELS))
-    torch.testing.assert_close(targets.shares.sum(-1), torch.ones(2 * TOKEN_SIDE, 2 * TOKEN_SIDE))
+    assert targets.patch_shares.shape == (2 * TOKEN_SIDE, 2 * TOKEN_SIDE, len(LABELS))
+    torch.testing.assert_close(targets.patch_shares.sum(-1), torch.ones(2 * TOKEN_SIDE, 2 * TOKEN_SIDE))
     ground = float((SCENE.owners == 0).mean())
-    assert float(targets.shares[..., 0].mean()) == pytest.approx(ground, abs=1e-6)
+    assert float(targets.patch_shares[..., 0].mean()) == pytest.approx(ground, abs=1e-6)
 
 
 def test_pointers_spread_each_mask_over_the_tokens_it_covers(targets: Targets) -> None:
@@ -69,8 +78,8 @@ def test_pointers_spread_each_mask_over_the_tokens_it_covers(targets: Targets) -
 
 
 def test_names_are_what_each_mask_shows_by_area(targets: Targets) -> None:
-    assert targets.names.shape == (len(GROUPS), len(LABELS))
-    for shares, numbers in zip(targets.names, GROUPS, strict=True):
+    assert targets.label_shares.shape == (len(GROUPS), len(LABELS))
+    for shares, numbers in zip(targets.label_shares, GROUPS, strict=True):
         members = [one for one in SCENE.instances if one.number in numbers]
         total = sum(one.area_px for one in members)
         for index in np.flatnonzero(shares.numpy()).tolist():
@@ -80,15 +89,15 @@ def test_names_are_what_each_mask_shows_by_area(targets: Targets) -> None:
 
 
 def test_a_spot_is_the_centre_and_size_of_one_thing(targets: Targets) -> None:
-    assert targets.spots.shape == (len(GROUPS), PLACE_WIDTH + 1)
+    assert targets.locations.shape == (len(GROUPS), POSITION_WIDTH + 1)
     assert {len(numbers) == 1 for numbers in GROUPS} == {True, False}
     by_number = {one.number: one for one in SCENE.instances}
-    for spot, numbers in zip(targets.spots, GROUPS, strict=True):
+    for spot, numbers in zip(targets.locations, GROUPS, strict=True):
         if len(numbers) > 1:
             assert bool(spot.isnan().all())
             continue
         one = by_number[numbers[0]]
-        code = place_code(np.array(one.centre) / SIDE_PX)
+        code = position_encoding(np.array(one.centre) / SIDE_PX)
         np.testing.assert_allclose(spot[:-1].numpy(), code, atol=1e-5)
         assert float(spot[-1]) == pytest.approx(np.log(one.area_px / SIDE_PX**2), rel=1e-5)
 
@@ -99,7 +108,7 @@ def test_a_scene_of_ground_alone_has_no_things() -> None:
     assert found.pointers.shape == (0, TOKEN_SIDE**2)
     assert bool(torch.isnan(found.centres).all())
     assert bool(torch.isnan(found.offsets).all())
-    assert float(found.shares[..., 0].min()) == 1.0
+    assert float(found.patch_shares[..., 0].min()) == 1.0
 
 
 def test_cells_of_a_side_that_does_not_divide_still_count_every_pixel() -> None:
@@ -112,7 +121,7 @@ def test_cells_of_a_side_that_does_not_divide_still_count_every_pixel() -> None:
 def test_codes_tell_places_apart() -> None:
     side = np.linspace(0, 1, 21)
     points = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
-    codes = place_code(points)
+    codes = position_encoding(points)
     distance = np.linalg.norm(codes[:, None] - codes[None], axis=-1)
     np.fill_diagonal(distance, 9)
     assert distance.min() > 0.3

@@ -23,7 +23,13 @@ class Terminal(io.StringIO):
 def test_phrases_are_underlined_and_numbered_when_their_mask_comes() -> None:
     mask = Mask.from_array(np.ones((2, 2), bool))
     pier = Region("pier", (2, 6), mask, 0.9)
-    events = [Text("A "), Phrase("pier", (2, 6)), MaskFound(pier), Text(" and a "), Phrase("ship", (13, 17))]
+    events: list[Text | Phrase | MaskFound] = [
+        Text("A "),
+        Phrase("pier", (2, 6)),
+        MaskFound(pier),
+        Text(" and a "),
+        Phrase("ship", (13, 17)),
+    ]
     coloured, plain = io.StringIO(), io.StringIO()
     write_stream(events, coloured, Painter(True))
     write_stream(events, plain, Painter(False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,7 +203,7 @@ def test_overviews_and_masks_are_no_frames(tmp_path: Path) -> None:
 def test_an_orientation_is_not_applied_in_any_format(tmp_path: Path, suffix: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[274] = orientation
-    options: dict[str, object] = {"compression": "tiff_lzw"} if suffix.startswith("lzw") else {"lossless": True}
+    options: dict[str, Any] = {"compression": "tiff_lzw"} if suffix.startswith("lzw") else {"lossless": True}
     path, plain = tmp_path / f"turned{suffix}", tmp_path / f"plain{suffix}"
     Image.fromarray(RGB).save(path, exif=exif, **options)
     Image.fromarray(RGB).save(plain, **options)

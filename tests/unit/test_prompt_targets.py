@@ -7,15 +7,15 @@ from collections import Counter
 import pytest
 
 from training.expressions import Expression
-from training.meaning import FIELDS, SIZES, meanings
-from training.mix import ABSENCES, EVEN, FORMS, LESSON
+from training.mix import ABSENCES, FORMS, TRAINING_MIX, UNIFORM, Mix
+from training.prompt_targets import FIELD_SIZES, FIELDS, prompt_targets
 from training.questions import Example, conversation, referring
 from training.scenes import make_scene
 
 
 def _said(example: Example) -> list[dict[int, object]]:
     """The fields that say something, by their number, for each `[SEG]`."""
-    rows = meanings([example]).tolist()
+    rows = prompt_targets([example]).tolist()
     return [{at: FIELDS[at][value] for at, value in enumerate(row) if value < len(FIELDS[at])} for row in rows]
 
 
@@ -53,23 +53,25 @@ def test_there_is_a_row_for_every_mask_and_none_for_what_is_absent() -> None:
     for seed in range(6):
         scene = make_scene(seed, 256)
         examples = [conversation(scene), *referring(scene, 8)]
-        rows = meanings(examples)
+        rows = prompt_targets(examples)
         assert rows.shape == (sum(len(example.targets) for example in examples), len(FIELDS))
         assert (rows >= 0).all()
-        assert all(int(column.max()) < size for column, size in zip(rows.T, SIZES, strict=True))
+        assert all(int(column.max()) < size for column, size in zip(rows.T, FIELD_SIZES, strict=True))
 
 
 def test_a_lesson_asks_more_of_what_is_hard() -> None:
-    assert LESSON.forms is not None
-    assert LESSON.absences is not None
-    assert sum(LESSON.forms) == pytest.approx(1)
-    assert sum(LESSON.absences) == pytest.approx(1)
-    assert (len(LESSON.forms), len(LESSON.absences)) == (len(FORMS), len(ABSENCES))
-    counts: dict[object, Counter[str]] = {mix: Counter() for mix in (EVEN, LESSON)}
+    assert TRAINING_MIX.forms is not None
+    assert TRAINING_MIX.absences is not None
+    assert sum(TRAINING_MIX.forms) == pytest.approx(1)
+    assert sum(TRAINING_MIX.absences) == pytest.approx(1)
+    assert (len(TRAINING_MIX.forms), len(TRAINING_MIX.absences)) == (len(FORMS), len(ABSENCES))
+    counts: dict[Mix, Counter[str]] = {mix: Counter() for mix in (UNIFORM, TRAINING_MIX)}
     for seed in range(12):
         scene = make_scene(seed, 256)
         for mix, count in counts.items():
             count.update(example.form for example in referring(scene, 10, 1, mix))
-    assert counts[LESSON]["order"] > counts[EVEN]["order"]
-    assert counts[LESSON]["absent colour"] + counts[LESSON]["absent place"] > counts[EVEN]["absent colour"]
-    assert counts[LESSON]["plural"] < counts[EVEN]["plural"]
+    assert counts[TRAINING_MIX]["order"] > counts[UNIFORM]["order"]
+    assert (
+        counts[TRAINING_MIX]["absent colour"] + counts[TRAINING_MIX]["absent place"] > counts[UNIFORM]["absent colour"]
+    )
+    assert counts[TRAINING_MIX]["plural"] < counts[UNIFORM]["plural"]

@@ -1,8 +1,8 @@
-"""The pixel decoder alone, taught from kept pyramids and from what is asked for, put as fields (`meaning.py`).
+"""The pixel decoder alone, taught from cached features and prompts made of the targets' fields (`prompt_targets.py`).
 
-Encoders and language model are the slow part of a step. So what SAM 2's encoder makes of some scenes is kept, and the
-decoder sees several times as many masks in the same time. In place of a `[SEG]` state it gets an embedding of the
-fields, which the language model learns to equal later; once it has, its own states can be kept instead.
+Encoders and language model are the slow part of a step. So the features that SAM 2's encoder gives of some scenes are
+cached, and the decoder sees several times as many masks in the same time. In place of a `[SEG]` state it gets an
+embedding of the fields, which the language model learns to equal later; once it has, its own states are cached instead.
 
 Before the decoder starts anew, all it reads is brought to mean 0 and deviation 1 by its encoder's last layer: features
 of deviation 6, as they grow by themselves, drown the position encoding beside them and saturate its attention.
@@ -27,69 +27,71 @@ from .heads import TeachingHeads, stitched_grid
 from .losses import mask_losses
 from .model import GeoPixel
 from .processes import summed
-from .step import read, watched, weighed
-from .targets import FREQUENCIES, place_code
+from .step import capture_hidden, language_states, weighted
+from .targets import FREQUENCIES, position_encoding
 
 TOKEN_STD = 0.7  # of the decoder's own tokens, and of what each field adds to a prompt
-MOST_DOUBT, UNKNOWN_PART = 0.2, 0.1
+MAX_NOISE, UNKNOWN_SHARE = 0.2, 0.1
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedScene:
     """One scene as the decoder sees it: the pyramid's levels as the encoder gives them (image_embed, high_res0,
-    high_res1), what each mask was asked for, int64 (n, fields), where it is, (n, PLACE_WIDTH + 1), masks (n, M, M)
-    uint8, 255 where a cell is covered, and, if they ask, the language model's `[SEG]` states (n, hidden)."""
+    high_res1), the prompt targets of each mask, int64 (n, fields), its location, (n, POSITION_WIDTH + 1), masks
+    (n, M, M) uint8, 255 where a cell is covered, and the language model's `[SEG]` states (n, hidden) if they prompt."""
 
     pyramid: tuple[Tensor, Tensor, Tensor]
-    meanings: Tensor
-    spots: Tensor
+    prompt_targets: Tensor
+    locations: Tensor
     masks: Tensor
     states: Tensor | None = None
 
 
 @torch.no_grad()
-def keep(model: GeoPixel, sample: Sample) -> Kept | None:
-    """What a scene's sample becomes; None when it has no mask."""
-    if not len(sample.chosen):
+def cache_scene(model: GeoPixel, sample: Sample) -> CachedScene | None:
+    """The features and targets of a scene's sample; None when it has no mask."""
+    if not len(sample.supervised):
         return None
     device = model.token_embeddings.weight.device
     with torch.autocast(device.type, torch.bfloat16):
         embed, high_res0, high_res1 = (level.bfloat16() for level in model.grounding_encoder(sample.pixels.to(device)))
     masks = (sample.masks * 255).round().to(torch.uint8).to(device)
-    meanings, spots = (rows[sample.chosen].to(device) for rows in (sample.meanings, sample.taught.spots))
-    return Kept((embed, high_res0, high_res1), meanings, spots, masks)
+    prompts = sample.prompt_targets[sample.supervised].to(device)
+    locations = sample.head_targets.locations[sample.supervised].to(device)
+    return CachedScene((embed, high_res0, high_res1), prompts, locations, masks)
 
 
 @torch.no_grad()
-def keep_pointed(model: GeoPixel, heads: TeachingHeads, sample: Sample, bos: int) -> Kept | None:
+def cache_pointed_scene(model: GeoPixel, heads: TeachingHeads, sample: Sample, bos: int) -> CachedScene | None:
     """The same with the language model's states, as far as it points at what the mask covers.
 
     Where it points elsewhere, its states say less than they seem to: in doubt between several things a decoder taught
     with them too shows a bit of each. Taught without them it shows what is pointed at.
     """
-    kept = keep(model, sample)
-    if kept is None:
+    scene = cache_scene(model, sample)
+    if scene is None:
         return None
-    device, side = kept.masks.device, model.config.tokens_per_side
+    device, side = scene.masks.device, model.config.tokens_per_side
     with torch.autocast(device.type, torch.bfloat16):
         image = model.see(sample.views[None].to(device), *sample.grid)
-        _, seen, hidden, _ = read(model, image, [sample], bos)
-    states = hidden[0][sample.seg_at[sample.chosen].to(device)].float()
-    grid = stitched_grid(seen.float(), side, *sample.grid)[0]
-    right = heads.points_right(states, grid, sample.taught.pointers[sample.chosen])
-    if not right.any():
+        _, image_states, hidden, _ = language_states(model, image, [sample], bos)
+    states = hidden[0][sample.seg_positions[sample.supervised].to(device)].float()
+    grid = stitched_grid(image_states.float(), side, *sample.grid)[0]
+    pointed = heads.points_at_target(states, grid, sample.head_targets.pointers[sample.supervised])
+    if not pointed.any():
         return None
-    return Kept(kept.pyramid, kept.meanings[right], kept.spots[right], kept.masks[right], states[right])
+    prompts, locations, masks = scene.prompt_targets[pointed], scene.locations[pointed], scene.masks[pointed]
+    return CachedScene(scene.pyramid, prompts, locations, masks, states[pointed])
 
 
 @torch.no_grad()
-def whiten(model: GeoPixel, heads: TeachingHeads, kept: Sequence[Kept], processes: int = 1) -> None:
-    """Bring the pyramid to mean 0 and deviation 1 per channel over the kept scenes, which change alike.
+def whiten(model: GeoPixel, heads: TeachingHeads, scenes: Sequence[CachedScene], processes: int = 1) -> None:
+    """Bring the pyramid to mean 0 and deviation 1 per channel over the cached scenes.
 
     Only the encoder's last layers change, and the pyramid's heads so that they tell the same as before.
     """
     encoder = model.grounding_encoder
-    norms = [_moments([one.pyramid[level][0].float().flatten(1).T for one in kept], processes) for level in range(3)]
+    norms = [_moments([one.pyramid[level][0].float().flatten(1).T for one in scenes], processes) for level in range(3)]
     mean, deviation = norms[0]
     for lateral in encoder.image_encoder.neck.convs[:2]:  # the two levels that make the image embedding
         assert isinstance(lateral, Lateral)
@@ -118,8 +120,8 @@ def _moments(rows: Sequence[Tensor], processes: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def renew(decoder: PixelDecoder, heads: TeachingHeads) -> None:
-    """Fresh parameters for the decoder and for what asks it, scaled so that deviation 1 stays about 1."""
+def reinitialise(decoder: PixelDecoder, heads: TeachingHeads) -> None:
+    """Fresh parameters for the decoder and for the head that prompts it, scaled so that deviation 1 stays about 1."""
     nn.init.normal_(heads.asked.weight, std=TOKEN_STD)
     nn.init.zeros_(heads.asked.bias)
     for name, module in decoder.named_modules():
@@ -139,40 +141,43 @@ def renew(decoder: PixelDecoder, heads: TeachingHeads) -> None:
             nn.init.zeros_(module.bias)
 
 
-def doubted(spots: Tensor, seed: int) -> Tensor:
-    """Spots (n, PLACE_WIDTH + 1) as the language model may know them: the mean over all that it holds possible.
+def noisy_locations(locations: Tensor, seed: int) -> Tensor:
+    """Locations (n, POSITION_WIDTH + 1), NaN where unknown, with noise such as the language model's own would have.
 
-    Around the true point it doubts by up to MOST_DOUBT of the picture, which wipes out the fine waves of the code; it
-    takes another thing for possible with up to half the weight; and now and then it knows nothing.
+    Each is the mean encoding of a Gaussian about a point near the true one, of a deviation of up to MAX_NOISE of the
+    picture, which wipes out the high frequencies; another thing's is mixed in with up to half the weight; and a share
+    of UNKNOWN_SHARE becomes NaN. The same `seed` gives the same noise.
     """
     drawn = torch.Generator().manual_seed(seed)
-    count, own = len(spots), spots.float().cpu()
-    doubt, other, size, unknown = torch.rand(4, count, 1, generator=drawn)
-    doubt = MOST_DOUBT * doubt**2
-    first_waves = own[:, :-1].unflatten(1, (2, 2, -1))[..., 0]  # sine and cosine of both coordinates
+    count, true = len(locations), locations.float().cpu()
+    noise, other, size, unknown = torch.rand(4, count, 1, generator=drawn)
+    noise = MAX_NOISE * noise**2
+    first_waves = true[:, :-1].unflatten(1, (2, 2, -1))[..., 0]  # sine and cosine of both coordinates
     points = torch.atan2(*first_waves.unbind(-1)) / (math.pi * FREQUENCIES[0])
-    points = points + doubt * torch.randn(count, 2, generator=drawn)
-    blurred = torch.exp(-((math.pi * doubt * torch.tensor(FREQUENCIES)) ** 2) / 2).repeat(1, 4)
-    told = torch.cat([torch.from_numpy(place_code(points.double().numpy())) * blurred, own[:, -1:] + size - 0.5], dim=1)
-    elsewhere = told[torch.randperm(count, generator=drawn)]
-    told = torch.lerp(told, torch.where(elsewhere.isnan(), told, elsewhere), other**2 / 2)
-    return told.masked_fill(unknown < UNKNOWN_PART, math.nan).to(spots.device)
+    points = points + noise * torch.randn(count, 2, generator=drawn)
+    damping = torch.exp(-((math.pi * noise * torch.tensor(FREQUENCIES)) ** 2) / 2).repeat(1, 4)
+    encoding = torch.from_numpy(position_encoding(points.double().numpy())) * damping
+    noisy = torch.cat([encoding, true[:, -1:] + size - 0.5], dim=1)
+    elsewhere = noisy[torch.randperm(count, generator=drawn)]
+    noisy = torch.lerp(noisy, torch.where(elsewhere.isnan(), noisy, elsewhere), other**2 / 2)
+    return noisy.masked_fill(unknown < UNKNOWN_SHARE, math.nan).to(locations.device)
 
 
-def kept_losses(
-    model: GeoPixel, heads: TeachingHeads, scenes: Sequence[Kept], count: int, draw: random.Random
+def cached_losses(
+    model: GeoPixel, heads: TeachingHeads, scenes: Sequence[CachedScene], count: int, draw: random.Random
 ) -> dict[str, Tensor]:
-    """Losses of `count` masks drawn from each scene, named and weighed as those of a whole step."""
-    with watched(model.pixel_decoder) as steps:
+    """Losses of `count` masks drawn from each scene, named and weighted as those of a whole step."""
+    with capture_hidden(model.pixel_decoder) as images:
         parts = []
         for scene in scenes:
             chosen = draw.choices(range(len(scene.masks)), k=count)
             if scene.states is None:
-                states = heads.asked_states(scene.meanings[chosen], doubted(scene.spots[chosen], draw.getrandbits(32)))
+                locations = noisy_locations(scene.locations[chosen], draw.getrandbits(32))
+                states = heads.prompt_states(scene.prompt_targets[chosen], locations)
             else:
                 states = scene.states[chosen]
             masks4, iou4, _ = model.pixel_decoder.all_masks(states, *scene.pyramid)
             parts.append((masks4, iou4, scene.masks[chosen].float() / 255))
     masks4, iou4, truth = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    selection = heads.selection_loss([torch.cat(kept) for kept in steps], truth)
-    return weighed({**vars(mask_losses(masks4, iou4, truth)), "selection": selection}, 1.0)
+    selection = heads.selection_loss([torch.cat(calls) for calls in images], truth)
+    return weighted({**vars(mask_losses(masks4, iou4, truth)), "selection": selection}, 1.0)

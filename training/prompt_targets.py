@@ -1,4 +1,4 @@
-"""What each `[SEG]` asks for, field by field: the language model must tell it, so that the decoder can look for it.
+"""What each `[SEG]` asks for, field by field: the language model must predict it, so that the decoder can look for it.
 
 SAM 2's encoder sees small things better than CLIP, so the language model's guess of a place is not all that the decoder
 should get.
@@ -29,22 +29,22 @@ FIELDS: tuple[tuple[object, ...], ...] = (
     (True,),
     ("one", "another"),
 )
-SIZES = tuple(len(field) + 1 for field in FIELDS)
+FIELD_SIZES = tuple(len(field) + 1 for field in FIELDS)
 _NOUNS = {noun(name, plural): (name, plural) for name in CLASSES for plural in (False, True)}
 
 
-def meanings(examples: Sequence[Example]) -> Tensor:
-    """For each `[SEG]` of each example, the place of its value in every field, int64 (n, fields)."""
+def prompt_targets(examples: Sequence[Example]) -> Tensor:
+    """For each `[SEG]` of each example, the index of its value in every field, int64 (n, fields)."""
     rows = []
     for example in examples:
         if example.expression is None:
-            rows += [_places(*_read(phrase)) for phrase in example.phrases]
+            rows += [_indices(*_parse(phrase)) for phrase in example.phrases]
         elif example.targets:
-            rows.append(_places(example.expression, None))
+            rows.append(_indices(example.expression, None))
     return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), len(FIELDS))
 
 
-def _read(phrase: str) -> tuple[Expression, str]:
+def _parse(phrase: str) -> tuple[Expression, str]:
     """A description's phrase, "another red building", as an expression and its first word."""
     first, _, rest = phrase.partition(" ")
     colour, _, thing = rest.partition(" ")
@@ -54,8 +54,19 @@ def _read(phrase: str) -> tuple[Expression, str]:
     return Expression(name, colour or None, plural=plural), first
 
 
-def _places(said: Expression, first: str | None) -> list[int]:
-    rank, side = said.order or (None, None)
-    word, anchor = said.relation or (None, None)
-    values = (said.class_name, said.colour, said.place, rank, side, said.extreme, word, anchor, said.plural, first)
+def _indices(expression: Expression, first: str | None) -> list[int]:
+    rank, side = expression.order or (None, None)
+    word, anchor = expression.relation or (None, None)
+    values = (
+        expression.class_name,
+        expression.colour,
+        expression.place,
+        rank,
+        side,
+        expression.extreme,
+        word,
+        anchor,
+        expression.plural,
+        first,
+    )
     return [field.index(value) if value in field else len(field) for field, value in zip(FIELDS, values, strict=True)]

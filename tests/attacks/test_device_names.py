@@ -1,0 +1,67 @@
+"""Devices and threads that cannot be had: named, with what can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+
+from geopixel_edge import limits
+from geopixel_edge.engine.directory import Engine
+from geopixel_edge.errors import (
+    EngineMismatchError,
+    OptionError,
+    RuntimeUnavailableError,
+)
+from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.runtimes import load_block, open_device
+from tests.support.engines import linked, put, sign
+
+BLOCK = "pixel_decoder"
+
+
+@pytest.fixture
+def root(engine_fp32: Path, tmp_path: Path) -> Path:
+    return linked(engine_fp32, tmp_path)
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "CPU", "cpu:0", "cuda:", "cuda:-1", "cuda:\u0663", "cuda:9999", 0])
+def test_an_unknown_device(engine_fp32: Path, device: Any) -> None:
+    with pytest.raises(OptionError, match="device="):
+        Pipeline(engine_fp32, device=device)
+
+
+@pytest.mark.parametrize("threads", [0, -1, True, 10**9, limits.MAX_THREADS + 1, 1.5, "2", float("nan")])
+def test_an_absurd_number_of_threads(engine_fp32: Path, threads: Any) -> None:
+    with pytest.raises(OptionError, match="threads="):
+        Pipeline(engine_fp32, device="cpu", threads=threads)
+
+
+def test_a_device_that_is_absent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(RuntimeUnavailableError, match="onnxruntime-gpu"):
+        load_block(Engine(root), BLOCK, open_device("cuda"), 1)
+
+
+def test_a_device_that_does_not_come_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = ort.InferenceSession
+
+    def without_cuda(path: str, options: Any, providers: list[Any], **kwargs: Any) -> Any:
+        return make(path, options, providers=["CPUExecutionProvider"], **kwargs)
+
+    def failing(path: str, options: Any, providers: list[Any], **kwargs: Any) -> Any:
+        if providers[0][0].startswith("CUDA"):
+            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+        return without_cuda(path, options, providers, **kwargs)
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    for session, named in ((without_cuda, "fell back"), (failing, "no CUDA-capable device")):
+        monkeypatch.setattr(ort, "InferenceSession", session)
+        with pytest.raises(RuntimeUnavailableError, match=named):
+            load_block(Engine(root), BLOCK, open_device("cuda:1"), 1)
+    put(root, f"{BLOCK}.onnx", b"damaged")
+    sign(root)
+    with pytest.raises(EngineMismatchError):
+        load_block(Engine(root), BLOCK, open_device("cuda:1"), 1)

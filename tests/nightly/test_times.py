@@ -1,0 +1,40 @@
+"""What takes how long. Beside other work on the machine these may fail, so they are no part of `make test`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import latency
+from training.scenes import KINDS, make_scene
+
+IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
+IMPORT = "import time; start = time.perf_counter(); import geopixel_edge; print(time.perf_counter() - start)"
+pytestmark = pytest.mark.long
+
+
+def test_an_import_takes_ten_milliseconds() -> None:
+    """The best of 20 fresh processes: what the import itself takes, whatever else the machine does."""
+    runs = [subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, check=True) for _ in range(20)]
+    assert min(float(run.stdout) for run in runs) < 0.010
+
+
+def test_a_follow_up_is_faster(engine_fp32: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--repeat", "5", "--max-new-tokens", "6", "--hd-num", "1", "--device", "cpu", "--json"]
+    assert latency.main([str(engine_fp32), "--image", str(IMAGE), *options]) == 0
+    answer = json.loads(capsys.readouterr().out)["answer"]
+    assert answer["follow_up_first_token_s"] < answer["first_token_s"]
+    assert answer["follow_up_speedup"] > 1
+
+
+def test_a_scene_takes_a_fraction_of_a_second() -> None:
+    make_scene(0, 640)
+    start_s = time.process_time()
+    for kind in KINDS:
+        make_scene(2, 640, kind)
+    assert (time.process_time() - start_s) / len(KINDS) < 0.6
