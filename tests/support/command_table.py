@@ -127,8 +127,8 @@ def develop(shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,)
 # Not typed by the tests, with the reason.
 NOT_RUN = {
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
-    "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "for a machine with an NVIDIA GPU",
-    "geopixel-edge verify engine --device cuda": "for a machine with an NVIDIA GPU",
+    "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
+    "geopixel-edge verify engine --device cuda": "needs an NVIDIA GPU",
 }
 
 # Pages with a Python snippet, and where it runs.
