@@ -102,6 +102,12 @@ def user(shows: str = "", *writes: str) -> How:
     return How("installed", shows, writes, in_clone=False, after=(PLAIN,))
 
 
+def exported() -> How:
+    """An export of the checkpoint that stands for GeoPixel-7B."""
+    found = ("engine/manifest.json",)
+    return How("installed", "published engine", found, after=(EXPORT,), prepare=checkpoint_in_clone, long=True)
+
+
 def bench(shows: str, *writes: str, after: str = BENCH) -> How:
     """A program of the clone."""
     return How("editable", shows, writes, after=(after,), prepare=files_in_clone, long=True)
@@ -155,22 +161,8 @@ TABLE = {
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
     EXPORT: How("installed", after=(PLAIN,), long=True),
-    "geopixel-edge export GeoPixel-7B engine --precision fp16": How(
-        "installed",
-        "published engine",
-        ("engine/manifest.json",),
-        after=(EXPORT,),
-        prepare=checkpoint_in_clone,
-        long=True,
-    ),
-    MIXED: How(
-        "installed",
-        "published engine",
-        ("engine/manifest.json",),
-        after=(EXPORT,),
-        prepare=checkpoint_in_clone,
-        long=True,
-    ),
+    "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
+    MIXED: exported(),
     INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
     BENCH: How("editable", long=True),
     "python -m benchmarks.latency": bench("whole answer"),
