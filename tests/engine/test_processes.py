@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -185,15 +184,6 @@ def test_a_forked_pool_with_an_engine_for_each_worker(loaded: Pipeline) -> None:
 def test_a_spawned_pool_takes_the_pipeline_itself(loaded: Pipeline) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply_async(ask, (loaded,)).get(timeout=60) == ask(loaded)
-
-
-def test_threads_share_one_pipeline(loaded: Pipeline) -> None:
-    questions = ("Where is the pier?", "Segment the ship.", "Is there a road?") * 2
-    one_by_one = [loaded(PIXELS, question, hd_num=1, max_new_tokens=TOKENS).token_ids for question in questions]
-    assert len({tuple(ids) for ids in one_by_one}) > 1
-    with ThreadPoolExecutor(len(questions)) as pool:
-        asked = [pool.submit(loaded, PIXELS, question, hd_num=1, max_new_tokens=TOKENS) for question in questions]
-        assert [answer.result(LIMIT_S).token_ids for answer in asked] == one_by_one
 
 
 # --- Pickling ----------------------------------------------------------------------------------------------
