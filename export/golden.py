@@ -26,6 +26,7 @@ from .keys import EMBEDDINGS_KEY
 from .manifest import with_ort_options
 from .record import write_facts
 from .rounded import RoundedCheckpoint
+from .tokenizer import MODEL_NAME
 
 QUERY = "Could you provide a segmentation mask for the bright roof in this image?"
 IMAGE_WH = (96, 64)
@@ -44,14 +45,12 @@ def picture() -> Image.Image:
 
 
 @torch.no_grad()
-def reference_values(
-    checkpoint: Checkpoint, tokens: SpecialTokens, tokenizer_path: Path
-) -> tuple[dict[str, F32], Golden]:
+def reference_values(checkpoint: Checkpoint, tokens: SpecialTokens) -> tuple[dict[str, F32], Golden]:
     """What the torch modules give at every border, subsampled, and the facts about the question."""
     config, image = checkpoint.config, picture()
     divided = reference.divide(image, 1, int(config.clip["image_size"]))
     seen = reference.image_tokens(checkpoint, divided)
-    prompt = build_prompt(QUERY, (), 1, Tokenizer(tokenizer_path, tokens), tokens)
+    prompt = build_prompt(QUERY, (), 1, Tokenizer(checkpoint.root / MODEL_NAME, tokens), tokens)
     table = checkpoint.tensor(EMBEDDINGS_KEY)
     before, after = (table[torch.tensor(part)].float() for part in prompt.parts)
     embeds = torch.cat([before, seen, after])
@@ -64,9 +63,9 @@ def reference_values(
     return {name: subsample(value.numpy()) for name, value in arrays.items()}, facts
 
 
-def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens, tokenizer_path: Path) -> list[str]:
+def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens) -> list[str]:
     """Compute and write torch's record in `golden/`; returns the files' paths relative to `root`."""
-    arrays, facts = reference_values(checkpoint, tokens, tokenizer_path)
+    arrays, facts = reference_values(checkpoint, tokens)
     (root / "golden").mkdir()
     picture().save(root / GOLDEN_FILES["image"])
     samples: dict[str, Any] = dict(arrays)
@@ -91,7 +90,7 @@ def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
         if manifest.blocks[block].precision.compute != "float32":
             exact = with_ort_options(exact, block, EXACT)
     write_manifest(root, exact)
-    arrays, _ = reference_values(RoundedCheckpoint(checkpoint, rounded), manifest.tokens, root / "tokenizer.json")
+    arrays, _ = reference_values(RoundedCheckpoint(checkpoint, rounded), manifest.tokens)
     distances = compare(Model.open(root, "cpu"), arrays)
     write_manifest(root, manifest)
     others = [block.precision.tolerance for name, block in manifest.blocks.items() if name not in rounded]

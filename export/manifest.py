@@ -32,24 +32,10 @@ from . import config as constants
 from .checkpoint import Checkpoint
 from .config import ModelConfig
 from .precision import quantisation
-from .tokenizer import TokenizerFacts
+from .tokenizer import MODEL_NAME
 
 FAMILY = "geopixel"
-PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tokenizers")
-
-
-def special_tokens(facts: TokenizerFacts) -> SpecialTokens:
-    """The ids of a converted tokenizer with the strings of the chat template (reference behaviour 10)."""
-    return SpecialTokens(
-        bos=facts.bos,
-        eos=facts.eos,
-        unk=facts.unk,
-        seg=facts.seg,
-        phrase_open=facts.phrase_open,
-        phrase_close=facts.phrase_close,
-        turn_open="[UNUSED_TOKEN_146]",
-        turn_close="[UNUSED_TOKEN_145]",
-    )
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sentencepiece")
 
 
 def make_manifest(
@@ -66,7 +52,7 @@ def make_manifest(
             pad_value=constants.PAD_VALUE,
         ),
         tokens=tokens,
-        tokenizer=describe_file(root, "tokenizer.json"),
+        tokenizer=describe_file(root, MODEL_NAME),
         embeddings=Embeddings(file=describe_file(root, "token_embeddings.npy")),
         blocks={block: _block_spec(root, block, precision) for block, precision in precisions.items()},
         golden=tuple(describe_file(root, name) for name in golden),

@@ -23,11 +23,11 @@ from geopixel_edge.model import Model
 from . import keys
 from .checkpoint import Checkpoint
 from .golden import check_rounding, write_golden
-from .manifest import make_manifest, special_tokens, with_footprints
+from .manifest import make_manifest, with_footprints
 from .onnx_file import at_dtype
 from .precision import parse_precision
 from .record import write_record
-from .tokenizer import convert
+from .tokenizer import write_tokenizer
 from .writers import WRITERS, steps
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,7 @@ def _check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Pre
 def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision]) -> Manifest:
     with tqdm(total=steps(checkpoint) + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
-        facts = convert(checkpoint.root, root / "tokenizer.json")
-        tokens = special_tokens(facts)
+        tokens = write_tokenizer(checkpoint.root, root)
         bar.update()
         for block, precision in precisions.items():
             bar.set_description(block)
@@ -88,7 +87,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
         np.save(root / "token_embeddings.npy", at_dtype(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, "embeddings"))
         bar.update()
         bar.set_description("golden values")
-        golden = write_golden(checkpoint, root, tokens, root / "tokenizer.json")
+        golden = write_golden(checkpoint, root, tokens)
         bar.update()
     manifest = make_manifest(checkpoint, root, precisions, tokens, golden)
     write_manifest(root, manifest)

@@ -37,7 +37,7 @@ exit codes:
 """
 _INTERRUPTED = 130
 # The top-level modules of the extra `export`, onnxscript included, which torch loads in the middle of an export.
-_NEEDED = ("torch", "transformers", "onnx", "onnxscript", "google", "safetensors", "sentencepiece", "tqdm")
+_NEEDED = ("torch", "transformers", "onnx", "onnxscript", "google", "safetensors", "tqdm")
 _DISTRIBUTIONS = {"google": "protobuf"}
 
 

@@ -19,8 +19,7 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from export.manifest import special_tokens
-from export.tokenizer import convert
+from export.tokenizer import read_tokenizer
 from export.torch_model.vision_encoder import stitch
 from geopixel_edge.checks import check_integer
 from geopixel_edge.cli.command import run_command
@@ -88,16 +87,13 @@ def diagnose(
 ) -> dict[str, dict[str, float | int | None]]:
     """Means by form of question and by class; CheckpointError when the checkpoint is not whole."""
     model = GeoPixel.load(checkpoint).eval()
-    # Beside the checkpoint's own tokenizer, as the SDK reads it.
-    converted = checkpoint / "tokenizer.converted.json"
-    tokenizer = Tokenizer(converted, special_tokens(convert(checkpoint, converted)))
+    tokenizer = read_tokenizer(checkpoint)
     heads = read_heads(checkpoint, model.config) if (checkpoint.parent / HEADS_NAME).is_file() else None
     groups: dict[str, Scores] = defaultdict(lambda: {"decided": [], "tokens": [], "iou": [], "pointed": []})
     with torch.no_grad():
         for seed in tqdm(range(TUNING_SEED, TUNING_SEED + scenes), disable=None, unit="scene", leave=False):
             scene = make_scene(seed, side_px)
             judge(model, heads, tokenizer, scene, [conversation(scene), *referring(scene, 12)], hd_num, groups)
-    converted.unlink()
     return {
         name: {
             "questions": len(scores["decided"]),

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
-from export.manifest import special_tokens
-from export.tokenizer import convert
+from export.tokenizer import read_tokenizer
 from geopixel_edge.text.tokenizer import Tokenizer
 
 from .model import TOKENIZER_FILES
@@ -41,7 +39,4 @@ def prepare_run(run: Path, config: Path, start: str | None = None) -> tuple[dict
         size = train_tokenizer(texts, tokenizer_dir)
         (run / "config.json").write_text(json.dumps({**json.loads(config.read_text()), "vocab_size": size}, indent=1))
     raw = json.loads((run / "config.json").read_text())
-    with TemporaryDirectory() as aside:  # every process of a run converts for itself
-        converted = Path(aside) / "tokenizer.json"
-        tokenizer = Tokenizer(converted, special_tokens(convert(tokenizer_dir, converted)))
-    return raw, read_config(run / "config.json"), tokenizer
+    return raw, read_config(run / "config.json"), read_tokenizer(tokenizer_dir)

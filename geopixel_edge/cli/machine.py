@@ -18,7 +18,7 @@ from ..runtimes.onnx_import import import_onnxruntime
 from ..version import __version__
 from .terminal import human_bytes, table
 
-PACKAGES = ("numpy", "Pillow", "tokenizers", "msgspec")
+PACKAGES = ("numpy", "Pillow", "sentencepiece", "msgspec")
 # As `requires-python` says; older ones have no wheel of the ONNX Runtime that is needed.
 OLDEST_PYTHON = (3, 11)
 # GeoPixel-7B has 8,914,455,156 parameters; two bytes each, and as much again as a fifth of them for cache and views.

@@ -192,6 +192,7 @@ def _outputs(model: Model, image_path: Path, facts: Golden, prompt: Prompt) -> d
 
 def _greedy(model: Model, image_path: Path, facts: Golden, prompt: Prompt) -> tuple[int, ...]:
     """The first token ids of the greedy answer, as many as the record has."""
+    check_integer("token_ids", len(facts.token_ids), 1, limits.MAX_NEW_TOKENS)
     read = _read(model, load_image(image_path), facts, prompt)
     token_ids, outputs = [int(read.outputs.logits[0].argmax())], read.outputs
     while len(token_ids) < len(facts.token_ids):

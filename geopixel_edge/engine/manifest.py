@@ -145,8 +145,18 @@ class Preprocessing(Struct, frozen=True):
     pad_value: Byte  # what the divider pads with
 
 
+class AddedToken(Struct, frozen=True):
+    """A token cut out of the text before SentencePiece sees it, and the sides on which it takes whitespace along."""
+
+    text: Name
+    id: TokenId
+    lstrip: bool
+    rstrip: bool
+    special: bool  # left out of decoded text
+
+
 class SpecialTokens(Struct, frozen=True):
-    """Token ids the pipeline acts on, and the strings of the chat template."""
+    """Token ids the pipeline acts on, the strings of the chat template, and the tokens beside `tokenizer.model`."""
 
     bos: TokenId
     eos: TokenId
@@ -156,6 +166,7 @@ class SpecialTokens(Struct, frozen=True):
     phrase_close: TokenId
     turn_open: Name
     turn_close: Name
+    added: tuple[AddedToken, ...] = ()  # none where the tokenizer's file is a `tokenizer.json`, which holds its own
 
 
 class Embeddings(Struct, frozen=True):
@@ -227,6 +238,8 @@ class Manifest(Struct, frozen=True):
             faults.append(f"token id {max(ids)} is outside the vocabulary of {sizes.vocabulary}")
         if len(set(ids)) != len(ids):
             faults.append(f"two special tokens share an id, {ids}")
+        if len({token.text for token in tokens.added}) != len(tokens.added):
+            faults.append("an added token is listed twice")
         return faults
 
 

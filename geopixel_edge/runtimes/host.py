@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from ..arrays import Array
-from ..errors import ResourceError
+from ..errors import InferenceError
+from ..resources import shortage
 from . import Tensor
 
 
@@ -20,17 +22,13 @@ class HostDevice:
 
     def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
         """New memory, all zero."""
-        try:
+        with _memory_for(dtype, shape):
             return self._of(np.zeros(shape, dtype))
-        except (MemoryError, ValueError):
-            raise _too_large(dtype, shape) from None
 
     def empty(self, dtype: str, shape: Sequence[int]) -> Tensor:
         """New memory with any values."""
-        try:
+        with _memory_for(dtype, shape):
             return self._of(np.empty(shape, dtype))
-        except (MemoryError, ValueError):
-            raise _too_large(dtype, shape) from None
 
     def put(self, value: Array) -> Tensor:
         """The array's own memory where its rows lie side by side, else a copy."""
@@ -82,8 +80,11 @@ def _bytes(tensor: Tensor) -> Array:
     return _array(tensor).reshape(-1).view(np.uint8)
 
 
-def _too_large(dtype: str, shape: Sequence[int]) -> ResourceError:
-    return ResourceError(
-        f"{dtype} of shape {tuple(shape)} finds no memory: there is too little for it; free some, raise the limit "
-        "(ulimit -v, the container's), or give a smaller image or engine"
-    )
+@contextmanager
+def _memory_for(dtype: str, shape: Sequence[int]) -> Iterator[None]:
+    """ResourceError where the system has no memory for an array, InferenceError where none could have."""
+    try:
+        yield
+    except (MemoryError, ValueError) as error:
+        doing = f"{dtype} of shape {tuple(shape)} finds no memory"
+        raise shortage(error, doing) or InferenceError(f"{doing}; ask for less ({error})") from None

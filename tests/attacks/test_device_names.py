@@ -16,7 +16,7 @@ from geopixel_edge.errors import (
     RuntimeUnavailableError,
 )
 from geopixel_edge.pipeline import Pipeline
-from geopixel_edge.runtimes import load_block, open_device
+from geopixel_edge.runtimes.loading import load_block, open_device
 from tests.support.engines import linked, put, sign
 
 BLOCK = "pixel_decoder"

@@ -91,7 +91,7 @@ def test_random_bit_flips_in_every_file(root: Path) -> None:
     assert Engine(root).manifest == genuine
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "golden", "manifest.json", "manifest.sha256", "language_model"])
+@pytest.mark.parametrize("name", ["tokenizer.model", "golden", "manifest.json", "manifest.sha256", "language_model"])
 def test_a_symbolic_link_out_or_in(root: Path, tmp_path: Path, name: str) -> None:
     outside = tmp_path / f"outside_{name}"
     shutil.move(root / name, outside)
@@ -99,7 +99,7 @@ def test_a_symbolic_link_out_or_in(root: Path, tmp_path: Path, name: str) -> Non
     refused(root, EnginePathError, name, "symbolic link", "cp -L")
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "manifest.json", "manifest.sha256"])
+@pytest.mark.parametrize("name", ["tokenizer.model", "manifest.json", "manifest.sha256"])
 def test_a_pipe_a_device_or_a_directory_in_place_of_a_file(root: Path, name: str) -> None:
     expected = EngineNotFoundError if name.startswith("manifest") else EngineCorruptError
     (root / name).unlink()
@@ -110,7 +110,7 @@ def test_a_pipe_a_device_or_a_directory_in_place_of_a_file(root: Path, name: str
     refused(root, expected, name)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["manifest.json", "tokenizer.model"])
 def test_a_file_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     opened = Path.open
 
@@ -125,9 +125,9 @@ def test_a_file_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_file_that_changes_after_opening_is_noticed(root: Path, tmp_path: Path) -> None:
     opened = Engine(root)
-    path = root / "tokenizer.json"
-    path.rename(tmp_path / "kept.json")
-    path.symlink_to(tmp_path / "kept.json")
+    path = root / "tokenizer.model"
+    path.rename(tmp_path / "kept.model")
+    path.symlink_to(tmp_path / "kept.model")
     with pytest.raises(EnginePathError):
         opened.path(opened.manifest.tokenizer)
     path.unlink()

@@ -12,9 +12,10 @@ import pytest
 
 from geopixel_edge import Pipeline
 from geopixel_edge.engine import BUNDLED
-from geopixel_edge.engine.directory import Engine
+from geopixel_edge.engine.directory import Engine, read_manifest
 from geopixel_edge.errors import EngineCorruptError, EngineError, EngineNotFoundError, EnginePathError
 
+TOKENIZER = read_manifest(BUNDLED).tokenizer.path
 PIXELS = np.random.default_rng(4).integers(0, 255, (50, 70, 3), np.uint8)
 
 
@@ -49,14 +50,14 @@ def test_a_cache_of_links_answers_as_the_files_do(snapshot: Path, tmp_path: Path
 
 
 def test_a_link_to_a_link_is_followed(snapshot: Path) -> None:
-    link = snapshot / "tokenizer.json"
+    link = snapshot / TOKENIZER
     blob = link.resolve()
     moved = blob.rename(blob.with_name("moved"))
     blob.symlink_to(moved.name)
     Engine(snapshot)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "golden/arrays.npz", "vision_encoder.onnx.data"])
+@pytest.mark.parametrize("name", [TOKENIZER, "golden/arrays.npz", "vision_encoder.onnx.data"])
 def test_the_file_behind_a_link_must_be_the_manifest_s(snapshot: Path, name: str) -> None:
     blob = (snapshot / name).resolve()
     data = blob.read_bytes()
@@ -79,7 +80,7 @@ def test_a_manifest_behind_a_link_is_checked_as_ever(snapshot: Path) -> None:
 
 @pytest.mark.parametrize("target", ["a directory", "a pipe", "a device", "itself", "another file"])
 def test_a_link_to_what_is_no_such_file(snapshot: Path, tmp_path: Path, target: str) -> None:
-    link = snapshot / "tokenizer.json"
+    link = snapshot / TOKENIZER
     link.unlink()
     place = tmp_path / "place"
     if target == "a directory":
@@ -90,10 +91,10 @@ def test_a_link_to_what_is_no_such_file(snapshot: Path, tmp_path: Path, target: 
         place.write_text("short")
     names = {"itself": link, "a device": Path("/dev/zero")}
     link.symlink_to(os.path.relpath(names.get(target, place), link.parent))
-    refused(snapshot, EngineCorruptError, "tokenizer.json", "copy")
+    refused(snapshot, EngineCorruptError, TOKENIZER, "copy")
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "manifest.json", "golden"])
+@pytest.mark.parametrize("name", [TOKENIZER, "manifest.json", "golden"])
 def test_absolute_links_and_linked_folders_name_the_remedy_for_a_folder(
     snapshot: Path, tmp_path: Path, name: str
 ) -> None:

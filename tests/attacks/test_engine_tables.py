@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.tokenizer import MODEL_NAME, sp_model
 from geopixel_edge.engine.directory import Engine
 from geopixel_edge.engine.golden import verify
 from geopixel_edge.engine.golden_files import GOLDEN_FILES
@@ -23,11 +25,13 @@ from geopixel_edge.errors import (
     EngineSchemaError,
     GeoPixelError,
     InferenceError,
+    RuntimeUnavailableError,
 )
 from geopixel_edge.pipeline import Pipeline
 from tests.support.engines import linked, put, sign
 
 TABLE = "token_embeddings.npy"
+CONVERTED = Path(__file__).parents[1] / "data" / "schema-1" / "tokenizer.json"
 
 
 @pytest.fixture
@@ -107,43 +111,88 @@ def test_embeddings_that_are_not_finite(root: Path) -> None:
 # --- Tokenizer --------------------------------------------------------------------------------------------------
 
 
-def edit_tokenizer(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    value = json.loads((root / "tokenizer.json").read_text())
-    change(value)
-    put(root, "tokenizer.json", json.dumps(value).encode())
+def edit_tokenizer(root: Path, change: Callable[[Any], object]) -> None:
+    model = sp_model.ModelProto()
+    model.ParseFromString((root / MODEL_NAME).read_bytes())
+    change(model)
+    put(root, MODEL_NAME, model.SerializeToString())
     sign(root)
 
 
-def swap_pieces(document: dict[str, Any]) -> None:
-    vocabulary = document["model"]["vocab"]
-    one, two = list(vocabulary)[300:302]
-    vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
-    swapped = [name for name, index in sorted(vocabulary.items(), key=lambda item: -item[1]) if len(name) == 1][:40]
-    ids = [vocabulary[name] for name in swapped]
-    vocabulary.update(zip(swapped, ids[1:] + ids[:1], strict=True))
+def edit_added(root: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    sign(root, lambda manifest: manifest["tokens"].update(added=changed(list(manifest["tokens"]["added"]), change)))
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff", b"{" * 10_000, b'{"version": "1.0"}'])
+def changed(tokens: list[dict[str, Any]], change: Callable[[list[dict[str, Any]]], object]) -> list[dict[str, Any]]:
+    change(tokens)
+    return tokens
+
+
+def rotate_letters(model: Any) -> None:
+    letters = [piece for piece in model.pieces if len(piece.piece) == 1 and piece.type == piece.NORMAL]
+    names = [piece.piece for piece in letters]
+    for piece, name in zip(letters, names[1:] + names[:1], strict=True):
+        piece.piece = name
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff", b"{" * 10_000, b"\n\x05\n\x03abc", b"\0" * 99])
 def test_a_tokenizer_that_is_none(root: Path, data: bytes) -> None:
-    put(root, "tokenizer.json", data)
+    put(root, MODEL_NAME, data)
     sign(root)
-    refused(lambda: Pipeline(root, device="cpu"), EngineCorruptError, "tokenizer.json")
+    refused(lambda: Pipeline(root, device="cpu"), EngineCorruptError, MODEL_NAME)
 
 
 def test_a_tokenizer_of_a_larger_vocabulary(root: Path) -> None:
-    edit_tokenizer(root, lambda document: document["model"]["vocab"].update(another=5000))
+    def add(model: Any) -> None:
+        for index in range(10):
+            model.pieces.add(piece=f"another{index}")
+
+    edit_tokenizer(root, add)
+    refused(lambda: Pipeline(root, device="cpu"), EngineCorruptError, MODEL_NAME, "piece 1000", "[SEG]")
+    edit_added(root, lambda tokens: [token.update(id=token["id"] + 4000) for token in tokens if token["id"] >= 1000])
+    sign(root, lambda manifest: manifest["tokens"].update(seg=1000, phrase_open=1001, phrase_close=1002))
+    refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, "1000 is not a seg token")
+
+
+def test_added_tokens_outside_the_vocabulary(root: Path) -> None:
+    extra = {"text": "<more>", "id": 5000, "lstrip": True, "rstrip": True, "special": False}
+    edit_added(root, lambda tokens: tokens.append(extra))
     refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, "5001", "1003")
 
 
-def test_a_tokenizer_with_other_special_tokens(root: Path) -> None:
-    edit_tokenizer(root, lambda document: document["added_tokens"].pop())
-    refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, "tokenizer.json")
+def test_added_tokens_that_are_others(root: Path) -> None:
+    edit_added(root, lambda tokens: tokens.pop())
+    refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, MODEL_NAME)
+    edit_added(root, lambda tokens: tokens.clear())
+    refused(lambda: Pipeline(root, device="cpu"), EngineMismatchError, MODEL_NAME)
+
+
+def test_an_added_token_given_twice(root: Path) -> None:
+    with pytest.raises(EngineSchemaError, match="added token is listed twice"):
+        edit_added(root, lambda tokens: tokens.append(tokens[-1]))
 
 
 def test_a_tokenizer_of_another_model_is_noticed_by_verify(root: Path) -> None:
-    edit_tokenizer(root, swap_pieces)
+    edit_tokenizer(root, rotate_letters)
     pipeline = Pipeline(root, device="cpu")
     refused(lambda: verify(pipeline.model), EngineMismatchError, "tokenizer")
+
+
+def test_an_engine_with_a_converted_tokenizer(root: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, CONVERTED.name, CONVERTED.read_bytes())
+    (root / MODEL_NAME).unlink()
+
+    def of_before(manifest: dict[str, Any]) -> None:
+        manifest["tokenizer"]["path"] = CONVERTED.name
+        del manifest["tokens"]["added"]
+
+    sign(root, of_before)
+    before = Pipeline(root, device="cpu")
+    verify(before)
+    query = "What is \u65e5 here?"
+    assert before(None, query, max_new_tokens=8).response == pipeline(None, query, max_new_tokens=8).response
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    refused(lambda: Pipeline(root, device="cpu"), RuntimeUnavailableError, "pip install tokenizers")
 
 
 # --- Golden files -----------------------------------------------------------------------------------------------
@@ -178,13 +227,13 @@ def test_damaged_golden_files(root: Path) -> None:
     for role, data in golden_damages(root):
         put(root, GOLDEN_FILES[role], data)
         sign(root)
-        pipeline.engine = Engine(root)
+        pipeline.model.engine = Engine(root)
         with pytest.raises(EngineError) as caught:
             verify(pipeline.model)
         assert type(caught.value) in (EngineCorruptError, EngineMismatchError), data[:40]
         put(root, GOLDEN_FILES[role], whole[role])
     sign(root)
-    pipeline.engine = Engine(root)
+    pipeline.model.engine = Engine(root)
     assert all(check.passed for check in verify(pipeline.model))
 
 
@@ -195,7 +244,7 @@ def test_golden_values_of_another_engine_fail_their_checks(root: Path) -> None:
     put(root, GOLDEN_FILES["arrays"], npz(**wrong))
     put(root, GOLDEN_FILES["facts"], facts(root, token_ids=[7, 8, 9]))
     sign(root)
-    failed = {check.quantity for check in verify(Pipeline(root, device="cpu")) if not check.passed}
+    failed = {check.quantity for check in verify(Pipeline(root, device="cpu").model) if not check.passed}
     assert failed == {"hidden", "iou", "views", "low_res_masks", "token_ids"}
 
 
@@ -207,7 +256,7 @@ def test_golden_files_that_no_hash_vouches_for(root: Path, tmp_path: Path) -> No
     refused(lambda: verify(pipeline.model), EnginePathError)
     sign_without = [spec for spec in GOLDEN_FILES.values() if spec != GOLDEN_FILES["facts"]]
     sign(root, lambda m: m.update(golden=[spec for spec in m["golden"] if spec["path"] in sign_without]))
-    pipeline.engine = Engine(root)
+    pipeline.model.engine = Engine(root)
     refused(lambda: verify(pipeline.model), EngineCorruptError, "facts.json")
 
 

@@ -20,6 +20,7 @@ from geopixel_edge.errors import (
     InferenceError,
     RuntimeUnavailableError,
 )
+from geopixel_edge.families import family_of
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.runtimes import onnx as runtime
 from geopixel_edge.runtimes.loading import load_block, open_device
@@ -35,9 +36,15 @@ def root(engine_fp32: Path, tmp_path: Path) -> Path:
     return linked(engine_fp32, tmp_path)
 
 
+def load_checked(root: Path, block: str) -> None:
+    engine = Engine(root)
+    family_of(engine.manifest.family).check_blocks(engine.manifest)
+    load_block(engine, block, open_device("cpu"), 1)
+
+
 def refused(root: Path, kind: type[GeoPixelError], *fragments: str, block: str = BLOCK) -> None:
     with pytest.raises(GeoPixelError) as caught:
-        load_block(Engine(root), block, open_device("cpu"), 1)
+        load_checked(root, block)
     assert type(caught.value) is kind, repr(caught.value)
     assert all(fragment in str(caught.value) for fragment in (repr(block), *fragments)), str(caught.value)
     assert len(str(caught.value)) < 800
@@ -135,7 +142,7 @@ def test_bit_flips_in_a_graph_load_or_are_refused(root: Path) -> None:
         bad[int(rng.integers(len(bad)))] ^= 1 << int(rng.integers(8))
         put(root, f"{BLOCK}.onnx", bytes(bad))
         try:
-            runtime.OnnxBlock(root / f"{BLOCK}.onnx", spec, BLOCK, "cpu", 1)
+            runtime.OnnxRunner(root / f"{BLOCK}.onnx", spec, BLOCK, open_device("cpu"), 1)
             outcomes.add("loaded")  # a letter of a name, a number of an attribute
         except EngineError as error:
             outcomes.add(type(error).__name__)
@@ -184,7 +191,7 @@ def test_a_graph_that_gives_other_shapes_than_it_says(root: Path) -> None:
     sides = [int(side) for side in spec.inputs[0].shape[1:]]
     views = np.zeros((2, *sides), np.float32)
     with pytest.raises(InferenceError, match=r"tokens.*shape"):
-        block.run({"views": views})
+        block.run({"views": block.device.put(views)})
 
 
 @pytest.mark.parametrize("block", ["vision_encoder", "language_model", "grounding_encoder", BLOCK])
@@ -204,7 +211,9 @@ def test_weights_that_are_not_finite(root: Path, block: str) -> None:
 
 
 def test_feeds_of_another_shape_and_a_cache_without_memory(pipeline: Pipeline) -> None:
+    decoder = pipeline.model.residency.load(frozenset({BLOCK}))[BLOCK]
+    feeds = {"seg_hidden": decoder.device.zeros("float32", (1, 3))}
     with pytest.raises(InferenceError, match=BLOCK):
-        pipeline.pixel_decoder.runner.run({"seg_hidden": np.zeros((1, 3), np.float32)})
+        decoder.run(feeds)
     with pytest.raises(InferenceError, match="memory"):
-        pipeline.language_model.new_cache(2**61)
+        pipeline.model.new_cache(2**61)

@@ -18,6 +18,7 @@ from export.__main__ import main
 from export.checkpoint import Checkpoint
 from export.language_model_graph import LanguageModelGraph
 from geopixel_edge.engine.digests import sha256_of
+from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import CheckpointError
 from tests.support.checkpoints import SOURCE, pickled, put, single, tensors, without_weights
 
@@ -35,7 +36,7 @@ def contents(root: Path) -> dict[str, Tensor]:
 def language_model(root: Path, out: Path) -> str:
     """Digest of the language model's exported weights."""
     out.mkdir()
-    LanguageModelGraph(Checkpoint(root), out / "language_model.onnx", "fp32").write(tqdm(disable=True))
+    LanguageModelGraph(Checkpoint(root), out / "language_model.onnx", PRECISIONS["fp32"]).write(tqdm(disable=True))
     return sha256_of(out / "language_model.onnx.data")
 
 

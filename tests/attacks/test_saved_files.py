@@ -62,7 +62,10 @@ def huge(root: Path) -> None:
 
 
 def written(text: str) -> Callable[[Path], None]:
-    return lambda root: (root / "answer.json").write_text(text, "utf-8") and None
+    def change(root: Path) -> None:
+        (root / "answer.json").write_text(text, "utf-8")
+
+    return change
 
 
 def other_kind(make: Callable[[Path], object]) -> Callable[[Path], None]:

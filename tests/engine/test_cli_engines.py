@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from geopixel_edge import cli
-from geopixel_edge.engine.directory import describe_file, read_manifest, write_manifest
+from geopixel_edge.engine.digests import describe_file
+from geopixel_edge.engine.directory import read_manifest, write_manifest
 
 Capture = pytest.CaptureFixture[str]
 

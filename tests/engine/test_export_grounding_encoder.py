@@ -13,7 +13,10 @@ import onnx
 import pytest
 import torch
 
-from export.torch_model.grounding_encoder import HIERA_LARGE, GroundingEncoder, export_onnx
+from export.precision import parse_precision
+from export.torch_model.grounding_encoder import HIERA_LARGE, GroundingEncoder
+from export.writers import write_grounding_encoder
+from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import CheckpointError, ExportError
 from tests.support.sam2_reference import (
     CONFIG,
@@ -52,7 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("grounding_encoder")
     paths = {precision: folder / f"{precision}.onnx" for precision in ("fp32", "fp16")}
     for precision, path in paths.items():
-        export_onnx(encoder(), path, precision)
+        write_grounding_encoder(encoder(), path, PRECISIONS[precision])
     return paths
 
 
@@ -125,7 +128,7 @@ def test_export_is_reproducible_quiet_and_leaves_the_module(
     level = logging.getLogger("torch.onnx").level
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        export_onnx(module, tmp_path / name / "x.onnx", "fp16")
+        write_grounding_encoder(module, tmp_path / name / "x.onnx", PRECISIONS["fp16"])
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["x.onnx", "x.onnx.data"]
     for name in ("x.onnx", "x.onnx.data"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -139,14 +142,14 @@ def test_export_is_reproducible_quiet_and_leaves_the_module(
 
 def test_export_refuses_unknown_precision_and_unwritable_path(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="precision='int4'"):
-        export_onnx(seeded(small()), tmp_path / "x.onnx", "int4")
+        parse_precision("int4")
     with pytest.raises(ExportError, match=r"x\.onnx was not written"):
-        export_onnx(seeded(small()), tmp_path / "missing" / "x.onnx", "fp32")
+        write_grounding_encoder(seeded(small()), tmp_path / "missing" / "x.onnx", PRECISIONS["fp32"])
 
 
 def test_windows_that_do_not_divide_the_grid_export(tmp_path: Path) -> None:
     module = seeded(small(window_spec=[8, 4, 14, 7])).eval()
-    export_onnx(module, tmp_path / "x.onnx", "fp32")
+    write_grounding_encoder(module, tmp_path / "x.onnx", PRECISIONS["fp32"])
     graph = onnx.load(str(tmp_path / "x.onnx"), load_external_data=False).graph
     assert any(node.op_type == "Pad" for node in graph.node)
     image = torch.randn(1, 3, 256, 256)

@@ -13,7 +13,9 @@ from export.checkpoint import Checkpoint
 from export.language_model_graph import unpacked_order
 from export.reference import hidden_states
 from export.torch_model.language_model import LanguageModel
+from geopixel_edge.blocks.kv_cache import KVCache
 from geopixel_edge.blocks.language_model import LanguageModel as Runtime
+from geopixel_edge.blocks.language_model import Outputs, Rows
 from geopixel_edge.pipeline import Pipeline
 
 from ..conftest import CHECKPOINT
@@ -62,77 +64,135 @@ def test_layer_by_layer_loading_gives_the_same(checkpoint: Checkpoint, module: L
     assert torch.equal(hidden_states(checkpoint, embeds, image_rows), module(embeds[None], image_rows)[0])
 
 
-def random_rows(model: Runtime, length: int) -> tuple[np.ndarray, np.ndarray]:
+CHUNK = 512
+
+
+def language_model(pipeline: Pipeline) -> Runtime:
+    model = pipeline.model
+    runner = model.residency.load(frozenset({"language_model"}))["language_model"]
+    return Runtime(runner, model.embeddings, model.manifest.sizes)
+
+
+def random_rows(model: Runtime, length: int) -> Rows:
     random = np.random.default_rng(7)
     embeds = random.standard_normal((length, model.sizes.hidden)).astype(np.float32)
     is_image = np.zeros(length, bool)
     is_image[1 : length // 2] = True
-    return embeds, is_image
+    return Rows(model.device.put(embeds), is_image)
 
 
-def read_all(
-    model: Runtime, embeds: np.ndarray, is_image: np.ndarray, cuts: list[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    cache = model.new_cache(len(embeds))
-    for start, stop in zip([0, *cuts], [*cuts, len(embeds)], strict=True):
-        result = model.read(embeds[start:stop], is_image[start:stop], cache)
-    return result
+def new_cache(model: Runtime, capacity: int, batch: int = 1) -> KVCache:
+    return KVCache.new(model.device, model.runner.spec, -(-capacity // 256) * 256, batch)
+
+
+def values(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(outputs.logits), np.array(outputs.hidden.numpy())
+
+
+def read_all(model: Runtime, rows: Rows, cuts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    cache = new_cache(model, len(rows))
+    for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        result = model.read(rows.part(start, stop), cache, CHUNK)
+    return values(result)
 
 
 @pytest.mark.parametrize("cuts", [[1], [37, 38, 100], list(range(1, 60)), [150]])
 def test_chunked_prefill_equals_one_shot(pipeline: Pipeline, cuts: list[int]) -> None:
-    model = pipeline.language_model
-    embeds, is_image = random_rows(model, 200)
-    whole, parts = read_all(model, embeds, is_image, []), read_all(model, embeds, is_image, cuts)
+    model = language_model(pipeline)
+    rows = random_rows(model, 200)
+    whole, parts = read_all(model, rows, []), read_all(model, rows, cuts)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max(), rtol=0)
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 64, 199])
+def test_smaller_chunks_give_the_same(pipeline: Pipeline, chunk: int) -> None:
+    model = language_model(pipeline)
+    rows = random_rows(model, 200)
+    found = values(model.read(rows, new_cache(model, 200), chunk))
+    for one, other in zip(read_all(model, rows, []), found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max(), rtol=0)
+
+
+def test_only_the_rows_asked_for_come_back(pipeline: Pipeline) -> None:
+    model = language_model(pipeline)
+    rows = random_rows(model, 60)
+    every = values(model.read(rows, new_cache(model, 60), CHUNK, wanted=range(60)))
+    some = values(model.read(rows, new_cache(model, 60), CHUNK, wanted=(59, 3, 3)))
+    none = model.read(rows, new_cache(model, 60), CHUNK, wanted=())
+    assert (every[0].shape, every[1].shape) == ((60, model.sizes.vocabulary), (60, model.sizes.hidden))
+    for all_rows, few in zip(every, some, strict=True):
+        np.testing.assert_allclose(few, all_rows[[59, 3, 3]], atol=2e-5 * np.abs(all_rows).max(), rtol=0)
+    assert len(none.logits) == none.hidden.shape[0] == 0
+
+
 def test_decode_with_the_cache_equals_full_recompute(pipeline: Pipeline, module: LanguageModel) -> None:
-    model = pipeline.language_model
-    embeds, is_image = random_rows(model, 40)
+    model = language_model(pipeline)
+    rows = random_rows(model, 40)
+    embeds, is_image = rows.embeds.numpy(), rows.is_image
     tokens = [5, 900, 1000, 17, 3]
-    cache = model.new_cache(len(embeds) + len(tokens))
-    model.read(embeds, is_image, cache)
+    cache = new_cache(model, len(rows) + len(tokens))
+    model.read(rows, cache, CHUNK)
     for count, token in enumerate(tokens, 1):
-        logits, hidden = model.step(token, cache)
-        rows = torch.from_numpy(np.concatenate([embeds, model.embed(tokens[:count])]))
+        logits, hidden = values(model.step([token], cache))
+        together = torch.from_numpy(np.concatenate([embeds, model.embed(tokens[:count])]))
         with torch.no_grad():
-            full = module(rows[None], torch.from_numpy(np.flatnonzero(is_image)))[0, -1]
+            full = module(together[None], torch.from_numpy(np.flatnonzero(is_image)))[0, -1]
             expected = module.output(full)
-        np.testing.assert_allclose(hidden, full.numpy(), atol=2e-5 * full.abs().max().item(), rtol=0)
-        np.testing.assert_allclose(logits, expected.numpy(), atol=5e-5 * expected.abs().max().item(), rtol=0)
+        np.testing.assert_allclose(hidden[0], full.numpy(), atol=2e-5 * full.abs().max().item(), rtol=0)
+        np.testing.assert_allclose(logits[0], expected.numpy(), atol=5e-5 * expected.abs().max().item(), rtol=0)
+
+
+def test_a_batch_steps_sequences_of_their_own_lengths(pipeline: Pipeline) -> None:
+    model = language_model(pipeline)
+    rows = random_rows(model, 90)
+    lengths, tokens = (90, 17, 55), [[5, 900, 1000], [17, 3, 8], [1, 2, 4]]
+    batch = new_cache(model, 100, batch=3)
+    for index, length in enumerate(lengths):
+        sequence = batch.sequence(index)
+        model.read(rows.part(0, length), sequence, CHUNK)
+        batch.adopt(index, sequence)
+    alone = [new_cache(model, 100) for _ in lengths]
+    for cache, length in zip(alone, lengths, strict=True):
+        model.read(rows.part(0, length), cache, CHUNK)
+    for step in zip(*tokens, strict=True):
+        logits, hidden = values(model.step(step, batch))
+        for index, (token, cache) in enumerate(zip(step, alone, strict=True)):
+            expected = values(model.step([token], cache))
+            for found, wanted in zip((logits[index], hidden[index]), expected, strict=True):
+                np.testing.assert_allclose(found, wanted[0], atol=2e-5 * np.abs(wanted).max(), rtol=0)
+    assert batch.lengths == [length + 3 for length in lengths]
 
 
 def test_stale_slots_behind_the_mask_do_not_matter(pipeline: Pipeline) -> None:
-    model = pipeline.language_model
-    embeds, is_image = random_rows(model, 30)
-    clean, stale = model.new_cache(256), model.new_cache(256)
-    model.read(*random_rows(model, 200), stale)
-    stale = model.with_room(stale, 256, 0)
-    for one, other in zip(model.read(embeds, is_image, clean), model.read(embeds, is_image, stale), strict=True):
+    model = language_model(pipeline)
+    rows = random_rows(model, 30)
+    clean, stale = new_cache(model, 256), new_cache(model, 256)
+    model.read(random_rows(model, 200), stale, CHUNK)
+    stale.rewind(0)
+    found = [values(model.read(rows, cache, CHUNK)) for cache in (clean, stale)]
+    for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_grown_cache_keeps_what_was_read(pipeline: Pipeline) -> None:
-    model = pipeline.language_model
-    embeds, is_image = random_rows(model, 60)
-    small = model.new_cache(50)
-    model.read(embeds[:50], is_image[:50], small)
-    large = model.with_room(small, 700, 50)
+def test_a_larger_cache_begins_with_what_was_read(pipeline: Pipeline) -> None:
+    model = language_model(pipeline)
+    rows = random_rows(model, 60)
+    small, large = new_cache(model, 50), new_cache(model, 700)
+    model.read(rows.part(0, 50), small, CHUNK)
+    large.copy_prefix(small, 50)
     assert (small.capacity, large.capacity, large.length) == (256, 768, 50)
-    grown = model.read(embeds[50:], is_image[50:], large)
-    for one, other in zip(read_all(model, embeds, is_image, [50]), grown, strict=True):
+    grown = values(model.read(rows.part(50, 60), large, CHUNK))
+    for one, other in zip(read_all(model, rows, [50]), grown, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max(), rtol=0)
 
 
 def test_the_cache_is_written_in_place(pipeline: Pipeline) -> None:
     """The buffers handed out before the run hold the keys afterwards, and only in the slots of this run."""
-    model = pipeline.language_model
-    cache = model.new_cache(256)
-    buffer = cache.state.numpy("past_key_0")
-    model.read(*random_rows(model, 5), cache)
-    assert buffer is cache.state.numpy("past_key_0")
+    model = language_model(pipeline)
+    cache = new_cache(model, 256)
+    buffer = cache.buffers["past_key_0"].numpy()
+    model.read(random_rows(model, 5), cache, CHUNK)
     assert np.abs(buffer[:, :, :5]).min() > 0
     assert not buffer[:, :, 5:].any()
 

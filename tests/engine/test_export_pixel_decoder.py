@@ -13,8 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export.precision import parse_precision
 from export.torch_model.grounding_encoder import HIERA_LARGE
-from export.torch_model.pixel_decoder import PixelDecoder, export_onnx, stability
+from export.torch_model.pixel_decoder import PixelDecoder, stability
+from export.writers import write_pixel_decoder
+from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import CheckpointError, ExportError
 from tests.support.sam2_reference import CONFIG, SHAPES_7B, cases, claimed, decoder, encoder, golden, pyramid, run_onnx
 
@@ -54,7 +57,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pixel_decoder")
     paths = {precision: folder / f"{precision}.onnx" for precision in ("fp32", "fp16")}
     for precision, path in paths.items():
-        export_onnx(decoder(), path, precision)
+        write_pixel_decoder(decoder(), path, PRECISIONS[precision])
     return paths
 
 
@@ -148,9 +151,9 @@ def test_onnx_file_is_plain(files: dict[str, Path], precision: str) -> None:
     assert borders == {onnx.TensorProto.FLOAT}
 
 
-def test_export_refuses_unknown_precision(tmp_path: Path) -> None:
+def test_export_refuses_unknown_precision() -> None:
     with pytest.raises(ExportError, match="precision='int3'"):
-        export_onnx(decoder(), tmp_path / "x.onnx", "int3")
+        parse_precision("pixel_decoder=int3")
 
 
 def test_onnx_can_choose_mask_1(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ def test_onnx_can_choose_mask_1(tmp_path: Path) -> None:
         assert isinstance(last, nn.Linear)
         last.bias[1] += 50
         masks, iou, _ = module.all_masks(states(case), *features(case))
-    export_onnx(module, tmp_path / "x.onnx", "fp32")
+    write_pixel_decoder(module, tmp_path / "x.onnx", PRECISIONS["fp32"])
     low_res, score = run_onnx(tmp_path / "x.onnx", feeds(case))
     assert np.abs(low_res - masks[:, 1].numpy()).max() < 1e-3
     assert np.allclose(score, iou[:, 1].numpy(), atol=1e-6)

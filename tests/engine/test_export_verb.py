@@ -75,7 +75,6 @@ def test_the_option_that_chose_nothing_is_gone(capsys: Capture) -> None:
         ("onnxscript", "onnxscript"),
         ("google", "protobuf"),
         ("safetensors", "safetensors"),
-        ("sentencepiece", "sentencepiece"),
         ("tqdm", "tqdm"),
     ],
 )

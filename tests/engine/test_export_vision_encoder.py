@@ -13,8 +13,11 @@ from PIL import Image
 from export import reference
 from export.checkpoint import Checkpoint
 from export.torch_model.vision_encoder import VisionEncoder, stitch
-from geopixel_edge.blocks import vision_encoder as runtime
+from export.writers import write_vision_encoder
 from geopixel_edge.blocks.divider import Grid
+from geopixel_edge.blocks.vision_encoder import VisionEncoder as Runtime
+from geopixel_edge.blocks.vision_encoder import stitching
+from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.pipeline import Pipeline
 
 from ..conftest import CHECKPOINT
@@ -67,28 +70,29 @@ def test_runtime_stitches_as_the_reference_does() -> None:
     tokens, separators = torch.rand(7, 4, 4, 5, generator=random), torch.rand(2, 5, generator=random)
     for rows, cols in ((2, 3), (3, 2), (1, 6), (6, 1)):
         expected = stitch(tokens, separators, rows, cols)
-        found = runtime.stitch(tokens.numpy(), separators.numpy(), rows, cols)
+        sources = tokens.numpy().reshape(-1, 5), separators.numpy()
+        pieces = [sources[source][first : first + count] for source, first, count in stitching(rows, cols, 4)]
+        found = np.concatenate(pieces)
         np.testing.assert_array_equal(found, expected.numpy())
         assert len(found) == Grid(rows, cols, 0, 0, False, 560).image_tokens(4)
 
 
-def test_views_in_several_runs_give_the_same(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_in_several_runs_give_the_same(pipeline: Pipeline) -> None:
     views = divided(golden("s3_tiny_hd4_no_seg_eos")).views.numpy()
-    grid, encoder = Grid(2, 2, 0, 0, False, 560), pipeline.vision_encoder
-    whole = encoder.encode(views, grid)
-    monkeypatch.setattr("geopixel_edge.limits.VIEWS_PER_RUN", 1)
-    np.testing.assert_allclose(encoder.encode(views, grid), whole, atol=2e-5 * np.abs(whole).max(), rtol=0)
+    grid = Grid(2, 2, 0, 0, False, 560)
+    encoder = Runtime(pipeline.model.residency.load(frozenset({"vision_encoder"}))["vision_encoder"])
+    whole, single = (encoder.encode(views, grid, count).numpy().astype(np.float32) for count in (2, 1))
+    np.testing.assert_allclose(single, whole, atol=2e-5 * np.abs(whole).max(), rtol=0)
 
 
 def test_other_tile_sizes_follow_from_the_config(tmp_path: Path) -> None:
     """A 56-pixel view of 14-pixel patches has 2 x 2 tokens; nothing assumes 560."""
-    from export.torch_model.vision_encoder import export_onnx
     from tests.support.sam2_reference import CONFIG, run_onnx
 
     torch.manual_seed(0)
     small = VisionEncoder({**CONFIG["clip_config"], "image_size": 56}, hidden=12).eval()
     torch.nn.init.normal_(small.plora_sub_GN)
-    export_onnx(small, tmp_path / "small.onnx", "fp32")
+    write_vision_encoder(small, tmp_path / "small.onnx", PRECISIONS["fp32"])
     views = torch.rand(3, 3, 56, 56)
     tokens, separators = run_onnx(tmp_path / "small.onnx", {"views": views})
     with torch.no_grad():

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from export import keys
 from export.config import ModelConfig, read_config
 from export.publish import export_engine
+from geopixel_edge.images import load_image
 from geopixel_edge.pipeline import Pipeline
 
 from ..conftest import CHECKPOINT
@@ -83,6 +84,6 @@ def test_a_model_of_other_sizes_exports_and_answers(tmp_path: Path) -> None:
             + 3 * 6
         )
         hidden = np.random.default_rng(1).standard_normal((3, config.hidden)).astype(np.float32)
-        pyramid = pipe.grounding_encoder.encode(np.zeros((1, 3, 512, 512), np.float32))
-        masks = [mask for mask, _ in pipe.pixel_decoder.decode(hidden, pyramid, 200, 310)]
+        states = pipe.model.device.put(hidden)
+        masks = [mask for mask, _ in pipe.model.point(states, pipe.model.ground(load_image(picture)), (310, 200))]
     assert [mask.to_array().shape for mask in masks] == [(200, 310)] * 3

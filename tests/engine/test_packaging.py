@@ -25,12 +25,13 @@ SOURCES = ("geopixel_edge", "export", "csrc", "CMakeLists.txt", "LICENSE", "READ
 QUESTION = "Segment what you see."
 # The package without the engine, and the engine in it.
 MAX_WHEEL_BYTES, MAX_BUNDLED_BYTES = 5_000_000, 20_000_000
-FORBIDDEN = ("torch", "transformers", "onnx", "sentencepiece", "export")
+MAX_DISTRIBUTIONS = 10
+FORBIDDEN = ("torch", "transformers", "onnx", "tokenizers", "export")
 HEAVY = (*FORBIDDEN, "geopixel_edge_export")
 LIGHT = f"""
 import sys
 import geopixel_edge
-heavy = [name for name in ("numpy", "PIL", "onnxruntime", "tokenizers", "msgspec", *{HEAVY}) if name in sys.modules]
+heavy = [name for name in ("numpy", "PIL", "onnxruntime", "sentencepiece", "msgspec", *{HEAVY}) if name in sys.modules]
 import json
 print(json.dumps({{"heavy": heavy, "version": geopixel_edge.__version__}}))
 """
@@ -114,6 +115,13 @@ def test_the_wheel_is_small_and_holds_the_package_and_the_exporter_alone(wheel: 
     assert "_native.pyi" in inside
     assert sum(name.startswith("_native.") and not name.endswith(".pyi") for name in inside) == 1
     assert any(name.endswith("/licenses/LICENSE") for name in names)
+
+
+def test_the_new_environment_holds_few_distributions(clean_python: Path, tmp_path: Path) -> None:
+    listed = run(clean_python, tmp_path, "-m", "pip", "--disable-pip-version-check", "list", "--format=json")
+    names = {one["name"] for one in json.loads(listed)} - {"pip", "setuptools"}
+    assert "geopixel-edge" in names
+    assert len(names) <= MAX_DISTRIBUTIONS, sorted(names)
 
 
 def test_import_is_light(clean_python: Path, tmp_path: Path) -> None:

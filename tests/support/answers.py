@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.tokenizer import TokenizerFacts, convert
+from export.tokenizer import read_tokenizer
 from geopixel_edge.answer import Answer, Region
-from geopixel_edge.engine.manifest import SpecialTokens
 from geopixel_edge.image_ref import ImageRef
 from geopixel_edge.images import load_image
 from geopixel_edge.masks import Mask
@@ -24,17 +21,10 @@ from geopixel_edge.timings import BlockCost, Timings
 CHECKPOINT = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "checkpoint"
 
 
-def special_tokens(facts: TokenizerFacts) -> SpecialTokens:
-    """The manifest's entry for these ids."""
-    return SpecialTokens(**asdict(facts), turn_open="[UNUSED_TOKEN_146]", turn_close="[UNUSED_TOKEN_145]")
-
-
 @functools.cache
 def reference_tokenizer() -> Tokenizer:
-    """Converted once a test run."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "tokenizer.json"
-        return Tokenizer(path, special_tokens(convert(CHECKPOINT, path)))
+    """Read once a test run."""
+    return read_tokenizer(CHECKPOINT)
 
 
 def disc(height_px: int, width_px: int, x_px: float, y_px: float, radius_px: float) -> Mask:

@@ -47,7 +47,7 @@ def make_engine(parent: Path, seed: int = 0) -> Path:
     root = parent / "engine"
     rng = np.random.default_rng(seed)
     names = [f"{block}/{block}.onnx{end}" for block in BLOCKS for end in ("", ".data")]
-    for name in [*names, "tokenizer.json", "embeddings.npy", "golden/case.npz"]:
+    for name in [*names, "tokenizer.model", "embeddings.npy", "golden/case.npz"]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(rng.bytes(64))
     half = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -67,7 +67,7 @@ def make_engine(parent: Path, seed: int = 0) -> Path:
         sizes=SIZES,
         preprocessing=Preprocessing(vision=half, grounding=half, pad_value=255),
         tokens=TOKENS,
-        tokenizer=describe_file(root, "tokenizer.json"),
+        tokenizer=describe_file(root, "tokenizer.model"),
         embeddings=Embeddings(file=describe_file(root, "embeddings.npy")),
         blocks=blocks,
         golden=(describe_file(root, "golden/case.npz"),),

@@ -70,7 +70,7 @@ def test_a_pickle_holds_no_pixels_and_another_process_reads_them_from_the_file(t
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr.decode()
     assert made.image is not None
-    digest = hashlib.sha256(made.image.pixels()).hexdigest()
+    digest = hashlib.sha256(made.image.pixels().tobytes()).hexdigest()
     assert done.stdout.decode().split() == ["a", "ship", str(made.regions[0].area_px), digest]
     made.save(tmp_path / "ours")
     for path in (tmp_path / "ours").iterdir():
@@ -146,7 +146,7 @@ def test_detections_are_made_of_typed_arrays(monkeypatch: pytest.MonkeyPatch) ->
     fake = types.ModuleType("supervision")
     fake.Detections = FakeDetections  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "supervision", fake)
-    fields: dict[str, Any] = sample().to_supervision().fields  # type: ignore[attr-defined]
+    fields: dict[str, Any] = sample().to_supervision().fields
     assert fields.keys() == {"xyxy", "mask", "confidence", "class_id", "data"}
     assert (fields["xyxy"].dtype, fields["mask"].dtype, fields["confidence"].dtype) == ("float32", "bool", "float32")
     assert fields["xyxy"].tolist() == [list(region.xyxy) for region in sample().regions]
@@ -155,7 +155,7 @@ def test_detections_are_made_of_typed_arrays(monkeypatch: pytest.MonkeyPatch) ->
     assert fields["class_id"].tolist() == [0, 0, 1]
     assert fields["data"]["class_name"].tolist() == ["storage tanks", "storage tanks", "region"]
     assert fields["data"]["phrase"].tolist() == ["storage tanks", "storage tanks", ""]
-    empty: dict[str, Any] = NOTHING.to_supervision().fields  # type: ignore[attr-defined]
+    empty: dict[str, Any] = NOTHING.to_supervision().fields
     assert (empty["xyxy"].shape, empty["mask"].shape) == ((0, 4), (0, HEIGHT, WIDTH))
     assert empty["class_id"].shape == empty["confidence"].shape == empty["data"]["phrase"].shape == (0,)
 

@@ -29,7 +29,7 @@ def test_a_whole_engine_opens_by_any_kind_of_path(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir("/")
     path = engine.path(engine.manifest.tokenizer)
     assert path.is_absolute()
-    assert path.read_bytes() == (root / "tokenizer.json").read_bytes()
+    assert path.read_bytes() == (root / "tokenizer.model").read_bytes()
 
 
 def test_every_file_is_vouched_for(tmp_path: Path) -> None:

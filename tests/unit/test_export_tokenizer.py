@@ -1,26 +1,24 @@
-"""A checkpoint's SentencePiece becomes the engine's tokenizer: every flag, every damage, every difference."""
+"""A checkpoint's tokenizer files become the engine's: every flag of SentencePiece, every damage, every difference."""
 
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
 
-from export import tokenizer_check
-from export.tokenizer import Piece, TokenizerFacts, convert, sp_model
+from export.tokenizer import MODEL_NAME, read_tokenizer, read_tokens, sp_model, write_tokenizer
 from geopixel_edge.errors import CheckpointError, ExportError
-from geopixel_edge.text.tokenizer import Tokenizer
-from tests.support.answers import special_tokens
+from geopixel_edge.text.tokenizer import StreamDecoder
 
 DATA = Path(__file__).parents[1] / "data" / "tiny-geopixel"
-FACTS = TokenizerFacts(bos=1, eos=2, unk=0, seg=1000, phrase_open=1001, phrase_close=1002)
+Piece = sp_model.ModelProto.SentencePiece
 CORPUS = (
     "the storage tanks near the harbor",
     "a red car, 12 ships; ==== and -- at 50%",
@@ -71,23 +69,64 @@ def parse(model: bytes) -> Any:
 
 
 def test_the_reference_checkpoint(tmp_path: Path) -> None:
-    assert convert(DATA / "checkpoint", tmp_path / "t.json") == FACTS
-    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+    tokens = write_tokenizer(DATA / "checkpoint", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [MODEL_NAME]
+    assert (tmp_path / MODEL_NAME).read_bytes() == (DATA / "checkpoint" / MODEL_NAME).read_bytes()
+    assert (tokens.bos, tokens.eos, tokens.unk) == (1, 2, 0)
+    assert (tokens.seg, tokens.phrase_open, tokens.phrase_close) == (1000, 1001, 1002)
+    assert [(token.text, token.id, token.special) for token in tokens.added] == [
+        ("<unk>", 0, True),
+        ("<s>", 1, True),
+        ("</s>", 2, True),
+        ("[SEG]", 1000, False),
+        ("<p>", 1001, False),
+        ("</p>", 1002, False),
+    ]
+    assert all(token.lstrip and token.rstrip for token in tokens.added)
+
+
+TEXTS = (
+    "the  storage",
+    " tanks\n",
+    "[UNUSED_TOKEN_145]x  [UNUSED_TOKEN_146]",
+    "\u2581\u2581",
+    "  ",
+    "<pad>a",
+    "\u2581 \u2581the",
+    "\U0001f697 \u65e5",
+    "\0\x01",
+)
 
 
 @pytest.mark.parametrize("collapse", [False, True])
 @pytest.mark.parametrize("prefix", [False, True])
-@pytest.mark.parametrize("more", [{}, {"byte_fallback": False}, {"control_symbols": ["<pad>"]}], ids=str)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"byte_fallback": False},
+        {"control_symbols": ["<pad>"]},
+        {"normalization_rule_name": "nmt_nfkc"},
+        {"split_by_whitespace": False, "allow_whitespace_only_pieces": True},
+    ],
+    ids=str,
+)
 def test_every_flag_of_sentencepiece(tmp_path: Path, prefix: bool, collapse: bool, more: dict[str, Any]) -> None:
     root = write_checkpoint(tmp_path, add_dummy_prefix=prefix, remove_extra_whitespaces=collapse, **more)
-    facts = convert(root, tmp_path / "t.json")
-    tokenizer = Tokenizer(tmp_path / "t.json", special_tokens(facts))
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(root / "tokenizer.model"))
-    for text in ("the  storage", " tanks\n", "[UNUSED_TOKEN_145]x  [UNUSED_TOKEN_146]", "\u2581\u2581", "  ", "<pad>a"):
+    tokenizer = read_tokenizer(root)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(root / MODEL_NAME))
+    for text in TEXTS:
         ids = processor.encode(text)
         assert tokenizer.encode(text, bos=False) == ids
         assert tokenizer.decode(ids) == processor.decode([i for i in ids if i != 0])
-    assert tokenizer.decode([facts.seg, *processor.encode("the storage")]) == (
+    rng = random.Random(7)
+    for _ in range(2_000):
+        ids = [rng.randrange(3, processor.get_piece_size()) for _ in range(rng.randint(1, 8))]
+        ids = [rng.choice((token_id, processor.piece_to_id("\u2581"))) or 3 for token_id in ids]
+        assert tokenizer.decode(ids) == processor.decode(ids)
+        stream = StreamDecoder(tokenizer)
+        assert "".join([stream.push(token_id) for token_id in ids]) + stream.finish() == tokenizer.response(ids)
+    assert tokenizer.decode([tokenizer.tokens.seg, *processor.encode("the storage")]) == (
         "[SEG] the storage" if prefix or collapse else "[SEG] " + processor.decode(processor.encode("the storage"))
     )
 
@@ -95,31 +134,22 @@ def test_every_flag_of_sentencepiece(tmp_path: Path, prefix: bool, collapse: boo
 def test_dummy_prefix_is_a_leading_space_that_decoding_drops(tmp_path: Path) -> None:
     decoded = {}
     for prefix in (False, True):
-        facts = convert(write_checkpoint(tmp_path / str(prefix), add_dummy_prefix=prefix), tmp_path / "t.json")
-        tokenizer = Tokenizer(tmp_path / "t.json", special_tokens(facts))
+        tokenizer = read_tokenizer(write_checkpoint(tmp_path / str(prefix), add_dummy_prefix=prefix))
         ids = tokenizer.encode(" the [SEG] the", bos=False)
         decoded[prefix] = tokenizer.decode(ids)
-        assert facts.seg in ids
+        assert tokenizer.tokens.seg in ids
     assert decoded == {False: " the [SEG] the", True: " the [SEG] the"}
     assert tokenizer.encode("the", bos=False) == tokenizer.encode("x [SEG] the", bos=False)[-1:]
-
-
-def test_a_charsmap_that_tokenizers_cannot_follow_is_refused(tmp_path: Path) -> None:
-    root = write_checkpoint(tmp_path, normalization_rule_name="nmt_nfkc")
-    with pytest.raises(ExportError, match="gives ids"):
-        convert(root, tmp_path / "t.json")
-    assert not list(tmp_path.glob("t.json*"))
 
 
 def test_a_tag_spelled_through_the_charsmap_stays_text(tmp_path: Path) -> None:
     rules = tmp_path / "rules.tsv"
     rules.write_text("FF1C\t3C\nFF1E\t3E\nFF41\t61\n")
     root = write_checkpoint(tmp_path, normalization_rule_tsv=str(rules), normalization_rule_name="user_defined")
-    facts = convert(root, tmp_path / "t.json")
-    tokenizer = Tokenizer(tmp_path / "t.json", special_tokens(facts))
+    tokenizer = read_tokenizer(root)
     assert tokenizer.encode("\uff41", bos=False) == tokenizer.encode("a", bos=False)
     spelled = tokenizer.encode("\uff1cs\uff1e \uff1cp\uff1e", bos=False)
-    assert not {facts.bos, facts.phrase_open} & set(spelled)
+    assert not {tokenizer.tokens.bos, tokenizer.tokens.phrase_open} & set(spelled)
     assert tokenizer.decode(spelled) == "<s> <p>"
 
 
@@ -128,8 +158,7 @@ def test_special_tokens_given_as_objects_state_what_they_strip(tmp_path: Path) -
     eos = {"content": "</s>", "lstrip": False, "rstrip": True, "normalized": False, "single_word": False}
     (root / "special_tokens_map.json").write_text(json.dumps({"eos_token": eos}))
     (root / "tokenizer_config.json").write_text("{}")
-    facts = convert(root, tmp_path / "t.json")
-    tokenizer = Tokenizer(tmp_path / "t.json", special_tokens(facts))
+    tokenizer = read_tokenizer(root)
     assert tokenizer.encode("a </s> a", bos=False) == [
         *tokenizer.encode("a ", bos=False),
         2,
@@ -144,9 +173,10 @@ def test_damaged_checkpoint_files(tmp_path: Path, name: str, content: bytes | No
     (root / name).unlink()
     if content is not None:
         (root / name).write_bytes(content)
+    (tmp_path / "engine").mkdir()
     with pytest.raises(CheckpointError, match=name):
-        convert(root, tmp_path / "t.json")
-    assert not list(tmp_path.glob("t.json*"))
+        write_tokenizer(root, tmp_path / "engine")
+    assert not list((tmp_path / "engine").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -157,6 +187,7 @@ def test_damaged_checkpoint_files(tmp_path: Path, name: str, content: bytes | No
         ("added_tokens.json", {"[SEG]": "1000", "<p>": 1001, "</p>": 1002}, "run on from 1000"),
         ("tokenizer_config.json", {"eos_token": "<end>"}, "eos_token='<end>'"),
         ("tokenizer_config.json", {"eos_token": "<s>"}, "must differ"),
+        ("tokenizer_config.json", {"eos_token": "<s>", "pad_token": "</s>"}, "must differ"),
         ("tokenizer_config.json", {"add_bos_token": False}, "add_bos_token"),
         ("tokenizer_config.json", {"clean_up_tokenization_spaces": True}, "clean_up"),
         ("special_tokens_map.json", {"additional_special_tokens": ["[SEG]"]}, "lacks"),
@@ -166,45 +197,28 @@ def test_files_that_say_something_else(tmp_path: Path, name: str, content: dict[
     root = Path(shutil.copytree(DATA / "checkpoint", tmp_path / "c", ignore=shutil.ignore_patterns("*.safetensors")))
     (root / name).write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=words):
-        convert(root, tmp_path / "t.json")
-
-
-def test_the_export_fails_when_one_id_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upstream = tokenizer_check.Upstream.encode
-    monkeypatch.setattr(
-        tokenizer_check.Upstream, "encode", lambda self, text: upstream(self, text) + [7] * ("near" in text)
-    )
-    with pytest.raises(ExportError, match=r"near.*gives ids .*the original gives .*7\]"):
-        convert(DATA / "checkpoint", tmp_path / "t.json")
-    assert list(tmp_path.iterdir()) == []
+        read_tokens(root)
 
 
 def test_an_unwritable_target_is_an_export_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="cannot be written"):
-        convert(DATA / "checkpoint", tmp_path / "no" / "t.json")
+        write_tokenizer(DATA / "checkpoint", tmp_path / "no")
 
 
-def random_vocabulary(model: bytes, rng: random.Random) -> bytes:
-    """The model with its words replaced by random short strings of two letters, long and repetitive ones included."""
-    proto = parse(model)
-    kept = [piece for piece in proto.pieces if piece.type != Piece.NORMAL or len(piece.piece) == 1]
-    words = ["".join(letters) for size in range(2, 6) for letters in itertools.product("ae", repeat=size)]
-    kept += [Piece(piece=word, score=-place, type=Piece.NORMAL) for place, word in enumerate(rng.sample(words, 25))]
-    other = parse(model)
-    del other.pieces[:]
-    other.pieces.extend(kept)
-    return bytes(other.SerializeToString())
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_merges_of_random_vocabularies(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_check, "TEXTS", 200)
-    root, rng = write_checkpoint(tmp_path), random.Random(seed)
-    model = random_vocabulary((root / "tokenizer.model").read_bytes(), rng)
-    write_files(root, model)
-    facts = convert(root, tmp_path / "t.json")
-    tokenizer = Tokenizer(tmp_path / "t.json", special_tokens(facts))
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    for _ in range(500):
-        text = "".join(rng.choices("ae", k=rng.randint(1, 25)))
-        assert tokenizer.encode(text, bos=False) == processor.encode(text)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda model: setattr(model.trainer_spec, "model_type", sp_model.TrainerSpec.UNIGRAM), "BPE"),
+        (lambda model: setattr(model.trainer_spec, "treat_whitespace_as_suffix", True), "marks spaces"),
+        (lambda model: setattr(model.normalizer_spec, "escape_whitespaces", False), "marks spaces"),
+        (lambda model: model.pieces.add(piece="<s>"), "already defined"),
+        (lambda model: model.ClearField("pieces"), "not a SentencePiece model"),
+    ],
+)
+def test_models_that_geopixel_has_not(tmp_path: Path, change: Callable[[Any], object], words: str) -> None:
+    root = write_checkpoint(tmp_path)
+    model = parse((root / MODEL_NAME).read_bytes())
+    change(model)
+    (root / MODEL_NAME).write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=words):
+        read_tokens(root)

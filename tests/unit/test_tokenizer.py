@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.tokenizer import TokenizerFacts, convert
 from geopixel_edge.errors import (
     EngineCorruptError,
     EngineMismatchError,
     EngineNotFoundError,
     InferenceError,
     QueryError,
+    RuntimeUnavailableError,
 )
 from geopixel_edge.text.tokenizer import StreamDecoder, Tokenizer
-from tests.support.answers import reference_tokenizer, special_tokens
+from tests.support.answers import reference_tokenizer
 
 DATA = Path(__file__).parents[1] / "data" / "tiny-geopixel"
 CASES = json.loads((DATA / "goldens" / "tokenizer_cases.json").read_text(encoding="utf-8"))
 GOLDENS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((DATA / "goldens").glob("s*.json"))}
-FACTS = TokenizerFacts(bos=1, eos=2, unk=0, seg=1000, phrase_open=1001, phrase_close=1002)
+MODEL = DATA / "checkpoint" / "tokenizer.model"
+# The same model as early versions wrote it, for the package `tokenizers`.
+CONVERTED = DATA.parent / "schema-1" / "tokenizer.json"
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return reference_tokenizer()
+@pytest.fixture(scope="module", params=[MODEL, CONVERTED], ids=lambda path: path.name)
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    tokens = reference_tokenizer().tokens
+    return Tokenizer(request.param, tokens if request.param == MODEL else msgspec.structs.replace(tokens, added=()))
 
 
 @pytest.mark.parametrize("case", CASES["encode"], ids=lambda case: repr(case["text"])[:30])
@@ -85,17 +92,85 @@ def test_stream_decoder_is_prompt_and_holds_unfinished_text(tokenizer: Tokenizer
     assert stream.finish() == ""
 
 
-def test_bad_tokenizer_files_of_an_engine(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    path = tmp_path / "t.json"
-    with pytest.raises(EngineNotFoundError, match="cannot be read"):
-        Tokenizer(path, tokenizer.tokens)
-    for content in ("", "{", "[]", '{"version": "1.0"}', json.dumps({"model": {"type": "BPE"}})):
-        path.write_text(content)
-        with pytest.raises(EngineCorruptError, match="not a tokenizer"):
-            Tokenizer(path, tokenizer.tokens)
-    convert(DATA / "checkpoint", path)
-    with pytest.raises(EngineMismatchError, match="not a seg token"):
-        Tokenizer(path, special_tokens(TokenizerFacts(**{**asdict(FACTS), "seg": 999})))
+def test_both_forms_give_the_same_ids_and_texts() -> None:
+    model = reference_tokenizer()
+    converted = Tokenizer(CONVERTED, msgspec.structs.replace(model.tokens, added=()))
+    text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000)])) + " <p> a </p>[SEG] </s>[UNUSED_TOKEN_145]" * 50
+    for size in (1, 7, 200, 60_000):
+        for start in range(0, len(text), max(size * 40, 400)):
+            ids = model.encode(text[start : start + size], bos=True)
+            assert ids == converted.encode(text[start : start + size], bos=True)
+            assert model.decode(ids) == converted.decode(ids)
+    assert model.size == converted.size
+
+
+def test_bad_tokenizer_files_of_an_engine(tmp_path: Path) -> None:
+    tokens = reference_tokenizer().tokens
+    for name in ("t.json", "t.model", "other"):
+        with pytest.raises(EngineNotFoundError, match="cannot be read"):
+            Tokenizer(tmp_path / name, tokens)
+        for content in ("", "{", "[]", '{"version": "1.0"}', json.dumps({"model": {"type": "BPE"}})):
+            (tmp_path / name).write_text(content)
+            with pytest.raises(
+                EngineCorruptError, match=rf"{name} is not a tokenizer of this model: .*copy the engine"
+            ):
+                Tokenizer(tmp_path / name, tokens)
+
+
+@pytest.mark.parametrize("path", [MODEL, CONVERTED], ids=lambda path: path.name)
+def test_tokens_of_another_model(path: Path) -> None:
+    tokens = reference_tokenizer().tokens
+    with pytest.raises(EngineMismatchError, match="999 is not a seg token's id; export"):
+        Tokenizer(path, msgspec.structs.replace(tokens, seg=999))
+    with pytest.raises(EngineMismatchError, match="1000 is not a eos token's id"):
+        Tokenizer(path, msgspec.structs.replace(tokens, eos=1000))
+
+
+def test_added_tokens_that_are_not_the_models() -> None:
+    tokens = reference_tokenizer().tokens
+    with pytest.raises(EngineMismatchError, match="1 is not a bos token's id"):
+        Tokenizer(MODEL, msgspec.structs.replace(tokens, added=()))
+    other = tuple(msgspec.structs.replace(token, id=300) if token.text == "</s>" else token for token in tokens.added)
+    with pytest.raises(EngineCorruptError, match=r"its piece 300 is .*, the manifest says '</s>'"):
+        Tokenizer(MODEL, msgspec.structs.replace(tokens, added=other))
+
+
+@pytest.mark.parametrize(("path", "package"), [(MODEL, "sentencepiece"), (CONVERTED, "tokenizers")])
+def test_a_missing_package_is_named_with_what_installs_it(
+    path: Path, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RuntimeUnavailableError, match=rf"needs {package} .*; pip install {package}$"):
+        Tokenizer(path, reference_tokenizer().tokens)
+
+
+def test_each_form_loads_its_own_package_alone() -> None:
+    tokens = reference_tokenizer().tokens
+    packages = ("sentencepiece", "tokenizers")
+    code = "\n".join(
+        (
+            "import msgspec, sys",
+            "from geopixel_edge.engine.manifest import SpecialTokens",
+            "from geopixel_edge.text.tokenizer import Tokenizer",
+            f"loaded = lambda: [name for name in {packages} if name in sys.modules]",
+            "before, tokens = loaded(), msgspec.json.decode(sys.argv[2], type=SpecialTokens)",
+            "Tokenizer(sys.argv[1], tokens)",
+            "print(before, loaded())",
+        )
+    )
+    for path, package in zip((MODEL, CONVERTED), packages, strict=True):
+        command = [sys.executable, "-c", code, str(path), msgspec.json.encode(tokens).decode()]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=DATA.parents[2])
+        assert done.stdout.strip() == f"[] {[package]}"
+
+
+def test_a_tokenizer_goes_through_a_pickle_and_is_shared_by_threads(tokenizer: Tokenizer) -> None:
+    texts = [f"{case['text']} {place}" for place in range(50) for case in CASES["encode"]]
+    wanted = [tokenizer.encode(text, bos=True) for text in texts]
+    copied = pickle.loads(pickle.dumps(tokenizer))
+    assert [copied.encode(text, bos=True) for text in texts] == wanted
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda text: tokenizer.encode(text, bos=True), texts)) == wanted
 
 
 def test_text_and_ids_that_are_not_any(tokenizer: Tokenizer) -> None:
