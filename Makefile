@@ -1,5 +1,5 @@
-# `make demo` answers a question about examples/scene.png; `make test` checks everything but what takes many minutes,
-# which is `make nightly`. All create .venv on first use.
+# `make demo` answers a question about examples/scene.png. `make check` is what needs no engine, `make test` that and every
+# other test but those of many minutes, which are `make nightly`. `make docs` builds the pages. All create .venv at first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,21 +10,34 @@ QUESTION := Describe this image with interleaved segmentation masks.
 BUILD_FILES := pyproject.toml setup.py CMakeLists.txt $(wildcard csrc/*)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test nightly check clean
+.PHONY: demo check types unit test nightly docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/geopixel-edge ask examples/scene.png "$(QUESTION)" --out $(OUT)
 	@echo "Open $(CURDIR)/$(OUT)/report.html"
 
+# The type checker and the tests take a core each.
+check: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory --jobs=2 types unit
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+unit: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -q tests/unit -m "not long"
+
 test: check
-	$(BIN)/python -m pytest -q -m "not long and not gpu"
+	$(BIN)/python -m pytest -q --ignore=tests/unit -m "not long and not gpu"
 
 nightly: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -v -m "long and not gpu"
 
-check: $(VENV)/test.stamp
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+# Strict: a page, link or name that is missing ends it. Nothing is fetched, and docs/hooks.py fails it if a page would.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Open $(CURDIR)/build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -40,3 +53,7 @@ $(VENV)/demo.stamp: $(BUILD_FILES) | $(BIN)/python
 $(VENV)/test.stamp: $(BUILD_FILES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e ".[export,bench,test]"
 	@touch $(VENV)/demo.stamp $@
+
+$(VENV)/docs.stamp: pyproject.toml $(VENV)/demo.stamp
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	@touch $@

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ninja
 import pybind11
-from setuptools import Extension, find_namespace_packages, setup
+from setuptools import Extension, find_namespace_packages, find_packages, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
@@ -79,7 +79,9 @@ def packages() -> tuple[list[str], dict[str, str]]:
     runtime = find_namespace_packages(str(ROOT), include=["geopixel_edge", "geopixel_edge.*"])
     if not (ROOT / "export").is_dir():
         return runtime, {}
-    return [*runtime, "geopixel_edge_export"], {"geopixel_edge_export": "export"}
+    inner = find_packages(str(ROOT / "export"))
+    exporter = ["geopixel_edge_export", *(f"geopixel_edge_export.{name}" for name in inner)]
+    return [*runtime, *exporter], {"geopixel_edge_export": "export"}
 
 
 # Named for source distributions; CMakeLists.txt decides what is compiled.

@@ -1,6 +1,8 @@
 """GeoPixel on the edge: text answers about aerial and satellite images, tied to pixel masks.
 
 The public names below load at their first use, so that `import geopixel_edge` costs milliseconds.
+
+Comments cite the original model's habits as "reference behaviour N": the list is docs/reference.md.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from .errors import (
     SessionClosedError,
 )
 from .resources import shortage_told
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .answer import Answer, MaskFound, Phrase, Region, Text
@@ -43,8 +46,6 @@ if TYPE_CHECKING:
     from .stop import StopToken
     from .timings import Timings
     from .turn import AnswerStream
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Answer",

@@ -1,4 +1,4 @@
-"""Images in: a file, a Pillow image or an array becomes RGB bytes, by the rules in the README's section on images.
+"""Images in: a file, a Pillow image or an array becomes RGB bytes, by the rules of docs/images.md.
 
 RGB files give byte for byte what Pillow decodes, as the original does (reference behaviour 1). Whatever else was done
 is said in `LoadedImage.notes`; what cannot be read right is refused. The steps are in `geopixel_edge/rasters/`.

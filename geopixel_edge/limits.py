@@ -33,6 +33,7 @@ HD_NUM_SEVERAL_IMAGES = 6
 MAX_PROMPT_TOKENS = 16_384
 # More characters than the prompt limit can hold even at four characters a token.
 MAX_QUERY_CHARS = 65_536
+# At 256 tokens a turn this many fill the prompt.
 MAX_HISTORY_TURNS = 64
 # Whole chats fit at 16 characters a token; this many are encoded in a second.
 MAX_HISTORY_CHARS = 262_144

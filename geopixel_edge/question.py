@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import __version__
 from .answer import Answer
 from .blocks.divider import Grid
 from .families.prompt import Prompt
@@ -17,6 +16,7 @@ from .options import AskOptions
 from .stop import StopToken, Watch
 from .text.assembler import AnswerAssembler
 from .turn import Turn
+from .version import __version__
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from .. import __version__
+from ..version import __version__
 from .command import run_command
 from .verbs import add_installed, add_verb
 

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import EngineError, NativeMissingError
 from ..kernels.native import SWITCH, load
 from ..resources import shortage
 from ..runtimes.onnx_import import import_onnxruntime
+from ..version import __version__
 from .terminal import human_bytes, table
 
 PACKAGES = ("numpy", "Pillow", "sentencepiece", "msgspec")

@@ -1,4 +1,4 @@
-"""A decoded Pillow image becomes RGB bytes; the table of modes in the README is the rule."""
+"""A decoded Pillow image becomes RGB bytes; the table of modes in docs/images.md is the rule."""
 
 from __future__ import annotations
 

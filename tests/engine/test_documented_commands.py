@@ -58,7 +58,12 @@ def test_the_table_and_the_pages_show_the_same() -> None:
     assert not gone, f"no page shows these any more; take them out of tests/support/command_table.py: {gone}"
     assert {page for where in pages.snippets.values() for page in where} == SNIPPETS.keys()
     modules = {name.removeprefix("python -m ") for name in pages.names if name.startswith("python -m ")}
-    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
+    places = {name: ROOT / name.replace(".", "/") for name in modules}
+    assert [
+        name
+        for name, place in places.items()
+        if not place.with_suffix(".py").is_file() and not (place / "__main__.py").is_file()
+    ] == []
 
 
 def test_interrupted_commands_say_why_and_the_others_do_not() -> None:
@@ -158,5 +163,7 @@ def test_what_counts_as_a_command() -> None:
     assert list(found.commands) == ["fourth", "first --of x", "second --more", "third", "pip install it"]
     assert list(found.names) == ["python -m benchmarks.latency"]
     assert list(found.snippets) == ["import one\n"]
+    read_page(found, "page.md", "```text\na -> b\n```\n")
+    assert len(found.commands) == 5
     with pytest.raises(ValueError, match=r"page\.md has a block in 'rust'"):
         read_page(found, "page.md", "```rust\nfn main() {}\n```\n")

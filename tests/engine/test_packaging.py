@@ -98,7 +98,10 @@ def test_the_wheel_is_small_and_holds_the_package_and_the_exporter_alone(wheel: 
     assert wheel.stat().st_size - sum(one.compress_size for one in bundled) < MAX_WHEEL_BYTES
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"geopixel_edge", "geopixel_edge_export"}
-    exporter = {f"geopixel_edge_export/{path.name}" for path in (ROOT / "export").glob("*.py")}
+    exporter = {
+        f"geopixel_edge_export/{path.relative_to(ROOT / 'export').as_posix()}"
+        for path in (ROOT / "export").rglob("*.py")
+    }
     assert {name for name in names if name.startswith("geopixel_edge_export/")} == exporter
     inside = {name.removeprefix("geopixel_edge/") for name in names if name.startswith("geopixel_edge/")}
     expected = {
@@ -208,5 +211,5 @@ def test_every_import_is_a_declared_dependency(wheel: Path, directory: str, extr
         extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
         if extra is None or extra[1] in extras:
             declared.add(re.split(r"[^\w-]", name.strip())[0].lower())
-    names = {"PIL": "pillow", "google": "protobuf"}
+    names = {"PIL": "pillow", "google": "protobuf", "yaml": "pyyaml"}
     assert {names.get(module, module) for module in imports(directory)} <= declared

@@ -82,7 +82,10 @@ def test_a_source_distribution_builds_where_python_and_a_compiler_are_all_there_
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (entries,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/entry_points.txt"))
-    exporter = {f"geopixel_edge_export/{path.name}" for path in (ROOT / "export").glob("*.py")}
+    exporter = {
+        f"geopixel_edge_export/{path.relative_to(ROOT / 'export').as_posix()}"
+        for path in (ROOT / "export").rglob("*.py")
+    }
     assert {name for name in names if name.startswith("geopixel_edge_export/")} == exporter
     assert any(name.startswith("geopixel_edge/_native.") and not name.endswith(".pyi") for name in names)
     assert "[geopixel_edge.verbs]\nexport = geopixel_edge_export.verb" in entries

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/*.md", "benchmarks/*.md", "benchmarks/results/*.md", "training/*.md")
+PAGES = ("README.md", "docs/**/*.md", "benchmarks/*.md", "benchmarks/results/*.md", "training/*.md")
 # Words that begin a command in running text. A module or verb alone, as in `python -m benchmarks.accuracy`, is a name.
 _PROGRAMS = r"(?:pip|python|geopixel-edge|make|pytest|ruff|mypy|pre-commit|cmake|apt|CMAKE_ARGS=\S+|\.)"
 _COMMAND = re.compile(rf"{_PROGRAMS} \S.*")
@@ -34,14 +34,14 @@ def shown(root: Path = ROOT) -> Shown:
 
 
 def read_page(found: Shown, page: str, text: str) -> None:
-    """Add what one page shows. ValueError for a fenced block that is neither Python nor commands."""
+    """Add what one page shows. ValueError for a fenced block that is neither Python, commands nor `text`."""
     for language, block in _FENCE.findall(text):
         if language == "python":
             found.snippets.setdefault(block, set()).add(page)
         elif language in ("", "sh", "bash", "console"):
             _add(found.commands, commands_of(block), page)
-        else:
-            raise ValueError(f"{page} has a block in {language!r}; only python and sh are run by the tests")
+        elif language != "text":
+            raise ValueError(f"{page} has a block in {language!r}; give python or sh, which are run, or text")
     text = _FENCE.sub("", text)
     for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.M):
         if not block.split()[0].endswith("/"):  # else a picture of a directory, whose first line names it
