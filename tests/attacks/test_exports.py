@@ -177,7 +177,7 @@ def test_an_unknown_precision(instant: None, place: Path, precision: Any) -> Non
 
 
 @pytest.mark.parametrize("existing", [False, True])
-@pytest.mark.parametrize("step", ["_check_room", "_write_all", "_check", "write_manifest", "publish"])
+@pytest.mark.parametrize("step", ["_check_room", "_write_all", "measure_all", "_check", "write_manifest", "publish"])
 @pytest.mark.parametrize("fault", [NO_SPACE, MemoryError(), RuntimeError("odd\nsizes"), KeyboardInterrupt()])
 def test_a_step_that_fails(
     instant: None,
