@@ -178,8 +178,8 @@ def test_numbers_beyond_float16(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert EMBEDDINGS in capsys.readouterr().err
     module = torch.nn.Linear(1, 1)
     module.weight.data.fill_(1e6)
-    with pytest.raises(ExportError, match="weight exceeds fp16"):
-        BorderCast(module, "fp16")
+    with pytest.raises(ExportError, match="weight exceeds float16"):
+        BorderCast(module, "float16")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
