@@ -10,7 +10,7 @@ QUESTION := Describe this image with interleaved segmentation masks.
 BUILD_FILES := pyproject.toml setup.py CMakeLists.txt $(wildcard csrc/*)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo check types unit test nightly docs clean
+.PHONY: demo check types unit test nightly nightly-aarch64 docs clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/geopixel-edge ask examples/scene.png "$(QUESTION)" --out $(OUT)
@@ -33,6 +33,10 @@ test: check
 
 nightly: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -v -m "long and not gpu"
+
+# The same package on the Jetson's architecture, under QEMU; needs root.
+nightly-aarch64: $(VENV)/demo.stamp
+	tests/nightly/aarch64.sh
 
 # Strict: a page, link or name that is missing ends it. Nothing is fetched, and docs/hooks.py fails it if a page would.
 docs: $(VENV)/docs.stamp

@@ -16,6 +16,8 @@ def parse_precision(text: str) -> dict[str, Precision]:
 
     `*` stands for every block that is not named; without it these are fp32. ExportError names what is wrong.
     """
+    if not isinstance(text, str):
+        raise ExportError(f"precision={text!r} is no text; give one of {', '.join(PRECISIONS)}, or block=word,...")
     if "=" not in text:
         return {block: _record(block, text) for block in BLOCKS}
     named: dict[str, str] = {}

@@ -84,7 +84,10 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
         bar.set_description("token embeddings")
         # Rows are read one by one, so that a table of whole numbers would have no scale to share.
         stored = "float32" if precisions["language_model"].weights == "float32" else "float16"
-        np.save(root / "token_embeddings.npy", at_dtype(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, "embeddings"))
+        table = np.ascontiguousarray(at_dtype(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, keys.EMBEDDINGS_KEY))
+        with (root / "token_embeddings.npy").open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(table))
+            stream.write(table.data)  # by Python's own write, whose errors say what is wrong with the disk
         bar.update()
         bar.set_description("golden values")
         golden = write_golden(checkpoint, root, tokens)

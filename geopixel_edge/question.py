@@ -19,7 +19,7 @@ from .turn import Turn
 from .version import __version__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """A question that can be put: its turn, its prompt, how the images are divided for it, and its memory plan."""
 
@@ -27,7 +27,6 @@ class Asked:
     prompt: Prompt
     grids: tuple[Grid, ...]
     plan: Plan
-    number: int
 
 
 def prepare(
@@ -37,7 +36,6 @@ def prepare(
     query: str,
     options: AskOptions,
     stop: StopToken,
-    number: int = 0,
 ) -> Asked:
     """Check a question about opened images and plan it; nothing is computed yet.
 
@@ -50,7 +48,7 @@ def prepare(
     grids, said, plan = _planned(model, images, hd_num, prompt, options)
     tokens, grounded = manifest.tokens, family.grounds(len(images))
     turn = Turn(query, options, AnswerAssembler(tokenizer), watch, tokens.eos, tokens.seg, grounded, notes + said)
-    return Asked(turn, prompt, grids, plan, number)
+    return Asked(turn, prompt, grids, plan)
 
 
 def _planned(

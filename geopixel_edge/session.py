@@ -39,7 +39,7 @@ class OpenedImage:
         self._cache: KVCache | None = None
         self._prefix_length = 0
         self._features: Features | None = None
-        self._turns = 0
+        self._current: Asked | None = None
         self._closed = False
 
     def __enter__(self) -> OpenedImage:
@@ -87,17 +87,16 @@ class OpenedImage:
             return self.running(self.prepare(query, AskOptions.of(options, overrides), stop or StopToken()))
 
     def running(self, asked: Asked) -> AnswerStream:
-        """The answer to a prepared question, not begun."""
+        """The answer to a prepared question, not begun; it ends whatever was asked before."""
+        self._current = asked
         return AnswerStream(self._run(asked), lambda: self.result(asked), asked.turn, self._lock)
 
     def prepare(self, query: str, options: AskOptions, stop: StopToken) -> Asked:
-        """Check a question and plan it; it overtakes what was asked before."""
+        """Check a question and plan it; nothing is computed yet."""
         if self._closed:
             raise SessionClosedError("this image was closed; open it again before asking")
         self.model.check_usable()
-        asked = prepare(self.model, self.images, self.hd_num, query, options, stop, self._turns + 1)
-        self._turns += 1
-        return asked
+        return prepare(self.model, self.images, self.hd_num, query, options, stop)
 
     def _run(self, asked: Asked) -> Iterator[Event]:
         """See, read, then write token by token and point at each `[SEG]`."""
@@ -178,7 +177,7 @@ class OpenedImage:
 
     def _check_current(self, asked: Asked) -> None:
         self.model.check_usable()
-        if self._closed or asked.number != self._turns:
+        if self._closed or asked is not self._current:
             raise SessionClosedError("this stream ended because the image was closed or asked something newer")
 
     def point(self, states: Tensor, asked: Asked) -> MaskFound:

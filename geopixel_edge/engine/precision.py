@@ -15,13 +15,13 @@ EXACT = {"session.qdq_matmulnbits_accuracy_level": "1"}
 PRECISIONS = {
     one.name: one
     for one in (
-        Precision(name="fp32", weights="float32", compute="float32", bytes_per_number=4, tolerance=2e-4),
-        Precision(name="fp16", weights="float16", compute="float16", bytes_per_number=2, tolerance=5e-2),
+        Precision(name="fp32", weights="float32", compute="float32", bytes_per_number=4.0, tolerance=2e-4),
+        Precision(name="fp16", weights="float16", compute="float16", bytes_per_number=2.0, tolerance=5e-2),
         Precision(
             name="int8",
             weights="int8",
             compute="int8",
-            bytes_per_number=1,
+            bytes_per_number=1.0,
             tolerance=_INT8_TOLERANCE,
             ort_options=QUANTISED,
         ),
@@ -29,7 +29,7 @@ PRECISIONS = {
             name="int8-widened",
             weights="int8",
             compute="float32",
-            bytes_per_number=1,
+            bytes_per_number=1.0,
             tolerance=_INT8_TOLERANCE,
             ort_options=WIDENED,
         ),
