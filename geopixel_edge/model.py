@@ -49,7 +49,8 @@ class Model:
         self.engine, self.device, self.threads, self.budget_bytes = engine, device, threads, budget_bytes
         self.manifest, self.owner = engine.manifest, Owner("this Pipeline")
         self.family = family_of(self.manifest.family)
-        self.family.check_blocks(self.manifest)
+        for block in self.manifest.blocks:
+            self.family.check_block(self.manifest, block)
         self.tokenizer = Tokenizer(engine.path(self.manifest.tokenizer), self.manifest.tokens)
         if self.tokenizer.size > self.manifest.sizes.vocabulary:
             raise EngineMismatchError(

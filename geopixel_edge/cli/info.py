@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     root = args.engine or BUNDLED
     manifest = read_manifest(root)
     if args.json:
-        write_json(msgspec.to_builtins(manifest))
+        write_json({**msgspec.to_builtins(manifest), "precision": manifest.precision})
     else:
         print(describe(root, manifest))
     return 0

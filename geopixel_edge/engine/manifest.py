@@ -203,8 +203,8 @@ class Manifest(Struct, frozen=True):
 
     @property
     def precision(self) -> str:
-        """The blocks' precision, in the form that `--precision` takes."""
-        names = {block: spec.precision.name for block, spec in self.blocks.items()}
+        """The blocks' precision in a word where they share one, else a word for each; "int8" is of either kind."""
+        names = {block: spec.precision.name.partition("-")[0] for block, spec in self.blocks.items()}
         same = len(set(names.values())) == 1
         return next(iter(names.values())) if same else ",".join(f"{block}={name}" for block, name in names.items())
 

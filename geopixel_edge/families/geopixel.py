@@ -23,11 +23,10 @@ class GeoPixel:
 
     name = "geopixel"
 
-    def check_blocks(self, manifest: Manifest) -> None:
+    def check_block(self, manifest: Manifest, block: str) -> None:
         """EngineMismatchError when a block's inputs and outputs are not those that the main path feeds and reads."""
-        for block, spec in manifest.blocks.items():
-            if found := differences(block, spec, manifest.sizes):
-                raise EngineMismatchError(f"block {block!r} is another's or has other sizes: {'; '.join(found[:3])}")
+        if found := differences(block, manifest.blocks[block], manifest.sizes):
+            raise EngineMismatchError(f"block {block!r} is another's or has other sizes: {'; '.join(found[:3])}")
 
     def segment_query(self, phrase: str) -> str:
         """The question that asks for the mask of a phrase and nothing else; QueryError when it cannot be put."""

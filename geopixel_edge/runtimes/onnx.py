@@ -130,7 +130,7 @@ class OnnxRunner:
 
     def close(self) -> None:
         """Give the weights back; the runner cannot be used again."""
-        del self.session
+        self.__dict__.pop("session", None)
 
     def __reduce__(self) -> NoReturn:
         refuse_pickle(f"block {self.block!r}", "pickle the Pipeline, which opens its engine again")

@@ -18,4 +18,4 @@ ERRORS: tuple[type[Exception], ...] = (
 
 def reason_of(error: Exception) -> str:
     """The end of the message, which says most; before it stand names of its source files."""
-    return " ".join(str(error).split())[-300:]
+    return " ".join(str(error).split())[-420:]

@@ -116,5 +116,5 @@ def test_a_graph_that_cannot_be_edited_is_the_engines_fault(tmp_path: Path) -> N
     root = linked(BUNDLED, tmp_path)
     put(root, "pixel_decoder.onnx", (root / "pixel_decoder.onnx").read_bytes()[:5000])
     sign(root)
-    with pytest.raises(EngineMismatchError, match="does not load for its record"):
+    with pytest.raises(EngineMismatchError, match=r"does not load: .* is no ONNX file"):
         load_probed(Engine(root), "pixel_decoder", 1)

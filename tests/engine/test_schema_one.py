@@ -63,7 +63,7 @@ def test_a_batch_of_it_is_written_one_by_one(old: Path, pipeline: Pipeline) -> N
 
 def test_int8_weights_are_widened_as_they_were(engine_fp32: Path, tmp_path: Path) -> None:
     manifest = read_manifest(as_schema_one(engine_fp32, tmp_path, "int8"))
-    assert manifest.precision == "int8-widened"
+    assert manifest.precision == "int8"
     assert {name: dict(block.session_options) for name, block in manifest.blocks.items()} == dict.fromkeys(
         manifest.blocks, WIDENED
     )

@@ -37,11 +37,9 @@ done
 [ -n "${SSL_CERT_FILE:-}" ] && [ -e "$SSL_CERT_FILE" ] && install -D "$SSL_CERT_FILE" "$ROOT$SSL_CERT_FILE"
 
 echo "== the source distribution, built and installed there"
-"$PYTHON" - "$WORK" <<'PY'
-import sys
-from setuptools.build_meta import build_sdist
-print(build_sdist(sys.argv[1]))
-PY
+"$PYTHON" -m venv "$WORK/tools"
+"$WORK/tools/bin/pip" install --quiet build
+"$WORK/tools/bin/python" -m build --sdist --outdir "$WORK" . >/dev/null
 cp "$WORK"/geopixel_edge-*.tar.gz examples/scene.png "$ROOT/src/"
 inside() { chroot "$ROOT" /usr/bin/env -i PATH=/src/venv/bin:/usr/bin:/bin HOME=/root \
   ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} \
