@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from geopixel_edge.cli.streams import write_json
-from geopixel_edge.errors import ExportError, RuntimeUnavailableError
+from geopixel_edge.errors import ExportError, GeoPixelError, RuntimeUnavailableError
 from geopixel_edge.kernels.native import load
 
 if TYPE_CHECKING:
@@ -86,10 +86,14 @@ def run(args: argparse.Namespace) -> int:
     ExportError as `export_engine` raises them. SIGINT and SIGTERM leave nothing behind.
     """
     logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    signals: list[int] = []
     try:
-        with _sigterm_interrupts():
+        with _interrupted_by(signals):
             checks = _export(args)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeoPixelError):
+        # A library below may make an error of its own out of an interruption.
+        if not signals:
+            raise
         print("interrupted: nothing was published", file=sys.stderr)
         return _INTERRUPTED
     if args.json:
@@ -119,17 +123,19 @@ def _unavailable(name: str, state: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that what was written aside is removed."""
+def _interrupted_by(signals: list[int]) -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what was written aside is removed; `signals` lists what came."""
 
     def interrupt(number: int, frame: object) -> None:
+        signals.append(number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -14,7 +14,7 @@ from ..errors import NativeMissingError
 from ..resources import shortage
 
 SWITCH = "GEOPIXEL_EDGE_NATIVE"
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 
 
 class _Handle:

@@ -195,7 +195,7 @@ def imports(directory: str) -> set[str]:
 @pytest.mark.parametrize(
     ("directory", "extras"),
     [
-        ("geopixel_edge", ()),
+        ("geopixel_edge", ("cuda", "supervision")),
         ("benchmarks", ("bench", "export")),  # torch is a peer the kernels are measured beside
         ("export", ("export",)),
         ("tests", ("export", "bench", "test")),
@@ -211,5 +211,5 @@ def test_every_import_is_a_declared_dependency(wheel: Path, directory: str, extr
         extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
         if extra is None or extra[1] in extras:
             declared.add(re.split(r"[^\w-]", name.strip())[0].lower())
-    names = {"PIL": "pillow", "google": "protobuf", "yaml": "pyyaml"}
+    names = {"PIL": "pillow", "google": "protobuf", "yaml": "pyyaml", "cuda": "cuda-core"}
     assert {names.get(module, module) for module in imports(directory)} <= declared
