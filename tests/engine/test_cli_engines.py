@@ -27,7 +27,8 @@ def test_info_needs_only_the_manifest(engine_fp32: Path, tmp_path: Path, capsys:
         assert expected in text
     assert all(f"{distance:.1e}" in text for distance in manifest.distance.values())
     assert cli.main(["info", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((engine_fp32 / "manifest.json").read_text())
+    stored = json.loads((engine_fp32 / "manifest.json").read_text())
+    assert json.loads(capsys.readouterr().out) == {**stored, "precision": "fp32"}
 
 
 def test_verify_prints_every_check(engine_fp32: Path, capsys: Capture) -> None:

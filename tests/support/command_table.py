@@ -217,6 +217,9 @@ TABLE = {
     "make nightly": How(
         "developer", until=r"::test_\w+", long=True, after=(MAKE_TEST,), why="it is what runs this; it is seen to begin"
     ),
+    "make nightly-aarch64": How(
+        "developer", until="a Debian 12 root", long=True, after=(MAKE_TEST,), why="it takes root; it is seen to begin"
+    ),
     ". .venv/bin/activate": develop(),
     "pytest -q tests/unit/test_divider.py": develop(r"\d+ passed"),
     "ruff check . && ruff format --check . && mypy": develop("no issues found"),
