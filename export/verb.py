@@ -29,7 +29,7 @@ EPILOG = """\
 examples:
   geopixel-edge export GeoPixel-7B engine --precision fp16
   geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json
-  geopixel-edge export GeoPixel-7B engine --precision language_model=int8,vision_encoder=fp16
+  geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16
 
 precisions:
   fp32, fp16    of weights and arithmetic

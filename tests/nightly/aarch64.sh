@@ -40,12 +40,13 @@ echo "== the source distribution, built and installed there"
 "$PYTHON" -m venv "$WORK/tools"
 "$WORK/tools/bin/pip" install --quiet build
 "$WORK/tools/bin/python" -m build --sdist --outdir "$WORK" . >/dev/null
-cp "$WORK"/geopixel_edge-*.tar.gz examples/scene.png "$ROOT/src/"
+cp "$WORK"/geopixel_edge-*.tar.gz "$ROOT/src/sdist.tar.gz"
+cp examples/scene.png "$ROOT/src/"
 inside() { chroot "$ROOT" /usr/bin/env -i PATH=/src/venv/bin:/usr/bin:/bin HOME=/root \
   ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} \
   ${https_proxy:+https_proxy="$https_proxy"} "$@"; }
 inside python3 -m venv /src/venv
-inside pip install --quiet --disable-pip-version-check /src/geopixel_edge-*.tar.gz
+inside pip install --quiet --disable-pip-version-check /src/sdist.tar.gz
 
 echo "== doctor, and an answer compared"
 inside geopixel-edge doctor

@@ -79,3 +79,19 @@ def _ask(program: Path, clone: Path, environment: Path) -> tuple[str, list[int]]
     )
     assert told["regions"]
     return told["response"], [region["area_px"] for region in told["regions"]]
+
+
+@pytest.mark.long
+def test_the_tests_that_need_no_torch_pass_on_every_other_python(tmp_path: Path) -> None:
+    others = {version: program for version, program in interpreters().items() if version != RUNNING}
+    print(f"tried: {', '.join(others)}")
+    for version, program in others.items():
+        clone, environment = copy_clone(tmp_path / f"clone-{version}"), tmp_path / version
+        subprocess.run([str(program), "-m", "venv", str(environment)], check=True)
+        python = str(environment / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--quiet", "-e", f"{clone}[test,bench]", "protobuf"]
+        subprocess.run(install, check=True, cwd=tmp_path)
+        command = [python, "-m", "pytest", "-q", "tests/unit", "-m", "not long"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=clone)
+        assert done.returncode == 0, f"{program}: {done.stdout[-4000:]}"
+        assert " passed" in done.stdout

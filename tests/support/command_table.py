@@ -85,7 +85,6 @@ MIXED = (
     "geopixel-edge export GeoPixel-7B engine --precision "
     "vision_encoder=fp16,language_model=int8,grounding_encoder=fp16,pixel_decoder=fp32 --overwrite"
 )
-TWO_WORDS = "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,vision_encoder=fp16"
 INT8 = "geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json"
 ASAN = "cmake --build build/asan && cp build/asan/_native*.so geopixel_edge/"
 ASAN_BUILD = (
@@ -165,7 +164,7 @@ TABLE = {
     EXPORT: How("installed", after=(PLAIN,), long=True),
     "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
     MIXED: exported(),
-    TWO_WORDS: exported(),
+    "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16": exported(),
     INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
     BENCH: How("editable", long=True),
     "python -m benchmarks.latency": bench("whole answer"),
