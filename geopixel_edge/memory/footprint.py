@@ -18,6 +18,7 @@ from ..engine.directory import Engine
 from ..engine.manifest import Footprint, Term
 from ..runtimes.host import HostDevice
 from ..runtimes.loading import load_block
+from ..runtimes.onnx_import import import_onnxruntime
 
 # Sizes to run each block at, ascending, and the products of them that its memory is a sum of. Linear in few terms, so
 # that small runs say what large ones take.
@@ -67,7 +68,7 @@ def measure(root: Path, block: str) -> Footprint:
     """Load one block here and run it at several sizes, the smallest first: its arena keeps what it once had."""
     engine, device = Engine(root), HostDevice()
     spec = engine.manifest.blocks[block]
-    load_block(engine, block, device, None).close()  # what the runtime itself takes, once
+    import_onnxruntime()  # which is the process's, whatever it loads
     before = _kilobytes("VmRSS")
     runner = load_block(engine, block, device, None)
     weights = max((_kilobytes("VmRSS") - before) * 1024, spec.bytes)

@@ -143,28 +143,35 @@ def _bounded(manifest: Manifest, dims: Dims) -> Dims:
 
 
 def _stages(manifest: Manifest, request: Request, layout: Layout, dims: Dims, all_resident: bool) -> Iterator[Stage]:
-    """The main path in order, with the bytes of each step: weights loaded, its run, and what is kept by then."""
+    """The main path in order, with the bytes of each step: loaded blocks, and what is held by then.
+
+    A loaded block keeps what its largest run took: ONNX Runtime's arena gives nothing back.
+    """
     blocks: dict[str, BlockSpec] = manifest.blocks
     held = held_bytes(manifest, layout.views, layout.prompt_tokens, request.image_px, dims.capacity, dims.batch)
     writing = frozenset({"language_model", "pixel_decoder"}) if request.grounded else frozenset({"language_model"})
-    order: list[tuple[str, str, frozenset[str], dict[str, int], int]] = [
-        ("see", "vision_encoder", frozenset({"vision_encoder"}), {"n": dims.views_per_run}, held.views),
-        ("read", "language_model", writing, _read_dims(dims, layout), held.cache),
-        ("step", "language_model", writing, {"B": dims.batch, "S": 1, "capacity": dims.capacity}, held.cache),
+    order = [
+        ("see", frozenset({"vision_encoder"}), held.views),
+        ("read", writing, held.cache),
+        ("step", writing, held.cache),
     ]
     if request.grounded:
-        place = len(order) if all_resident else 0
-        order.insert(place, ("ground", "grounding_encoder", frozenset({"grounding_encoder"}), {}, 0))
-        order.append(("point", "pixel_decoder", writing, {"n": dims.masks_per_run}, held.cache))
-    if not layout.views:
-        order = [entry for entry in order if entry[0] != "see"]
-    for name, block, resident, sizes, kept in order:
-        loaded = frozenset(blocks) if all_resident else resident
-        weights = sum(weights_bytes(blocks[one]) for one in loaded)
-        work = work_bytes(block, blocks[block], manifest.sizes, sizes)
-        yield Stage(name, loaded, held.always + weights + kept + work)
+        order.insert(len(order) if all_resident else 0, ("ground", frozenset({"grounding_encoder"}), 0))
+        order.append(("point", writing, held.cache))
+    taken = {name: _block_bytes(manifest, name, dims, layout) for name in blocks}
+    for name, resident, kept in order:
+        if name != "see" or layout.views:
+            loaded = frozenset(blocks) if all_resident else resident
+            yield Stage(name, loaded, held.always + kept + sum(taken[block] for block in loaded))
 
 
-def _read_dims(dims: Dims, layout: Layout) -> dict[str, int]:
+def _block_bytes(manifest: Manifest, block: str, dims: Dims, layout: Layout) -> int:
+    """Weights of a block, and its largest run."""
     rows = min(dims.prompt_chunk, layout.prompt_tokens)
-    return {"B": 1, "S": rows, "capacity": dims.capacity, "image_rows": rows, "output_rows": 1}
+    sizes: dict[str, dict[str, int]] = {
+        "vision_encoder": {"n": min(dims.views_per_run, max(1, layout.views))},
+        "language_model": {"B": dims.batch, "S": rows, "capacity": dims.capacity, "image_rows": rows, "output_rows": 1},
+        "pixel_decoder": {"n": 1},
+    }
+    spec = manifest.blocks[block]
+    return weights_bytes(spec) + work_bytes(block, spec, manifest.sizes, sizes.get(block, {}))
