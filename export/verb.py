@@ -90,9 +90,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _interrupted_by(signals):
             checks = _export(args)
-    except (KeyboardInterrupt, GeoPixelError):
+    except (KeyboardInterrupt, GeoPixelError) as error:
         # A library below may make an error of its own out of an interruption.
-        if not signals:
+        if isinstance(error, GeoPixelError) and not signals:
             raise
         print("interrupted: nothing was published", file=sys.stderr)
         return _INTERRUPTED
