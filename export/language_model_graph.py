@@ -136,8 +136,9 @@ class LanguageModelGraph:
         )
         full = graph.op("MatMul", rows, base)
         update = graph.op("MatMul", graph.op("MatMul", image_rows, down), up)
-        # Sum and not Add: ONNX Runtime would make a Gemm of it, which takes no int8 weights as they are.
-        updated = graph.op("Sum", self._image_rows(full), update)
+        # ONNX Runtime makes a Gemm of MatMul and Add, which is faster but takes no int8 weights as they are.
+        kind = "Sum" if self.precision.compute == "int8" else "Add"
+        updated = graph.op(kind, self._image_rows(full), update)
         return graph.op("ScatterND", full, "image_index", updated)
 
     def _heads(self, rows: str, shape: str) -> str:

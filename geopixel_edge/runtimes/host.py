@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class HostDevice:
 
     def upload(self, value: Array, target: Tensor) -> None:
         """Copy the values; ValueError for another dtype or another number of them."""
-        if value.dtype.name != target.dtype or value.size != prod(target.shape):
+        if value.dtype != np.dtype(target.dtype) or value.size != prod(target.shape):
             raise ValueError(f"{value.dtype} {value.shape} is not written to {target.dtype} {target.shape}")
         _array(target)[...] = value.reshape(target.shape)
 
@@ -64,17 +65,25 @@ class HostDevice:
         """Nothing is ever outstanding."""
 
     def _of(self, array: Array) -> Tensor:
-        return Tensor(self, array.__array_interface__["data"][0], array.dtype.name, array.shape, array)
+        memory = _Memory(array, array.__array_interface__["data"][0])
+        return Tensor(self, memory.address, array.dtype.name, array.shape, memory)
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """An array, and where its first byte lies."""
+
+    array: Array
+    address: int
 
 
 def _array(tensor: Tensor) -> Array:
-    """The tensor as a NumPy array; `owner` is the array whose memory it lies in."""
+    """The tensor as a NumPy array over the memory of its owner."""
     owner = tensor.owner
-    assert isinstance(owner, np.ndarray)
-    offset = tensor.address - owner.__array_interface__["data"][0]
-    if owner.size == 0:
+    assert isinstance(owner, _Memory)
+    if owner.array.size == 0:
         return np.empty(tensor.shape, tensor.dtype)
-    return np.ndarray(tensor.shape, tensor.dtype, owner.data, offset)
+    return np.ndarray(tensor.shape, tensor.dtype, owner.array.data, tensor.address - owner.address)
 
 
 def _bytes(tensor: Tensor) -> Array:
