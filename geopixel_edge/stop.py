@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 
@@ -28,21 +27,18 @@ class StopToken:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self._reason = "cancelled"
+        self._reason: str | None = None
 
     def set(self, reason: str = "cancelled") -> None:
         """Stop; `reason` is "cancelled", "deadline" or "watchdog". The first call decides."""
         if reason not in REASONS:
             raise OptionError(f"reason={reason!r} is unknown; give one of {', '.join(REASONS)}")
-        if not self._event.is_set():
-            self._reason = reason
-            self._event.set()
+        self._reason = self._reason or reason
 
     @property
     def reason(self) -> str | None:
         """Why it was set; None while it is not."""
-        return self._reason if self._event.is_set() else None
+        return self._reason
 
 
 @dataclass
