@@ -80,7 +80,7 @@ def _onnxruntime() -> list[Finding]:
         return [Finding("onnxruntime", f"missing ({error})", False, "pip install onnxruntime")]
     providers = runtime.get_available_providers()
     gpu = "CUDAExecutionProvider" in providers
-    remedy = "" if gpu else "for an NVIDIA GPU: pip install onnxruntime-gpu instead of onnxruntime"
+    remedy = "" if gpu else "for an NVIDIA GPU: pip install onnxruntime-gpu 'cuda-core[cu13]' instead of onnxruntime"
     short = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
     return [Finding("onnxruntime", runtime.__version__), Finding("providers", short, True, remedy)]
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from ..runtimes.host import HostDevice
 from ..runtimes.loading import load_block
 from ..runtimes.onnx_import import import_onnxruntime
 
+log = logging.getLogger(__name__)
 # Sizes to run each block at, ascending, and the products of them that its memory is a sum of. Linear in few terms, so
 # that small runs say what large ones take.
 _RUNS: dict[str, tuple[tuple[dict[str, int], ...], tuple[tuple[str, ...], ...]]] = {
@@ -39,15 +41,20 @@ _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 def measure_all(root: Path) -> dict[str, Footprint]:
-    """The footprint of every block of an engine, each in a fresh process; {} where the system does not tell."""
+    """The footprint of every block of an engine, each in a fresh process; {} where the system does not tell.
+
+    A block that cannot be measured is left out, and a warning says why: plans then go by the size of its files.
+    """
     if not _STATUS.is_file():
         return {}
     found = {}
     for block in Engine(root).manifest.blocks:
         command = [sys.executable, "-m", "geopixel_edge.memory.footprint", str(root), block]
         done = subprocess.run(command, capture_output=True)
-        if done.returncode == 0:
-            found[block] = msgspec.json.decode(done.stdout, type=Footprint)
+        if done.returncode:
+            log.warning("the memory of %s is not measured: %s", block, done.stderr.decode().strip().rpartition("\n")[2])
+            continue
+        found[block] = msgspec.json.decode(done.stdout, type=Footprint)
     return found
 
 

@@ -144,6 +144,17 @@ def test_little_memory_gives_the_same_answer_by_loading_blocks_in_turn(wanted: A
                 assert image.ask(QUESTION, max_new_tokens=TOKENS).token_ids == wanted.token_ids
 
 
+def test_a_block_loaded_anew_gives_the_same(wanted: Answer) -> None:
+    with Pipeline(device="cpu") as pipe:
+        before = dict(pipe.model.residency.load(frozenset()))
+        for block in pipe.engine.manifest.blocks:
+            pipe.model.residency.reload(block)
+        after = pipe.model.residency.load(frozenset())
+        assert after.keys() == before.keys()
+        assert all(after[block] is not before[block] for block in after)
+        assert pipe(PIXELS, QUESTION, max_new_tokens=TOKENS).token_ids == wanted.token_ids
+
+
 def test_a_chunk_that_rots_ends_the_answer_that_runs(engine_fp32: Path, tmp_path: Path) -> None:
     from ..support.engines import linked, put
 
