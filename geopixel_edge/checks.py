@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import limits
@@ -31,6 +33,7 @@ def check_size(width_px: int, height_px: int) -> None:
 
 def finite(values: Array, what: str) -> F32:
     """The values as float32; InferenceError when one is no finite number."""
-    if not np.isfinite(values).all():
+    # One pass without a copy: whatever is not finite makes the sum so too. It may also overflow, hence the second look.
+    if not math.isfinite(np.add.reduce(values, axis=None)) and not np.isfinite(values).all():
         raise InferenceError(f"{what} gave numbers that are not finite; run `geopixel-edge verify`")
     return values.astype(np.float32, copy=False)

@@ -27,5 +27,5 @@ class TokenEmbeddings:
 
     def __call__(self, token_ids: Sequence[int]) -> F32:
         """Token ids (n,) -> embeddings (n, hidden) float32."""
-        rows: F32 = self._rows[np.asarray(token_ids, np.int64)].astype(np.float32)
+        rows: F32 = self._rows.take(token_ids, axis=0).astype(np.float32, copy=False)
         return rows

@@ -18,6 +18,7 @@ class Residency:
     def __init__(self, engine: Engine, device: Device, threads: int | None) -> None:
         self._engine, self._device, self._threads = engine, device, threads
         self._runners: dict[str, Runner] = {}
+        self._count = len(engine.manifest.blocks)
         self._lock = threading.RLock()
         self._closed = False
 
@@ -39,9 +40,9 @@ class Residency:
     @contextmanager
     def stage(self, resident: frozenset[str]) -> Iterator[Mapping[str, Runner]]:
         """The runners of a stage, and no others in memory while it lasts."""
-        if resident >= self._engine.manifest.blocks.keys():
+        if len(resident) == self._count:
             # Nothing is ever freed for such a stage, so that several may run at once.
-            yield self._runners if self.loaded == resident else self.load(resident)
+            yield self._runners if len(self._runners) == self._count else self.load(resident)
             return
         with self._lock:
             for block in self.loaded - resident:

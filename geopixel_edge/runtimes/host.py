@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +41,10 @@ class HostDevice:
 
     def upload(self, value: Array, target: Tensor) -> None:
         """Copy the values; ValueError for another dtype or another number of them."""
-        if value.dtype != np.dtype(target.dtype) or value.size != prod(target.shape):
+        place = _array(target)
+        if value.dtype != place.dtype or value.size != place.size:
             raise ValueError(f"{value.dtype} {value.shape} is not written to {target.dtype} {target.shape}")
-        _array(target)[...] = value.reshape(target.shape)
+        place[...] = value.reshape(target.shape)
 
     def download(self, source: Tensor) -> Array:
         """The memory itself."""
@@ -65,15 +65,16 @@ class HostDevice:
         """Nothing is ever outstanding."""
 
     def _of(self, array: Array) -> Tensor:
-        memory = _Memory(array, array.__array_interface__["data"][0])
-        return Tensor(self, memory.address, array.dtype.name, array.shape, memory)
+        memory = _Memory(array, array.dtype.name, array.__array_interface__["data"][0])
+        return Tensor(self, memory.address, memory.dtype, array.shape, memory)
 
 
 @dataclass(frozen=True, eq=False)
 class _Memory:
-    """An array, and where its first byte lies."""
+    """An array, its dtype's name, and where its first byte lies."""
 
     array: Array
+    dtype: str
     address: int
 
 
@@ -81,6 +82,8 @@ def _array(tensor: Tensor) -> Array:
     """The tensor as a NumPy array over the memory of its owner."""
     owner = tensor.owner
     assert isinstance(owner, _Memory)
+    if tensor.shape == owner.array.shape and tensor.dtype == owner.dtype and tensor.address == owner.address:
+        return owner.array  # all of it, which is what a decode step asks for
     if owner.array.size == 0:
         return np.empty(tensor.shape, tensor.dtype)
     return np.ndarray(tensor.shape, tensor.dtype, owner.array.data, tensor.address - owner.address)
