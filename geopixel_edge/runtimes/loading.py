@@ -10,7 +10,7 @@ from ..errors import OptionError, RuntimeUnavailableError
 from ..resources import shortage
 from . import Device, Runner
 from .host import HostDevice
-from .onnx_import import import_onnxruntime
+from .onnx_import import import_onnxruntime, prepare_cuda
 
 _DEVICE = re.compile("auto|cpu|cuda(?::([0-9]{1,3}))?")
 
@@ -32,10 +32,12 @@ def open_device(device: str) -> Device:
     check_device(device)
     if device == "cpu":
         return HostDevice()
-    providers = _onnxruntime("a device").get_available_providers()
+    runtime = _onnxruntime("a device")
+    providers = runtime.get_available_providers()
     if "CUDAExecutionProvider" in providers:
         from .cuda import CudaDevice
 
+        prepare_cuda(runtime)
         return CudaDevice(int(device.partition(":")[2] or 0))
     if device == "auto":
         return HostDevice()

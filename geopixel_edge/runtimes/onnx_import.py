@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
 from types import ModuleType
 
+log = logging.getLogger(__name__)
 SWITCH = "ORT_DISABLE_TELEMETRY"
+_ONLY_FATAL = 4  # errors arrive as exceptions
 
 
 def import_onnxruntime() -> ModuleType:
@@ -26,3 +29,16 @@ def import_onnxruntime() -> ModuleType:
         module = importlib.import_module("onnxruntime")
     print(said.getvalue(), end="", file=sys.stderr)
     return module
+
+
+def prepare_cuda(module: ModuleType) -> None:
+    """Find CUDA and cuDNN where pip put them, and keep ONNX Runtime's warnings from the terminal.
+
+    What is missing is told by the session that needs it; the CUDA provider warns on its default logger, which options
+    of a session do not reach.
+    """
+    module.set_default_logger_severity(_ONLY_FATAL)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        module.preload_dlls()
+    for line in said.getvalue().splitlines():
+        log.debug("%s", line)

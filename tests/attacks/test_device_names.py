@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import onnxruntime as ort
@@ -16,7 +17,10 @@ from geopixel_edge.errors import (
     RuntimeUnavailableError,
 )
 from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.runtimes.cuda import CudaDevice
 from geopixel_edge.runtimes.loading import load_block, open_device
+from geopixel_edge.runtimes.onnx import providers
+from geopixel_edge.runtimes.onnx_import import prepare_cuda
 from tests.support.engines import linked, put, sign
 
 BLOCK = "pixel_decoder"
@@ -65,3 +69,20 @@ def test_a_device_that_does_not_come_up(root: Path, monkeypatch: pytest.MonkeyPa
     sign(root)
     with pytest.raises(EngineMismatchError):
         load_block(Engine(root), BLOCK, open_device("cuda:1"), 1)
+
+
+def test_what_the_gpu_package_says_on_its_own_is_kept_from_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    levels: list[int] = []
+    module = ModuleType("onnxruntime")
+    vars(module).update(
+        set_default_logger_severity=levels.append, preload_dlls=lambda: print("Failed to load libcudnn.so.9")
+    )
+    prepare_cuda(module)
+    assert levels == [4]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_float32_is_not_rounded_to_tf32_on_a_gpu() -> None:
+    (first, told), (last, _) = providers(CudaDevice(1))
+    assert (first, told["device_id"], told["use_tf32"]) == ("CUDAExecutionProvider", "1", "0")
+    assert last == "CPUExecutionProvider"
