@@ -91,7 +91,7 @@ def test_the_tests_that_need_no_torch_pass_on_every_other_python(tmp_path: Path)
         python = str(environment / "bin" / "python")
         install = [python, "-m", "pip", "install", "--quiet", "-e", f"{clone}[test,bench]", "protobuf"]
         subprocess.run(install, check=True, cwd=tmp_path)
-        command = [python, "-m", "pytest", "-q", "tests/unit", "-m", "not long"]
+        command = [python, "-m", "pytest", "-q", "tests/unit", "tests/training", "-m", "not long"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=clone)
         assert done.returncode == 0, f"{program}: {done.stdout[-4000:]}"
         assert " passed" in done.stdout

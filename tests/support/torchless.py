@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 def needs_torch(tests: Path) -> list[Path]:
     """Test files that import torch, or anything of this repository that does; and what exports engines."""
-    files = [path for path in sorted((tests / "unit").glob("test_*.py")) if _reaches_torch(path)]
+    rooms = [*(tests / "unit").glob("test_*.py"), *(tests / "training").glob("test_*.py")]
+    files = [path for path in sorted(rooms) if _reaches_torch(path)]
     return [*files, tests / "engine", tests / "attacks", tests / "gpu"]
 
 
