@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -13,6 +14,8 @@ from ..errors import ResourceError, RuntimeUnavailableError
 from ..resources import shortage
 from . import Tensor
 
+PINNED_BYTES = 4 << 20
+_ALIGNED = 256
 _REMEDY = "check the driver (nvidia-smi), `pip install 'cuda-core[cu13]'`, or give device='cpu'"
 
 
@@ -24,6 +27,7 @@ class CudaDevice:
     def __init__(self, index: int) -> None:
         self.index = index
         self._opened: tuple[Any, Any] | None = None
+        self._staging: _Pinned | None = None
 
     @property
     def stream(self) -> int:
@@ -72,24 +76,30 @@ class CudaDevice:
 
     def copy(self, source: Tensor, target: Tensor) -> None:
         """All bytes of `source` to the beginning of `target`, queued."""
-        if source.nbytes:
-            self._part(source, source.nbytes).copy_to(self._part(target, source.nbytes), stream=self._open()[1])
+        self._move(target.address, source.address, source.nbytes)
 
     def upload(self, value: Array, target: Tensor) -> None:
-        """Write the values; ValueError for another dtype or another number of them."""
-        if value.dtype.name != target.dtype or value.nbytes != target.nbytes:
+        """Queue a write of the values; ValueError for another dtype or another number of them."""
+        size = value.nbytes
+        if value.dtype.name != target.dtype or size != target.nbytes:
             raise ValueError(f"{value.dtype} {value.shape} is not written to {target.dtype} {target.shape}")
-        if value.nbytes:
+        if size <= PINNED_BYTES // 4:  # a decode step's inputs: nothing waits
+            place = self._pinned().take(size)
+            place[:] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+            self._move(target.address, place.__array_interface__["data"][0], size)
+        else:
             host = np.ascontiguousarray(value)
-            self._host(host).copy_to(self._part(target, host.nbytes), stream=self._open()[1])
+            self._move(target.address, host.__array_interface__["data"][0], size)
             self.wait()  # until then `host` may not be let go
 
     def download(self, source: Tensor) -> Array:
         """A copy on the host, after waiting."""
         host = np.empty(source.shape, source.dtype)
-        if host.nbytes:
-            self._part(source, host.nbytes).copy_to(self._host(host), stream=self._open()[1])
+        place = self._pinned().take(host.nbytes) if host.nbytes <= PINNED_BYTES // 4 else host.reshape(-1)
+        self._move(place.__array_interface__["data"][0], source.address, host.nbytes)
         self.wait()
+        if host.nbytes <= PINNED_BYTES // 4:
+            host.reshape(-1).view(np.uint8)[:] = place
         return host
 
     def free_bytes(self) -> int:
@@ -105,12 +115,41 @@ class CudaDevice:
         if self._opened is not None:
             self._opened[1].sync()
 
-    def _part(self, tensor: Tensor, size: int) -> Any:
-        from cuda.core import Buffer
+    def _move(self, target: int, source: int, size: int) -> None:
+        """Queue a copy of bytes between any two addresses."""
+        if size:
+            from cuda.bindings import runtime
 
-        return Buffer.from_handle(tensor.address, size, owner=tensor.owner)
+            kind = runtime.cudaMemcpyKind.cudaMemcpyDefault
+            (error,) = runtime.cudaMemcpyAsync(target, source, size, kind, self.stream)
+            if error != runtime.cudaError_t.cudaSuccess:
+                raise RuntimeUnavailableError(f"device='cuda:{self.index}' failed ({error.name}); make a new Pipeline")
 
-    def _host(self, array: Array) -> Any:
-        from cuda.core import Buffer
+    def _pinned(self) -> _Pinned:
+        if self._staging is None:
+            self._staging = _Pinned(self)
+        return self._staging
 
-        return Buffer.from_handle(array.__array_interface__["data"][0], array.nbytes, owner=array)
+
+class _Pinned:
+    """Page-locked host memory, handed out in turn: a copy from or to it does not stop the host.
+
+    A piece is free again once the stream has passed it: whoever comes round to the beginning waits for that.
+    """
+
+    def __init__(self, device: CudaDevice) -> None:
+        from cuda.core import LegacyPinnedMemoryResource
+
+        self._device, self._next = device, 0
+        self._buffer = LegacyPinnedMemoryResource().allocate(PINNED_BYTES)
+        memory = (ctypes.c_uint8 * PINNED_BYTES).from_address(int(self._buffer.handle))
+        self._bytes: Array = np.ctypeslib.as_array(memory)
+
+    def take(self, size: int) -> Array:
+        """The next `size` bytes; their content is the caller's until the ring comes round."""
+        if self._next + size > PINNED_BYTES:
+            self._device.wait()
+            self._next = 0
+        place = self._bytes[self._next : self._next + size]
+        self._next += -(-size // _ALIGNED) * _ALIGNED
+        return place

@@ -50,6 +50,7 @@ def test_a_device_that_is_absent(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_device_that_does_not_come_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CudaDevice, "stream", 7)
     make = ort.InferenceSession
 
     def without_cuda(path: str, options: Any, providers: list[Any], **kwargs: Any) -> Any:
@@ -82,7 +83,9 @@ def test_what_the_gpu_package_says_on_its_own_is_kept_from_the_terminal(capsys: 
     assert capsys.readouterr() == ("", "")
 
 
-def test_float32_is_not_rounded_to_tf32_on_a_gpu() -> None:
+def test_a_gpus_provider_shares_the_stream_and_does_not_round_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CudaDevice, "stream", 7)
     (first, told), (last, _) = providers(CudaDevice(1))
-    assert (first, told["device_id"], told["use_tf32"]) == ("CUDAExecutionProvider", "1", "0")
+    assert first == "CUDAExecutionProvider"
+    assert told == {"device_id": "1", "user_compute_stream": "7", "use_tf32": "0"}
     assert last == "CPUExecutionProvider"
