@@ -6,7 +6,6 @@ The model is a plain Llama: GeoPixel's low-rank updates act on image rows only, 
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from geopixel_edge.arrays import Array
+
 from .shapes import Shapes
 
 _ROWS_AT_ONCE = 512  # what llama.cpp reads of a prompt in one piece
 
 
-def write_gguf(path: Path, shapes: Shapes, seed: int = 0) -> None:
+def write_gguf(path: Path, shapes: Shapes) -> None:
     """A random model: matrices at Q4_0, the output head at Q8_0, norms float32; no vocabulary but its size."""
     import gguf
 
-    random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "llama", use_temp_file=False)
     writer.add_context_length(32768)
     writer.add_embedding_length(shapes.hidden)
@@ -36,38 +36,44 @@ def write_gguf(path: Path, shapes: Shapes, seed: int = 0) -> None:
     writer.add_rope_dimension_count(shapes.head_dim)
     writer.add_vocab_size(shapes.vocabulary)
     writer.add_tokenizer_model("no_vocab")
-
-    def matrix(name: str, outputs: int, inputs: int, kind: Any) -> None:
-        """Blocks of 32 numbers: a float16 scale, then nibbles or bytes."""
-        per_block = 16 if kind == gguf.GGMLQuantizationType.Q4_0 else 32
-        blocks = random.integers(0, 256, (outputs * inputs // 32, 2 + per_block), np.uint8)
-        scale = np.float16(0.02 / (4 if per_block == 16 else 64))
-        blocks[:, :2] = np.frombuffer(scale.tobytes(), np.uint8)
-        writer.add_tensor(name, blocks.reshape(outputs, -1), raw_dtype=kind)
-
-    def norm(name: str) -> None:
-        writer.add_tensor(name, np.ones(shapes.hidden, np.float32))
-
-    quarter, byte = gguf.GGMLQuantizationType.Q4_0, gguf.GGMLQuantizationType.Q8_0
-    query, kv = shapes.heads * shapes.head_dim, shapes.kv_heads * shapes.head_dim
-    matrix("token_embd.weight", shapes.vocabulary, shapes.hidden, quarter)
-    for index in range(shapes.layers):
-        name = f"blk.{index}"
-        norm(f"{name}.attn_norm.weight")
-        matrix(f"{name}.attn_q.weight", query, shapes.hidden, quarter)
-        matrix(f"{name}.attn_k.weight", kv, shapes.hidden, quarter)
-        matrix(f"{name}.attn_v.weight", kv, shapes.hidden, quarter)
-        matrix(f"{name}.attn_output.weight", shapes.hidden, query, quarter)
-        norm(f"{name}.ffn_norm.weight")
-        matrix(f"{name}.ffn_gate.weight", shapes.intermediate, shapes.hidden, quarter)
-        matrix(f"{name}.ffn_up.weight", shapes.intermediate, shapes.hidden, quarter)
-        matrix(f"{name}.ffn_down.weight", shapes.hidden, shapes.intermediate, quarter)
-    norm("output_norm.weight")
-    matrix("output.weight", shapes.vocabulary, shapes.hidden, byte)
+    random = np.random.default_rng(0)
+    for name, outputs, inputs in _matrices(shapes):
+        kind = gguf.GGMLQuantizationType.Q8_0 if name == "output" else gguf.GGMLQuantizationType.Q4_0
+        writer.add_tensor(f"{name}.weight", _blocks(random, outputs, inputs, name == "output"), raw_dtype=kind)
+    norms = [f"blk.{index}.{part}_norm" for index in range(shapes.layers) for part in ("attn", "ffn")]
+    for name in [*norms, "output_norm"]:
+        writer.add_tensor(f"{name}.weight", np.ones(shapes.hidden, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _matrices(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
+    """Name, outputs and inputs of every matrix."""
+    hidden, inner, kv = shapes.hidden, shapes.intermediate, shapes.kv_heads * shapes.head_dim
+    yield "token_embd", shapes.vocabulary, hidden
+    for index in range(shapes.layers):
+        for part, outputs, inputs in (
+            ("attn_q", hidden, hidden),
+            ("attn_k", kv, hidden),
+            ("attn_v", kv, hidden),
+            ("attn_output", hidden, hidden),
+            ("ffn_gate", inner, hidden),
+            ("ffn_up", inner, hidden),
+            ("ffn_down", hidden, inner),
+        ):
+            yield f"blk.{index}.{part}", outputs, inputs
+    yield "output", shapes.vocabulary, hidden
+
+
+def _blocks(random: np.random.Generator, outputs: int, inputs: int, whole_bytes: bool) -> Array:
+    """Blocks of 32 numbers: a float16 scale, then bytes or nibbles."""
+    numbers = 32 if whole_bytes else 16
+    blocks = random.integers(0, 256, (outputs * inputs // 32, 2 + numbers), np.uint8)
+    scale = np.float16(0.02 / (64 if whole_bytes else 4))
+    blocks[:, :2] = np.frombuffer(scale.tobytes(), np.uint8)
+    return blocks.reshape(outputs, -1)
 
 
 class LlamaCpp:
@@ -142,13 +148,3 @@ def opened(path: Path, threads: int, capacity: int, sequences: int = 1) -> Itera
         yield peer
     finally:
         peer.close()
-
-
-def seconds_of(action: Any, repeat: int) -> list[float]:
-    """Wall time of each call."""
-    found = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        action()
-        found.append(time.perf_counter() - start)
-    return found

@@ -74,6 +74,5 @@ def _fill_graph(path: Path, pool: _Pool) -> None:
             stream.write(pool.values(tensor, length // itemsize).view(np.uint8).data)
 
 
-
 if __name__ == "__main__":
     fill(Path(sys.argv[1]))

@@ -63,7 +63,7 @@ ARROWS = {
 OUTSIDE = {
     "export": {PACKAGE},
     "training": {PACKAGE, "export"},
-    "benchmarks": {PACKAGE, "training"},
+    "benchmarks": {PACKAGE, "export", "training"},
     "examples": {PACKAGE, "training"},
 }
 # Library -> where in the package it may be imported.

@@ -1,0 +1,96 @@
+"""`python -m benchmarks.gpu ENGINE`: blocks and whole answers on an NVIDIA GPU, beside floors and torch."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scale.shapes import GEOPIXEL_7B, Shapes
+from geopixel_edge import Pipeline, __version__
+from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.streams import write_json
+
+from . import blocks, rates, report, whole
+from .power import find_reader
+
+PEERS = ("torch", "torch-compiled")
+EPILOG = """\
+examples:
+  python -m benchmarks.gpu engine
+  python -m benchmarks.gpu engine --against torch torch-compiled --json
+"""
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything asked for; plain values for JSON, seconds, bytes, watts and joules."""
+    rate, reader = rates.measured(), find_reader()
+    with Pipeline(args.engine_dir, device=args.device) as pipe:
+        model = pipe.model
+        sizes, manifest = model.manifest.sizes, model.manifest
+        shapes = Shapes(sizes.hidden, args.intermediate, sizes.layers, sizes.heads, sizes.kv_heads, sizes.vocabulary)
+        matrix, memory = (None, None) if rate is None else (rate["matrix_flop_per_s"], rate["memory_bytes_per_s"])
+        found: dict[str, Any] = {
+            "environment": _environment(pipe),
+            "precision": {name: block.precision.name for name, block in manifest.blocks.items()},
+            "shapes": asdict(shapes),
+            "rates": rate,
+            "decode": blocks.decode(model, shapes, memory, args.repeat),
+            "prefill": blocks.prefill(model, shapes, matrix, 3),
+            "blocks": blocks.encoders(model, matrix, args.repeat),
+            "whole_answer": {"ours": whole.ours(pipe, reader)},
+        }
+    answer = found["whole_answer"]["ours"]
+    for peer in args.against:
+        told = whole.torchs(shapes, answer["prompt_tokens"], answer["new_tokens"], blocks.VIEWS, peer != "torch")
+        found["whole_answer"][peer] = told
+        found["whole_answer"][f"ratio_{peer}"] = told["seconds"] / answer["seconds"]
+    return found
+
+
+def _environment(pipe: Pipeline) -> dict[str, Any]:
+    import onnxruntime
+
+    facts = {
+        "geopixel_edge": __version__,
+        "onnxruntime": onnxruntime.__version__,
+        "python": platform.python_version(),
+        "device": pipe.device,
+    }
+    try:
+        import torch
+    except ImportError:
+        return facts
+    if torch.cuda.is_available():
+        facts |= {"torch": torch.__version__, "gpu": torch.cuda.get_device_name(0)}
+    return facts
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and print tables or JSON; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("engine_dir", type=Path, metavar="ENGINE")
+    parser.add_argument("--device", default="cuda", help="cuda (default) or cuda:N")
+    parser.add_argument("--against", nargs="*", choices=PEERS, default=["torch"], help="peers of the whole answer")
+    parser.add_argument("--repeat", type=int, default=20, help="counted runs of each block (default: 20)")
+    parser.add_argument("--intermediate", type=int, default=GEOPIXEL_7B.intermediate, help="width of the feed-forward")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args(argv)
+    found = measure(args)
+    if args.json:
+        write_json(found)
+    else:
+        print(report.text(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

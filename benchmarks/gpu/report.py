@@ -1,0 +1,61 @@
+"""What was measured, as tables for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geopixel_edge.cli.terminal import table
+
+
+def text(found: dict[str, Any]) -> str:
+    """Blocks, language model, whole answers."""
+    lines = [", ".join(f"{name} {value}" for name, value in found["environment"].items()), ""]
+    lines.append(table(("block", "ms", "TFLOP/s", "of the matrix rate"), _blocks(found)))
+    lines += ["", table(("decode", "ms", "tokens/s", "of the floor"), _decode(found["decode"])), ""]
+    lines.append(
+        table(("whole answer", "s", "first token, s", "tokens/s", "times ours"), _whole(found["whole_answer"]))
+    )
+    power = found["whole_answer"]["ours"]["power"]
+    joules = found["whole_answer"]["ours"]["joules_per_image"]
+    lines.append(f"power: {power['source']}" + (f", {joules:.1f} J an answer" if joules else ""))
+    return "\n".join(lines)
+
+
+def _blocks(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    named = {**found["blocks"], **{f"prefill of {rows}": one for rows, one in found["prefill"].items()}}
+    return [
+        (name, f"{1000 * one['seconds']:.2f}", _number(one.get("tflop_per_s")), _number(one.get("ratio_matrix_rate")))
+        for name, one in named.items()
+    ]
+
+
+def _decode(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{batch} x {cached} cached",
+            f"{1000 * one['seconds']:.3f}",
+            f"{one['tokens_per_s']:.0f}",
+            _number(one.get("ratio_floor")),
+        )
+        for batch, group in ((1, found), (8, found["batch8"]))
+        for cached, one in group.items()
+        if cached != "batch8"
+    ]
+
+
+def _whole(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            name,
+            f"{one['seconds']:.3f}",
+            _number(one["first_token_s"]),
+            _number(one["decode_tokens_per_s"]),
+            _number(one["seconds"] / found["ours"]["seconds"]),
+        )
+        for name, one in found.items()
+        if isinstance(one, dict)
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f}"
