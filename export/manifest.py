@@ -60,7 +60,7 @@ def make_manifest(
         tokens=tokens,
         tokenizer=describe_file(root, MODEL_NAME),
         embeddings=Embeddings(file=describe_file(root, "token_embeddings.npy")),
-        blocks={block: _block_spec(root, block, precision) for block, precision in precisions.items()},
+        blocks={block: block_spec(root, block, precision) for block, precision in precisions.items()},
         golden=tuple(describe_file(root, name) for name in golden),
         provenance=_provenance(checkpoint, precisions),
         distance={},
@@ -105,7 +105,8 @@ def _provenance(checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> 
     )
 
 
-def _block_spec(root: Path, block: str, precision: Precision) -> BlockSpec:
+def block_spec(root: Path, block: str, precision: Precision) -> BlockSpec:
+    """What the files of a block are, by its graph's inputs and outputs."""
     graph = onnx.load(str(root / f"{block}.onnx"), load_external_data=False).graph
     files = [f"{block}.onnx", *sorted(path.name for path in root.glob(f"{block}.onnx.data*"))]
     return BlockSpec(
