@@ -103,6 +103,8 @@ def _provenance(checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> 
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         quantisation=quantisation(precisions),
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
+        adapter_sha256=checkpoint.adapter.digest() if checkpoint.adapter else None,
+        adapter_name=checkpoint.adapter.name if checkpoint.adapter else None,
     )
 
 

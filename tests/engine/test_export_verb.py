@@ -53,6 +53,7 @@ def test_the_verb_describes_itself() -> None:
         "checkpoint": Path("a"),
         "engine_dir": Path("b"),
         "precision": "fp32",
+        "adapter": None,
         "overwrite": False,
         "json": False,
         "verbose": False,
