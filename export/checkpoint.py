@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
@@ -20,8 +20,18 @@ from . import keys
 from .config import ModelConfig, read_config
 
 # What the published checkpoint and its fine-tunings are stored in.
-_DTYPES = ("BF16", "F16", "F32")
+STORED = ("BF16", "F16", "F32")
 _PICKLED = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
+
+
+class Overlay(Protocol):
+    """Weights laid over a checkpoint's: `over` says, of the shards by key, which others take their place."""
+
+    name: str
+
+    def over(self, base: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def digest(self) -> str: ...
 
 
 class _SafetensorsShard:
@@ -63,11 +73,11 @@ class Checkpoint:
     """A GeoPixel checkpoint. Opening it reads names and shapes only and checks them all.
 
     Raises CheckpointError naming the file or key: a missing directory, config, shard or key, a key no block knows,
-    a corrupt shard. Tensors are read one at a time by `tensor`.
+    a corrupt shard. Tensors are read one at a time by `tensor`, as `adapter` lays others over them.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, adapter: Overlay | None = None) -> None:
+        self.root, self.adapter = root, adapter
         try:
             if not root.is_dir():
                 raise CheckpointError(f"checkpoint={str(root)!r} is not a directory; give a Hugging Face checkpoint")
@@ -77,6 +87,10 @@ class Checkpoint:
             raise CheckpointError(f"checkpoint={str(root)[:200]!r} cannot be read: {reason(error)}") from None
         self.claims = keys.assign(self._where)
         self.rank = self._rank()
+        if adapter is not None:
+            self._where |= adapter.over(
+                {key: self._where[key] for names in self.claims.values() for key in names.values()}
+            )
 
     def _open_shards(self) -> tuple[list[Path], dict[str, Any]]:
         for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
@@ -85,7 +99,7 @@ class Checkpoint:
             if index.is_file():
                 return self._open_indexed(index)
             if single.is_file():
-                shard = self._open_shard(single)
+                shard = self.open_shard(single)
                 return [single], dict.fromkeys(shard.names, shard)
         raise CheckpointError(f"{self.root} holds neither model.safetensors nor pytorch_model.bin, single or sharded")
 
@@ -97,7 +111,7 @@ class Checkpoint:
             raise CheckpointError(f"{index} is not a shard index ({reason(error)}); download it again") from None
         if any(not isinstance(name, str) or Path(name).name != name for name in names):
             raise CheckpointError(f"{index} names a shard outside {self.root}")
-        shards = {name: self._open_shard(self.root / name) for name in names}
+        shards = {name: self.open_shard(self.root / name) for name in names}
         where: dict[str, Any] = {}
         for key, name in weight_map.items():
             if key not in shards[name].names:
@@ -109,10 +123,11 @@ class Checkpoint:
         return [self.root / name for name in names], where
 
     @staticmethod
-    def _open_shard(path: Path) -> _SafetensorsShard | _PickleShard:
+    def open_shard(path: Path) -> _SafetensorsShard | _PickleShard:
+        """A file of tensors, its names read; CheckpointError when it is missing or corrupt."""
         try:
             if not path.is_file():
-                raise CheckpointError(f"shard {path} is missing; download the checkpoint again")
+                raise CheckpointError(f"shard {path} is missing; download it again")
             return _SafetensorsShard(path) if path.suffix == ".safetensors" else _PickleShard(path)
         except CheckpointError:
             raise
@@ -163,8 +178,8 @@ class Checkpoint:
             dtype, found = self._where[claimed[name]].kind(claimed[name])
             if found != shape:
                 raise CheckpointError(f"key {claimed[name]!r} has shape {found}, the config asks for {shape}")
-            if dtype not in _DTYPES:
-                raise CheckpointError(f"key {claimed[name]!r} is stored as {dtype}; convert it to one of {_DTYPES}")
+            if dtype not in STORED:
+                raise CheckpointError(f"key {claimed[name]!r} is stored as {dtype}; convert it to one of {STORED}")
 
     def load(self, block: str) -> nn.Module:
         """The block's torch module in float32 with the checkpoint's weights, in eval mode."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -99,9 +99,11 @@ def _provenance(checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> 
         exporter_version=geopixel_edge.__version__,
         source_sha256=checkpoint.digest(),
         source_name=checkpoint.root.resolve().name,
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         quantisation=quantisation(precisions),
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
+        adapter_sha256=checkpoint.adapter.digest() if checkpoint.adapter else None,
+        adapter_name=checkpoint.adapter.name if checkpoint.adapter else None,
     )
 
 

@@ -21,6 +21,7 @@ from geopixel_edge.memory.footprint import measure_all
 from geopixel_edge.model import Model
 
 from . import keys
+from .adapter import Adapter
 from .checkpoint import Checkpoint
 from .golden import check_rounding, write_golden
 from .manifest import make_manifest, with_footprints
@@ -34,20 +35,26 @@ log = logging.getLogger(__name__)
 
 
 def export_engine(
-    source: Path, target: Path, precision: str = "fp32", overwrite: bool = False, form: Form = "ready"
+    source: Path,
+    target: Path,
+    precision: str = "fp32",
+    overwrite: bool = False,
+    adapter: Path | None = None,
+    form: Form = "ready",
 ) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
     `precision` is one word for all blocks or a word for each, as precision.parse_precision reads it. `form` is the
-    language model's: for ONNX Runtime, or in standard operators. Nothing is
-    published unless every check passes. `overwrite` replaces an engine directory, and nothing else. CheckpointError
-    when the checkpoint is not whole; ExportError for an existing target, a full disk, sizes the graphs cannot have or a
+    language model's: for ONNX Runtime, or in standard operators. Nothing is published unless every check passes.
+    `overwrite` replaces an engine directory, and nothing else. `adapter` is what fine-tuning `source` left, merged
+    while it is read. CheckpointError when checkpoint or adapter are not whole or do not fit each other; ExportError
+    for an existing target, a full disk, sizes the graphs cannot have or a
     failed check. A failure or an interruption leaves `target` as it was and removes what was written aside.
     """
     precisions = parse_precision(precision)
     target = Path(os.path.abspath(target))
     check_target(target, overwrite)
-    checkpoint = Checkpoint(source)
+    checkpoint = Checkpoint(source, Adapter(adapter) if adapter else None)
     checkpoint.check_all()
     with aside(target) as root:
         _check_room(root, checkpoint, precisions)

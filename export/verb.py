@@ -30,6 +30,7 @@ examples:
   geopixel-edge export GeoPixel-7B engine --precision fp16
   geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json
   geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16
+  geopixel-edge export GeoPixel-7B engine --adapter finetuned
 
 precisions:
   fp32, fp16    of weights and arithmetic
@@ -39,7 +40,7 @@ precisions:
 exit codes:
   0  published                                 5  a package that the export needs is missing, or the C++ kernels are
   2  usage                                     6  nothing was published
-  4  the checkpoint cannot be used           130  interrupted
+  4  checkpoint or adapter cannot be used    130  interrupted
 """
 _INTERRUPTED = 130
 # The top-level modules of the extra `export`, onnxscript included, which torch loads in the middle of an export.
@@ -62,6 +63,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="fp32",
         metavar="P",
         help="fp32 (default), fp16, int8 or int8-widened, or one for each block: language_model=int8,*=fp16",
+    )
+    parser.add_argument(
+        "--adapter",
+        type=Path,
+        metavar="PATH",
+        help="merge what fine-tuning left: a PEFT LoRA directory, or the pytorch_model.bin of the wrapped model",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an engine directory that exists")
     parser.add_argument("--json", action="store_true", help="print the measured distances as JSON")
@@ -115,7 +122,7 @@ def _export(args: argparse.Namespace) -> list[Check]:
         from .publish import export_engine
     except ImportError as error:  # found, yet a part of it or something it stands on is missing
         _unavailable(error.name or str(error), f"cannot be loaded ({error})")
-    return export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite)
+    return export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite, args.adapter)
 
 
 def _unavailable(name: str, state: str) -> NoReturn:

@@ -22,6 +22,7 @@ def describe(root: Path, manifest: Manifest) -> str:
         "family": f"{manifest.family}, schema {manifest.schema_version}",
         "precision": f"{manifest.precision}, quantisation {source.quantisation}",
         "source": f"{source.source_name}, sha256 {source.source_sha256}",
+        **({"adapter": f"{source.adapter_name}, sha256 {source.adapter_sha256}"} if source.adapter_name else {}),
         "exported": f"{source.created_utc} by geopixel_edge {source.exporter_version}",
         "with": ", ".join(f"{name} {version}" for name, version in source.packages.items()) or "-",
         "language": f"{sizes.layers} layers, hidden {sizes.hidden}, {sizes.heads} heads ({sizes.kv_heads} of keys and "

@@ -20,7 +20,7 @@ from .terminal import human_bytes, table
 
 PACKAGES = ("numpy", "Pillow", "sentencepiece", "msgspec")
 # As `requires-python` says; older ones have no wheel of the ONNX Runtime that is needed.
-OLDEST_PYTHON = (3, 11)
+OLDEST_PYTHON = (3, 10)
 # GeoPixel-7B has 8,914,455,156 parameters; two bytes each, and as much again as a fifth of them for cache and views.
 COMFORTABLE_BYTES = 21_400_000_000
 

@@ -185,8 +185,8 @@ class Embeddings(Struct, frozen=True):
     file: FileSpec
 
 
-class Provenance(Struct, frozen=True):
-    """Where the engine came from."""
+class Provenance(Struct, frozen=True, omit_defaults=True):
+    """Where the engine came from; an adapter is what was merged into the checkpoint, if anything was."""
 
     exporter_version: str
     source_sha256: str  # digest over the checkpoint's files
@@ -194,6 +194,8 @@ class Provenance(Struct, frozen=True):
     created_utc: str
     quantisation: str
     packages: dict[str, str]
+    adapter_sha256: str | None = None  # digest over its weights and config
+    adapter_name: str | None = None
 
 
 class Manifest(Struct, frozen=True):
@@ -221,7 +223,5 @@ class Manifest(Struct, frozen=True):
 
     def files(self) -> list[FileSpec]:
         """Every file the manifest vouches for."""
-        found = [self.tokenizer, self.embeddings.file, *self.golden]
-        for block in self.blocks.values():
-            found.extend(block.files)
-        return found
+        of_blocks = (spec for block in self.blocks.values() for spec in block.files)
+        return [self.tokenizer, self.embeddings.file, *self.golden, *of_blocks]

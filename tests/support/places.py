@@ -5,12 +5,14 @@ Nothing of the environment that runs the tests can be reached from them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -72,7 +74,8 @@ class Place:
         A command that ends before fails, and so does one that goes on for more than two minutes after Ctrl-C.
         """
         leader, follower = pty.openpty()
-        termios.tcsetwinsize(follower, (24, 120))  # a terminal of no width has no room for a progress bar
+        # A terminal of no width has no room for a progress bar.
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
         process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=where,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 from geopixel_edge import limits
 
 from ..support.documented import PAGES, ROOT
+from ..support.project import pyproject
 
 DOCS = ROOT / "docs"
 PAGE_PATHS = sorted(path for pattern in PAGES for path in ROOT.glob(pattern))
@@ -74,7 +74,7 @@ def test_every_page_is_in_the_site_once() -> None:
 
 
 def test_the_supported_systems_are_those_of_the_metadata() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = pyproject()["project"]
     named = [line.rpartition(" ")[2] for line in project["classifiers"] if "Python ::" in line]
     line = (
         "Supported: Linux tested; macOS and Windows built in public CI, untested; "

@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import pytest
 import yaml
 
 from ..support.documented import ROOT
+from ..support.project import pyproject
 
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = pyproject()
 NAMED = [
     line.rpartition(" ")[2]
     for line in PROJECT["project"]["classifiers"]
