@@ -168,6 +168,8 @@ TABLE = {
     INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
     BENCH: How("editable", long=True),
     "python -m benchmarks.latency": bench("whole answer"),
+    "python -m benchmarks.draft": bench("acceptance"),
+    "python -m benchmarks.draft --questions 1000 --threads 1 --json": bench('"equal": 1.0'),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
     "python -m training.contact_sheet sheet.png --seed 300 --scenes 24": bench("sheet", "sheet.png"),
     "python -m training.contact_sheet masks.png --seed 300 --scenes 24 --outlines": bench("masks", "masks.png"),
