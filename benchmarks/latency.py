@@ -97,12 +97,19 @@ def _answers(
         "regions": len(fresh[-1].regions),
         "prompt_tokens": fresh[-1].timings.prompt_tokens,
         "reused_tokens": again[-1].timings.reused_tokens,
-        "first_token_s": statistics.median(answer.timings.first_token_s or 0.0 for answer in fresh[1:]),
-        "follow_up_first_token_s": statistics.median(answer.timings.first_token_s or 0.0 for answer in again[1:]),
+        "first_token_s": _first_token_s(fresh),
+        "follow_up_first_token_s": _first_token_s(again),
+        "follow_up_rows": again[-1].timings.prompt_tokens - again[-1].timings.reused_tokens,
+        "follow_up_first_token_part": _first_token_s(again) / _first_token_s(fresh),
         "follow_up_speedup": rows[0].median_s / rows[1].median_s,
         "same_response": fresh[-1].response == again[-1].response,
     }
     return rows, facts
+
+
+def _first_token_s(answers: list[Answer]) -> float:
+    """Median of all but the first, which warms up."""
+    return statistics.median(answer.timings.first_token_s or 0.0 for answer in answers[1:])
 
 
 def _decode(pipe: Pipeline, decode: Measurement, positions: int, bandwidth: float) -> dict[str, float]:
@@ -204,7 +211,8 @@ def report(found: dict[str, Any]) -> str:
         f"reading {human_bytes(decode['weight_bytes'])} of weights and {human_bytes(decode['kv_bytes'])} of KV cache "
         f"at {human_bytes(int(decode['copy_bytes_per_s']))}/s takes {1000 * decode['floor_s']:.3f} ms",
         f"first token     {1000 * facts['first_token_s']:.1f} ms after {facts['prompt_tokens']} prompt tokens; "
-        f"follow-up {1000 * facts['follow_up_first_token_s']:.1f} ms with {facts['reused_tokens']} of them reused",
+        f"follow-up {1000 * facts['follow_up_first_token_s']:.1f} ms with {facts['reused_tokens']} of them reused "
+        f"and {facts['follow_up_rows']} read, {100 * facts['follow_up_first_token_part']:.1f} % of the first's",
         f"whole answer    {facts['new_tokens']} tokens and {facts['regions']} masks; the follow-up takes "
         f"1/{facts['follow_up_speedup']:.1f} of the time and says {'the same' if facts['same_response'] else 'OTHER'}",
     ]

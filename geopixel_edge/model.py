@@ -15,6 +15,7 @@ from .blocks.kv_cache import KVCache
 from .blocks.language_model import OUTPUT_ROWS, LanguageModel, Outputs, Rows
 from .blocks.pixel_decoder import PixelDecoder
 from .blocks.vision_encoder import VisionEncoder
+from .draft import Drafts
 from .engine import BUNDLED
 from .engine.directory import Engine, manifest_digest
 from .errors import EngineMismatchError
@@ -30,7 +31,7 @@ from .runtimes import Device, Runner, Tensor
 from .runtimes.loading import open_device
 from .stop import Watch
 from .text.tokenizer import Tokenizer
-from .timings import book, host_work
+from .timings import DECODE, PREFILL, book, host_work
 
 Features = Mapping[str, Tensor]
 
@@ -49,6 +50,7 @@ class Model:
         self.engine, self.device, self.threads, self.budget_bytes = engine, device, threads, budget_bytes
         self.manifest, self.owner = engine.manifest, Owner("this Pipeline")
         self.family = family_of(self.manifest.family)
+        self.drafts = Drafts(self.family.usual_answers)
         for block in self.manifest.blocks:
             self.family.check_block(self.manifest, block)
         self.tokenizer = Tokenizer(engine.path(self.manifest.tokenizer), self.manifest.tokens)
@@ -99,8 +101,6 @@ class Model:
         self._language = None
         self.residency.close()
 
-    # --- The verbs ------------------------------------------------------------------------------------------
-
     def divide(self, image: LoadedImage, grid: Grid, watch: Watch | None = None) -> F32:
         """Adaptive Image Divider: the global view and the tiles, (1 + tiles, 3, S, S) on the host."""
         with (watch or Watch()).timings.stage("divider"), host_work():
@@ -134,10 +134,11 @@ class Model:
         plan: Plan | None = None,
         watch: Watch | None = None,
         wanted: Sequence[int] | None = None,
+        stage: str = PREFILL,
     ) -> Outputs:
-        """Large Language Model, prefill: append rows to a cache of one sequence; outputs of the last, or `wanted`."""
+        """Large Language Model: append rows to a cache of one sequence; outputs of the last, or `wanted`."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("read")) as runners, watch.timings.stage("language_model.prefill"):
+        with self.residency.stage(plan.resident("read")) as runners, watch.timings.stage(stage):
             language = self._language_model(runners)
             return language.read(rows, cache, plan.dims.prompt_chunk, wanted, watch.check)
 
@@ -146,7 +147,7 @@ class Model:
     ) -> Outputs:
         """Large Language Model, decode: one token of every sequence in the cache."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("step")) as runners, watch.timings.stage("language_model.decode"):
+        with self.residency.stage(plan.resident("step")) as runners, watch.timings.stage(DECODE):
             return self._language_model(runners).step(token_ids, cache)
 
     def ground(self, image: LoadedImage, plan: Plan | None = None, watch: Watch | None = None) -> Features:
@@ -179,9 +180,8 @@ class Model:
         """A mask of `size_px` (width, height) and its predicted IoU for every state (reference behaviour 25)."""
         watch = watch or Watch()
         logits, scores = self.mask_logits(states, features, plan, watch)
-        width_px, height_px = size_px
         with watch.timings.stage("pixel_decoder", runs=0), host_work():
-            masks = [Mask.from_logits(one, height_px, width_px, self.threads or 0) for one in logits]
+            masks = [Mask.from_logits(one, size_px[1], size_px[0], self.threads or 0) for one in logits]
         return [(mask, float(score)) for mask, score in zip(masks, scores, strict=True)]
 
     def _language_model(self, runners: Mapping[str, Runner]) -> LanguageModel:

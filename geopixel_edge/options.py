@@ -20,7 +20,8 @@ class AskOptions:
     `max_new_tokens`: length limit. `history`: earlier (question, answer) pairs. `deadline_s`: seconds, counted from
     the question, after which the answer ends with what is known. `temperature` 0 is greedy; `top_p` and `seed` shape
     sampling. `compat=True` keeps two habits of the original: a prompt over its limit is refused, and a `[SEG]` that is
-    the last allowed token gets no mask. OptionError or QueryError names the one out of range.
+    the last allowed token gets no mask. `draft`: what `segment` asks is answered in fewer runs, by the
+    same tokens: its usual answer is guessed and verified. OptionError or QueryError names the one out of range.
     """
 
     max_new_tokens: int = 1024
@@ -30,6 +31,7 @@ class AskOptions:
     top_p: float = 1.0
     seed: int | None = None
     compat: bool = False
+    draft: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(
@@ -44,8 +46,9 @@ class AskOptions:
             raise OptionError(f"top_p={self.top_p!r} is out of range; give a number above 0, up to 1")
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0):
             raise OptionError(f"seed={self.seed!r} is not a seed; give an integer of 0 or more, or None")
-        if not isinstance(self.compat, bool):
-            raise OptionError(f"compat={self.compat!r} is not True or False")
+        for name in ("compat", "draft"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name}={getattr(self, name)!r} is not True or False")
 
     @classmethod
     def of(cls, options: AskOptions | None, overrides: Mapping[str, Any]) -> AskOptions:

@@ -47,7 +47,12 @@ def prepare(
     notes = [note for image in images for note in image.notes]
     grids, said, plan = _planned(model, images, hd_num, prompt, options)
     tokens, grounded = manifest.tokens, family.grounds(len(images))
-    turn = Turn(query, options, AnswerAssembler(tokenizer), watch, tokens.eos, tokens.seg, grounded, notes + said)
+    draft = None
+    if options.draft and options.temperature == 0 and (found := family.segmented(query)):
+        phrase, kind = found
+        draft = model.drafts.about(phrase, kind, lambda text: tokenizer.encode(text, bos=False))
+    assembler, notes = AnswerAssembler(tokenizer), notes + said
+    turn = Turn(query, options, assembler, watch, tokens.eos, tokens.seg, grounded, draft, notes)
     return Asked(turn, prompt, grids, plan)
 
 

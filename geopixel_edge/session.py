@@ -20,6 +20,7 @@ from .resources import shortage_told
 from .runtimes import Tensor
 from .stop import Stopped, StopToken
 from .turn import AnswerStream
+from .writing import write
 
 
 class OpenedImage:
@@ -99,15 +100,14 @@ class OpenedImage:
         return prepare(self.model, self.images, self.hd_num, query, options, stop)
 
     def _run(self, asked: Asked) -> Iterator[Event]:
-        """See, read, then write token by token and point at each `[SEG]`."""
+        """See, read, then write and point at each `[SEG]`."""
         self._check_current(asked)
         with shortage_told("the question cannot be answered"):
             try:
                 asked.turn.watch.check()
                 if asked.plan.ground_first and asked.turn.grounded:
                     self._ground(asked)
-                outputs, cache = self.begin(asked)
-                yield from self._write(outputs, cache, asked)
+                yield from self._write(asked, *self.begin(asked))
             except Stopped as stopped:
                 asked.turn.stop(stopped)
             yield from asked.turn.finish()
@@ -162,18 +162,12 @@ class OpenedImage:
             cache.copy_prefix(kept, known)
         return cache
 
-    def _write(self, outputs: Outputs, cache: KVCache, asked: Asked) -> Iterator[Event]:
-        """Token by token until EOS or the limit; each `[SEG]` is pointed at when the next step has consumed it."""
-        turn = asked.turn
-        while True:
-            yield from turn.take(outputs.logits[0])
-            if turn.ended:
-                return
-            turn.watch.check()
+    def _write(self, asked: Asked, outputs: Outputs, cache: KVCache) -> Iterator[Event]:
+        def check() -> None:
+            asked.turn.watch.check()
             self._check_current(asked)
-            outputs = self.model.step(turn.token_ids[-1:], cache, asked.plan, turn.watch)
-            if turn.wants_mask:
-                yield self.point(outputs.hidden, asked)
+
+        return write(self.model, asked, outputs, cache, check, lambda state: self.point(state, asked))
 
     def _check_current(self, asked: Asked) -> None:
         self.model.check_usable()

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+PREFILL, DECODE = "language_model.prefill", "language_model.decode"
+
 
 @dataclass
 class BlockCost:
@@ -50,14 +52,16 @@ class Timings:
     prompt_tokens: int = 0
     reused_tokens: int = 0
     new_tokens: int = 0
+    drafted_tokens: int = 0  # read along because they were likely to follow
+    accepted_tokens: int = 0  # of these, the answer's own: as many decode runs less
     first_token_s: float | None = None
     total_s: float = 0.0
 
     @property
     def decode_tokens_per_s(self) -> float | None:
         """Tokens per second of the decode steps alone; None before the first."""
-        decode = self.blocks.get("language_model.decode")
-        return decode.runs / decode.time_s if decode and decode.time_s > 0 else None
+        decode = self.blocks.get(DECODE)
+        return (decode.runs + self.accepted_tokens) / decode.time_s if decode and decode.time_s > 0 else None
 
     @contextmanager
     def stage(self, name: str, runs: int = 1) -> Iterator[None]:

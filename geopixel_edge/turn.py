@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from .answer import Answer, Event
 from .arrays import F32
+from .draft import Draft
 from .errors import SessionClosedError
 from .options import AskOptions
 from .processes import refuse_pickle
@@ -21,7 +22,7 @@ from .text.sampling import Sampler
 
 @dataclass
 class Turn:
-    """State of one question. `grounded`: whether a `[SEG]` (`seg`) gets a mask."""
+    """State of one question. `grounded`: whether a `[SEG]` (`seg`) gets a mask; `draft`: what is likely to be said."""
 
     query: str
     options: AskOptions
@@ -30,6 +31,7 @@ class Turn:
     eos: int
     seg: int
     grounded: bool
+    draft: Draft | None = None
     notes: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str = "length"
@@ -57,6 +59,11 @@ class Turn:
             self.notes.append("the last allowed token is [SEG]: one more step was run for its mask")
         return [*self.assembler.push(token)]
 
+    def drafted(self, most: int) -> list[int]:
+        """At most so many tokens that are likely to follow; fewer where the answer may not be that long."""
+        room = self.options.max_new_tokens - len(self.token_ids)
+        return self.draft.rest(self.token_ids, min(most, room)) if self.draft else []
+
     @property
     def is_full(self) -> bool:
         """Whether as many tokens are written as were allowed."""
@@ -72,6 +79,8 @@ class Turn:
         events: list[Event] = [*self.assembler.finish()]
         self.watch.timings.new_tokens = len(self.token_ids)
         self.watch.timings.total_s = self.watch.elapsed_s()
+        if self.draft and self.finish_reason == "eos":
+            self.draft.learn(self.assembler.response)
         return events
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geopixel_edge.errors import CheckpointError
 
-from .sam2_layers import Mlp, attend, section
+from .sam2_layers import Mlp, attend_in_parts, section
 
 # Fixed in SAM 2: no published configuration changes its patch embedding.
 PATCH_KERNEL, PATCH_STRIDE, PATCH_PADDING = 7, 4, 3
@@ -73,7 +73,7 @@ class Attention(nn.Module):
         query, key, value = self.qkv(x).chunk(3, dim=-1)
         if self.stride is not None:
             query = pool(query, self.stride)
-        mixed = attend(self._split(query), self._split(key), self._split(value))
+        mixed = attend_in_parts(self._split(query), self._split(key), self._split(value))
         projected: Tensor = self.proj(mixed.transpose(1, 2).reshape(query.shape))
         return projected
 

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from geopixel_edge.errors import CheckpointError
 
+# Query-key pairs of one head: 64 MiB of float32 scores at the 8 heads of Hiera-L's global blocks, where all pairs of
+# 64 x 64 patches would take 512 MiB.
+MOST_SCORES = 512 * 4096
+
 
 def section(sam2: Mapping[str, Any], name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
     """`sam2[name]`, proved to hold `keys`; CheckpointError names what is missing."""
@@ -37,6 +41,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     """
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     return torch.softmax(scores if bias is None else scores + bias, dim=-1) @ value
+
+
+def attend_in_parts(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`attend` with the scores of at most MOST_SCORES query-key pairs of a head in memory at once.
+
+    The parts are runs of queries, a number that is fixed when the module is traced.
+    """
+    queries = max(1, MOST_SCORES // key.shape[-2])
+    if query.shape[-2] <= queries:
+        return attend(query, key, value)
+    return torch.cat([attend(part, key, value) for part in query.split(queries, dim=-2)], dim=-2)
 
 
 class Mlp(nn.Module):

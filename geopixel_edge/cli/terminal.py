@@ -109,8 +109,8 @@ def timings_table(timings: Timings) -> str:
     rate = timings.decode_tokens_per_s
     first = f"{timings.first_token_s:.3f} s" if timings.first_token_s is not None else "never"
     summary = (
-        f"{timings.prompt_tokens} prompt tokens ({timings.reused_tokens} reused), {timings.new_tokens} new; "
-        f"first token {first}, whole answer {timings.total_s:.3f} s"
+        f"{timings.prompt_tokens} prompt tokens ({timings.reused_tokens} reused), {timings.new_tokens} new, "
+        f"{timings.accepted_tokens} of them drafted; first token {first}, whole answer {timings.total_s:.3f} s"
     )
     if rate is not None:
         summary += f", {rate:.1f} tokens/s"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ..arrays import F32
 from ..blocks.divider import Grid, divide, grounding_input
+from ..draft import NAME, PHRASE
 from ..engine.manifest import Manifest, Sizes, SpecialTokens
 from ..errors import EngineMismatchError
 from ..images import LoadedImage
@@ -16,12 +19,27 @@ from .layout import plan_images
 from .prompt import Prompt, build_prompt
 
 SEGMENT_QUERY = "Could you provide a segmentation mask for {} in this image?"
+_ASKED = re.compile(re.escape(SEGMENT_QUERY).replace(r"\{\}", "(.+)"), re.DOTALL)
+# The noun of a phrase stands before the first of these.
+_BEHIND = re.compile(r"\b(above|at|below|beside|between|from|in|near|nearest|next|of|on|to|with)\b.*", re.I | re.DOTALL)
+ONE, SEVERAL = "one", "several"
 
 
 class GeoPixel:
     """Adaptive division, InternLM2's chat template, masks where `[SEG]` is consumed, SAM 2 on a squashed image."""
 
     name = "geopixel"
+    # What `segment_query` is answered with, by how many things it asks for, before the answers of a model are known.
+    usual_answers: Mapping[str, Sequence[str]] = MappingProxyType(
+        {
+            kind: (
+                f"Sure, here {verb} <p> {PHRASE} </p> [SEG] .",
+                f"There {verb} no {NAME} in this image.",
+                f"Sure, here {verb} <p> the {NAME} </p> [SEG] .",
+            )
+            for kind, verb in ((ONE, "is"), (SEVERAL, "are"))
+        }
+    )
 
     def check_block(self, manifest: Manifest, block: str) -> None:
         """EngineMismatchError when a block's inputs and outputs are not those that the main path feeds and reads."""
@@ -31,6 +49,14 @@ class GeoPixel:
     def segment_query(self, phrase: str) -> str:
         """The question that asks for the mask of a phrase and nothing else; QueryError when it cannot be put."""
         return SEGMENT_QUERY.format(check_phrase(phrase))
+
+    def segmented(self, query: str) -> tuple[str, str] | None:
+        """The phrase of a question that `segment_query` made, and which of `usual_answers` fit it; None for others."""
+        found = _ASKED.fullmatch(query)
+        if found is None:
+            return None
+        noun = _BEHIND.sub("", found[1]).strip().lower()
+        return found[1], SEVERAL if noun.endswith("s") and not noun.endswith("ss") else ONE
 
     def prompt(
         self, query: str, history: Sequence[tuple[str, str]], images: int, tokenizer: Tokenizer, tokens: SpecialTokens

@@ -16,8 +16,10 @@ import msgspec
 import numpy as np
 
 from ..engine.directory import Engine
-from ..engine.manifest import Footprint, Term
+from ..engine.manifest import BlockSpec, Footprint, Term
 from ..engine.names import SEQLENS_K, TOTAL_LENGTH
+from ..resources import return_heap
+from ..runtimes import Tensor
 from ..runtimes.host import HostDevice
 from ..runtimes.loading import load_block
 from ..runtimes.onnx_import import import_onnxruntime
@@ -78,22 +80,41 @@ def measure(root: Path, block: str) -> Footprint:
     """Load one block here and run it at several sizes, the smallest first: its arena keeps what it once had."""
     engine, device = Engine(root), HostDevice()
     spec = engine.manifest.blocks[block]
-    import_onnxruntime()  # which is the process's, whatever it loads
+    import_onnxruntime()
+    _warm_up(engine, block, device)
     before = _kilobytes("VmRSS")
     runner = load_block(engine, block, device, None)
     weights = max((_kilobytes("VmRSS") - before) * 1024, spec.bytes)
     runs, products = _RUNS[block]
     grown, peaks = 0, []
     for sizes in runs:
-        feeds = {one.name: device.zeros(one.dtype, _shape(one.shape, sizes)) for one in spec.inputs}
-        into = {name.replace("past_", "present_"): feeds[name] for name in feeds if name.startswith("past_")}
-        for name, tensor in feeds.items():
-            tensor.numpy()[...] = _fed(name, sizes)  # touched now, so that it is not counted as the block's
+        feeds, into = _tensors(spec, device, sizes)
         start = _kilobytes("VmRSS")
         peak = _peak_of(partial(runner.run, feeds, into))
         peaks.append(grown + peak)
         grown += max(0, _kilobytes("VmRSS") - start) * 1024
     return Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks))
+
+
+def _warm_up(engine: Engine, block: str, device: HostDevice) -> None:
+    """Load, run and free the smallest other block: what a runtime takes once is the process's, not the block's."""
+    others = {name: spec for name, spec in engine.manifest.blocks.items() if name != block}
+    name = min(others, key=lambda one: others[one].bytes)
+    runner = load_block(engine, name, device, None)
+    runner.run(*_tensors(others[name], device, _RUNS[name][0][0]))
+    runner.close()
+    del runner
+    return_heap()  # else what it leaves would be reused unseen
+
+
+def _tensors(
+    spec: BlockSpec, device: HostDevice, sizes: Mapping[str, int]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inputs, touched now so that they are not counted as the block's, and the outputs that are written in place."""
+    feeds = {one.name: device.zeros(one.dtype, _shape(one.shape, sizes)) for one in spec.inputs}
+    for name, tensor in feeds.items():
+        tensor.numpy()[...] = _fed(name, sizes)
+    return feeds, {name.replace("past_", "present_"): feeds[name] for name in feeds if name.startswith("past_")}
 
 
 def _fed(name: str, sizes: Mapping[str, int]) -> int:

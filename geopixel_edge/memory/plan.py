@@ -156,7 +156,9 @@ def _stages(manifest: Manifest, request: Request, layout: Layout, dims: Dims, al
         ("step", writing, held.cache),
     ]
     if request.grounded:
-        order.insert(len(order) if all_resident else 0, ("ground", frozenset({"grounding_encoder"}), 0))
+        # Where blocks take turns this one is freed when the next is loaded, and the views are made before that.
+        kept = held.pixels if all_resident else max(held.pixels, held.views)
+        order.insert(len(order) if all_resident else 0, ("ground", frozenset({"grounding_encoder"}), kept))
         order.append(("point", writing, held.cache))
     taken = {name: _block_bytes(manifest, name, dims, layout) for name in blocks}
     for name, resident, kept in order:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from ..engine.directory import Engine
 from ..errors import SessionClosedError
+from ..resources import return_heap
 from ..runtimes import Device, Runner
 from ..runtimes.loading import load_block
 
@@ -45,8 +46,10 @@ class Residency:
             yield self._runners if len(self._runners) == self._count else self.load(resident)
             return
         with self._lock:
-            for block in self.loaded - resident:
-                self._runners.pop(block).close()
+            if leaving := self.loaded - resident:
+                for block in leaving:
+                    self._runners.pop(block).close()
+                return_heap()
             yield self.load(resident)
 
     def reload(self, block: str) -> None:

@@ -69,6 +69,8 @@ class OnnxRunner:
         check_locations(path, spec, block)
         settings = ort.SessionOptions()
         settings.log_severity_level = _ONLY_FATAL
+        # A second run of the same sizes would take its memory in one piece, beside all that the first one left.
+        settings.enable_mem_pattern = False
         if strange := sorted(spec.session_options.keys() - _OPTIONS):
             raise EngineMismatchError(f"block {block!r} sets {strange[0]!r}, which no engine may; do not use it")
         for name, value in {"session.load_model_format": "ONNX", **spec.session_options, **options}.items():

@@ -61,6 +61,9 @@ def test_it_measures_every_phase_and_the_follow_up(engine_fp32: Path, capsys: py
     assert answer["same_response"] is True
     assert answer["reused_tokens"] == 1 + 2 * 400 + 1 + 2 * 20  # BOS, global view and tile, separators
     assert answer["prompt_tokens"] > answer["reused_tokens"]
+    assert answer["follow_up_rows"] == answer["prompt_tokens"] - answer["reused_tokens"] < 60
+    part = answer["follow_up_first_token_s"] / answer["first_token_s"]
+    assert answer["follow_up_first_token_part"] == pytest.approx(part)
     assert min(answer["first_token_s"], answer["follow_up_first_token_s"]) > 0
     median_s = {row["name"]: row["median_s"] for row in found["phases"]}
     ratio = median_s["whole answer"] / median_s["follow-up answer"]

@@ -50,6 +50,7 @@ def test_fields_are_given_anew_by_name() -> None:
         ("seed", -1),
         ("seed", True),
         ("compat", "yes"),
+        ("draft", 1),
     ],
 )
 def test_a_value_out_of_range_is_named_at_once(name: str, value: Any) -> None:
