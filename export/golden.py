@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from geopixel_edge.arrays import F32
-from geopixel_edge.engine.directory import read_manifest, write_manifest
+from geopixel_edge.engine.directory import read_manifest
 from geopixel_edge.engine.golden import compare
 from geopixel_edge.engine.golden_files import ARRAYS, GOLDEN_FILES, Golden, subsample
 from geopixel_edge.engine.manifest import SpecialTokens
-from geopixel_edge.engine.precision import EXACT, PRECISIONS
+from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import ExportError
 from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.model import Model
@@ -22,8 +22,8 @@ from geopixel_edge.text.tokenizer import Tokenizer
 
 from . import reference
 from .checkpoint import Checkpoint
+from .exact import exact_arithmetic
 from .keys import EMBEDDINGS_KEY
-from .manifest import with_ort_options
 from .record import write_facts
 from .rounded import RoundedCheckpoint
 from .tokenizer import MODEL_NAME
@@ -82,18 +82,17 @@ def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
     most 3e-6); or float16's, where another block computes in it. Nothing to do without rounded weights.
     """
     manifest = read_manifest(root)
-    rounded = [name for name, block in manifest.blocks.items() if block.precision.weights == "int8"]
+    precisions = {name: block.precision for name, block in manifest.blocks.items()}
+    rounded = [name for name, precision in precisions.items() if precision.weights in ("int8", "int4")]
     if not rounded:
         return
-    exact = manifest
-    for block in rounded:
-        if manifest.blocks[block].precision.compute != "float32":
-            exact = with_ort_options(exact, block, EXACT)
-    write_manifest(root, exact)
-    arrays, _ = reference_values(RoundedCheckpoint(checkpoint, rounded), manifest.tokens)
-    distances = compare(Model.open(root, "cpu"), arrays)
-    write_manifest(root, manifest)
-    others = [block.precision.tolerance for name, block in manifest.blocks.items() if name not in rounded]
+    arrays, _ = reference_values(RoundedCheckpoint(checkpoint, precisions), manifest.tokens)
+    with exact_arithmetic(root):
+        distances = compare(Model.open(root, "cpu"), arrays)
+    others = [precision.tolerance for name, precision in precisions.items() if name not in rounded]
+    others += [
+        PRECISIONS["fp16"].tolerance for precision in precisions.values() if precision.parts.get("kv") == "float16"
+    ]
     ceiling = max([PRECISIONS["fp32"].tolerance, *others])
     if failed := [name for name, distance in distances.items() if not distance <= ceiling]:
         told = "; ".join(f"{ARRAYS[name]} {name} is {distances[name]:.2e} off" for name in failed)

@@ -1,183 +1,114 @@
-"""Large Language Model as ONNX: one graph, opset 24, for prefill and decode, for ONNX Runtime and TensorRT alike.
-
-The KV cache is written in place (`TensorScatter`), an explicit boolean mask says what may be attended to (TensorRT
-ignores lengths and aligns `is_causal` differently), partial LoRA gathers the image rows and scatters them back, so
-that it costs nothing when there are none. No `If`, no contrib operator, no `ScatterND` reduction.
-"""
+"""The Large Language Model from a checkpoint: one layer's weights in memory at a time, quantised as they are read."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from geopixel_edge.engine.manifest import Precision
+from geopixel_edge.build.decoder import DecoderSizes
+from geopixel_edge.build.forms import GRAPHS
+from geopixel_edge.build.matrices import Dense, Matrix, Quantised
+from geopixel_edge.engine.manifest import Form, Precision
 
 from .checkpoint import Checkpoint
-from .graph import GraphWriter
+from .int4 import quantise_blocks
 from .int8 import quantise
 from .onnx_file import at_dtype
+from .precision import stored_as
 from .torch_model.language_model import rotary_tables
 
-OPSET = 24
+# The norm before each linear layer: its weights say how loud each input is.
+_NORMS = {
+    "wqkv": "attention_norm",
+    "w1": "ffn_norm",
+    "w3": "ffn_norm",
+}
 
 
 class LanguageModelGraph:
-    """Writes the decoder, one layer's weights in memory at a time.
+    """Writes the decoder of a checkpoint in a form; what it takes and gives: geopixel_edge/build/decoder.py."""
 
-    Rows of all sequences lie one below the other; `image_rows` (n,) and `output_rows` (m,) int64 count them through.
-    Inputs: `inputs_embeds` (B, S, hidden) float32, `position_ids` (B, S) int64, `write_index` (B,) int64 (first cache
-    slot written), `attention_mask` (B, 1, S, capacity) bool, `image_rows` (those that hold image tokens),
-    `output_rows` (those whose outputs are wanted; none costs no LM head), `past_key_i` / `past_value_i`
-    (B, kv_heads, capacity, head_dim), zero-initialised.
-    Outputs: `logits` (m, vocabulary) and `hidden` (m, hidden) after the final norm, float32, and `present_key_i` /
-    `present_value_i`, to be bound to the buffers of the past ones.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, path: Path, precision: Precision) -> None:
-        self.checkpoint, self.config = checkpoint, checkpoint.config
-        self.keys = checkpoint.claims["language_model"]
-        self.precision = precision
-        self.dtype = "float16" if precision.compute == "float16" else "float32"
-        self.graph = GraphWriter(path, OPSET)
+    def __init__(self, checkpoint: Checkpoint, path: Path, precision: Precision, form: Form = "ready") -> None:
+        c = checkpoint.config
+        self.form, self.path = form, path
+        sizes = DecoderSizes(
+            layers=c.layers,
+            hidden=c.hidden,
+            heads=c.heads,
+            kv_heads=c.kv_heads,
+            head_dim=c.head_dim,
+            vocabulary=c.vocabulary,
+            epsilon=float(c.rms_norm_eps),
+        )
+        self.graph = GRAPHS[form](path, sizes, precision, CheckpointWeights(checkpoint, precision))
 
     def write(self, progress: tqdm[Any]) -> None:
         """Write the files; the bar moves on after each layer."""
-        c = self.config
-        with self.graph as graph:
-            rows = self._inputs()
-            for index in range(c.layers):
-                rows = self._layer(index, rows)
-                progress.update()
-            asked = self._norm(graph.op("Gather", rows, "output_rows", axis=0), "norm.weight")
-            graph.op("Identity", self._to_border(asked), name="hidden")
-            logits = graph.op("MatMul", asked, self._matrix("output.weight"))
-            graph.op("Identity", self._to_border(logits), name="logits")
-            graph.output("logits", "float32", ("output_rows", c.vocabulary))
-            graph.output("hidden", "float32", ("output_rows", c.hidden))
-            for index in range(c.layers):
-                for kind in ("key", "value"):
-                    graph.output(f"present_{kind}_{index}", self.dtype, self._cache_shape())
-            graph.save("language_model")
+        self.graph.write(progress.update)
+        if self.form == "portable":  # onnx knows no contributed operators
+            onnx.checker.check_model(str(self.path))
 
-    def _cache_shape(self) -> tuple[int | str, ...]:
-        return ("B", self.config.kv_heads, "capacity", self.config.head_dim)
 
-    def _inputs(self) -> str:
-        graph, c = self.graph, self.config
-        graph.input("inputs_embeds", "float32", ("B", "S", c.hidden))
-        graph.input("position_ids", "int64", ("B", "S"))
-        graph.input("write_index", "int64", ("B",))
-        graph.input("attention_mask", "bool", ("B", 1, "S", "capacity"))
-        graph.input("image_rows", "int64", ("image_rows",))
-        graph.input("output_rows", "int64", ("output_rows",))
-        for index in range(c.layers):
-            for kind in ("key", "value"):
-                graph.input(f"past_{kind}_{index}", self.dtype, self._cache_shape())
-        graph.constant("axis_1", np.array([1], np.int64))
-        query, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
-        graph.constant("qkv_widths", np.array([query, kv, kv], np.int64))
-        batch_and_rows = graph.op("Shape", "position_ids")
-        for name, heads in (("query_heads", c.heads), ("kv_heads", c.kv_heads)):
-            sizes = graph.constant(f"{name}.sizes", np.array([heads, c.head_dim], np.int64))
-            graph.op("Concat", batch_and_rows, sizes, name=name, axis=0)
-        graph.constant("merge_heads", np.array([-1, query], np.int64))
-        graph.constant("flat_rows", np.array([-1, c.hidden], np.int64))
-        cos, sin = rotary_tables(c.head_dim, torch.arange(c.max_positions), c.rope_theta)
-        self._weight("cos", cos)
-        self._weight("sin", sin)
-        graph.op("Unsqueeze", "image_rows", "axis_1", name="image_index")
-        rows = graph.op("Reshape", "inputs_embeds", "flat_rows")
-        return graph.op("Cast", rows, to=10) if self.dtype == "float16" else rows
+class CheckpointWeights:
+    """A checkpoint's language model as a precision stores it."""
 
-    def _to_border(self, name: str) -> str:
-        """Block borders are float32 whatever the precision inside."""
-        return self.graph.op("Cast", name, to=1) if self.dtype == "float16" else name
-
-    def _weight(self, name: str, value: Tensor) -> str:
-        return self.graph.weight(name, at_dtype(value, self.dtype, name))
+    def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
+        self.checkpoint, self.config, self.precision = checkpoint, checkpoint.config, precision
+        self._keys = checkpoint.claims["language_model"]
+        self._dtype = "float16" if precision.compute == "float16" else "float32"
 
     def _tensor(self, name: str) -> Tensor:
-        return self.checkpoint.tensor(self.keys[name])
+        return self.checkpoint.tensor(self._keys[name])
 
-    def _matrix(self, name: str) -> str:
-        """A linear layer's weight, transposed to (inputs, outputs) for MatMul."""
-        return self._dense(name, self._tensor(name))
+    def plain(self, name: str, dtype: str) -> np.ndarray:
+        """A norm's weight, or the rotary tables."""
+        if name not in ("cos", "sin"):
+            return at_dtype(self._tensor(name), dtype, name)
+        c = self.config
+        cos, sin = rotary_tables(c.head_dim, torch.arange(c.max_positions), c.rope_theta)
+        return at_dtype(cos if name == "cos" else sin, dtype, name)
 
-    def _dense(self, name: str, value: Tensor) -> str:
-        """A weight (outputs, inputs) as MatMul takes it, at the precision weights are stored at."""
-        if self.precision.weights != "int8":
-            return self._weight(name, value.T)
-        numbers, scale = quantise(at_dtype(value.T, "float32", name), axis=1)
-        stored = self.graph.weight(f"{name}.int8", numbers), self.graph.weight(f"{name}.scale", scale)
-        return self.graph.op("DequantizeLinear", *stored, name=name, axis=1)
+    def matrix(self, name: str) -> Matrix:
+        """A linear layer's weight (outputs, inputs), rows of q, k and v taken apart."""
+        return self._ordered(name, self.unordered(name))
 
-    def _norm(self, rows: str, name: str) -> str:
-        weight = self._weight(name, self._tensor(name))
-        return self.graph.op("RMSNormalization", rows, weight, axis=-1, epsilon=self.config.rms_norm_eps)
+    def unordered(self, name: str) -> Matrix:
+        """The same with rows as the checkpoint has them."""
+        return stored(self._tensor(name), name, self.precision, self._loudness(name))
 
-    def _image_rows(self, rows: str) -> str:
-        return self.graph.op("Gather", rows, "image_rows", axis=0)
+    def _loudness(self, name: str) -> np.ndarray | None:
+        """Of each input of a layer that follows a norm: the norm's weight, since what it multiplies is even."""
+        layer, _, linear = name.removesuffix(".weight").removesuffix(".Plora_A").rpartition(".")
+        norm = "norm" if name == "output.weight" else f"{layer.rpartition('.')[0]}.{_NORMS.get(linear, '')}"
+        key = f"{norm}.weight"
+        return None if "Plora_B" in name or key not in self._keys else at_dtype(self._tensor(key), "float32", key)
 
-    def _linear(self, rows: str, image_rows: str, name: str, order: Tensor | None = None) -> str:
-        """rows @ W, plus the low-rank update on the image rows. `order` permutes the outputs."""
-        graph = self.graph
-        weights = [self._tensor(f"{name}.{part}weight") for part in ("", "Plora_A.", "Plora_B.")]
-        if order is not None:
-            weights[0], weights[2] = weights[0][order], weights[2][order]
-        base, down, up = (
-            self._dense(f"{name}.{part}weight", value)
-            for part, value in zip(("", "Plora_A.", "Plora_B."), weights, strict=True)
-        )
-        full = graph.op("MatMul", rows, base)
-        update = graph.op("MatMul", graph.op("MatMul", image_rows, down), up)
-        # ONNX Runtime makes a Gemm of MatMul and Add, which is faster but takes no int8 weights as they are.
-        kind = "Sum" if self.precision.compute == "int8" else "Add"
-        updated = graph.op(kind, self._image_rows(full), update)
-        return graph.op("ScatterND", full, "image_index", updated)
+    def _ordered(self, name: str, matrix: Matrix) -> Matrix:
+        c = self.config
+        if ".wqkv." not in name or "Plora_A" in name:
+            return matrix
+        order = unpacked_order(c.heads, c.kv_heads, c.head_dim).numpy()
+        if isinstance(matrix, Dense):
+            return Dense(matrix.values[order])
+        return Quantised(matrix.numbers[order], matrix.scales[order], matrix.bits, matrix.block)
 
-    def _heads(self, rows: str, shape: str) -> str:
-        return self.graph.op("Transpose", self.graph.op("Reshape", rows, shape), perm=[0, 2, 1, 3])
 
-    def _attention(self, index: int, rows: str) -> str:
-        graph, c = self.graph, self.config
-        name = f"layers.{index}.attention"
-        packed = self._linear(
-            rows, self._image_rows(rows), f"{name}.wqkv", unpacked_order(c.heads, c.kv_heads, c.head_dim)
-        )
-        query, key, value = graph.ops("Split", packed, "qkv_widths", names=[f"{k}_{index}" for k in "qkv"], axis=-1)
-        query, key = (
-            graph.op("RotaryEmbedding", self._heads(states, shape), "cos", "sin", "position_ids")
-            for states, shape in ((query, "query_heads"), (key, "kv_heads"))
-        )
-        key, value = (
-            graph.op(
-                "TensorScatter", f"past_{kind}_{index}", new, "write_index", name=f"present_{kind}_{index}", axis=2
-            )
-            for kind, new in (("key", key), ("value", self._heads(value, "kv_heads")))
-        )
-        mixed = graph.op("Attention", query, key, value, "attention_mask", scale=1 / math.sqrt(c.head_dim))
-        merged = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), "merge_heads")
-        return self._linear(merged, self._image_rows(merged), f"{name}.wo")
-
-    def _feed_forward(self, index: int, rows: str) -> str:
-        graph, name = self.graph, f"layers.{index}.feed_forward"
-        image_rows = self._image_rows(rows)
-        gate = self._linear(rows, image_rows, f"{name}.w1")
-        silu = graph.op("Mul", gate, graph.op("Sigmoid", gate))
-        gated = graph.op("Mul", silu, self._linear(rows, image_rows, f"{name}.w3"))
-        return self._linear(gated, self._image_rows(gated), f"{name}.w2")
-
-    def _layer(self, index: int, rows: str) -> str:
-        normed = self._norm(rows, f"layers.{index}.attention_norm.weight")
-        rows = self.graph.op("Add", rows, self._attention(index, normed))
-        normed = self._norm(rows, f"layers.{index}.ffn_norm.weight")
-        return self.graph.op("Add", rows, self._feed_forward(index, normed))
+def stored(value: Tensor, name: str, precision: Precision, loudness: np.ndarray | None) -> Matrix:
+    """A weight (outputs, inputs) as a precision stores it."""
+    dtype = stored_as(precision, name)
+    if dtype in ("float32", "float16"):
+        return Dense(at_dtype(value, dtype, name))
+    wide = at_dtype(value, "float32", name)
+    if dtype == "int4":
+        return quantise_blocks(wide, precision.group, None if loudness is None else np.abs(loudness))
+    numbers, scale = quantise(wide, axis=0)
+    return Quantised(numbers, scale[:, None], 8, 0)
 
 
 def unpacked_order(heads: int, kv_heads: int, head_dim: int) -> Tensor:

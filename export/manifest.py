@@ -18,6 +18,7 @@ from geopixel_edge.engine.manifest import (
     BlockSpec,
     Embeddings,
     Footprint,
+    Form,
     Manifest,
     Normalisation,
     Precision,
@@ -39,7 +40,12 @@ PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sente
 
 
 def make_manifest(
-    checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision], tokens: SpecialTokens, golden: list[str]
+    checkpoint: Checkpoint,
+    root: Path,
+    precisions: Mapping[str, Precision],
+    tokens: SpecialTokens,
+    golden: list[str],
+    form: Form,
 ) -> Manifest:
     """The manifest of the files in `root`; footprints and distances are not measured yet."""
     return Manifest(
@@ -58,6 +64,7 @@ def make_manifest(
         golden=tuple(describe_file(root, name) for name in golden),
         provenance=_provenance(checkpoint, precisions),
         distance={},
+        form=form,
     )
 
 
@@ -67,14 +74,6 @@ def with_footprints(manifest: Manifest, footprints: Mapping[str, Footprint]) -> 
         name: msgspec.structs.replace(block, footprint=footprints.get(name, block.footprint))
         for name, block in manifest.blocks.items()
     }
-    return msgspec.structs.replace(manifest, blocks=blocks)
-
-
-def with_ort_options(manifest: Manifest, block: str, options: Mapping[str, str]) -> Manifest:
-    """The same manifest with other session options for a block."""
-    spec = manifest.blocks[block]
-    precision = msgspec.structs.replace(spec.precision, ort_options=dict(options))
-    blocks = {**manifest.blocks, block: msgspec.structs.replace(spec, precision=precision)}
     return msgspec.structs.replace(manifest, blocks=blocks)
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from geopixel_edge.engine.directory import read_manifest, write_manifest
 from geopixel_edge.engine.golden import Check, measure
-from geopixel_edge.engine.manifest import Manifest, Precision
+from geopixel_edge.engine.manifest import Form, Manifest, Precision
 from geopixel_edge.engine.publish import aside, check_target, publish
 from geopixel_edge.errors import ExportError, GeoPixelError
 from geopixel_edge.memory.footprint import measure_all
@@ -35,13 +35,19 @@ log = logging.getLogger(__name__)
 
 
 def export_engine(
-    source: Path, target: Path, precision: str = "fp32", overwrite: bool = False, adapter: Path | None = None
+    source: Path,
+    target: Path,
+    precision: str = "fp32",
+    overwrite: bool = False,
+    adapter: Path | None = None,
+    form: Form = "ready",
 ) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
     `precision` is one word for all blocks or a word for each, as precision.parse_precision reads it. Nothing is
     published unless every check passes. `overwrite` replaces an engine directory, and nothing else. `adapter` is what
-    fine-tuning `source` left, merged while it is read. CheckpointError when checkpoint or adapter are not whole or do
+    fine-tuning `source` left, merged while it is read. `form` is the language model's: for ONNX Runtime, or in standard
+    operators. CheckpointError when checkpoint or adapter are not whole or do
     not fit each other; ExportError for an existing target, a full disk, sizes the graphs cannot have or a
     failed check. A failure or an interruption leaves `target` as it was and removes what was written aside.
     """
@@ -52,7 +58,7 @@ def export_engine(
     checkpoint.check_all()
     with aside(target) as root:
         _check_room(root, checkpoint, precisions)
-        _write_all(checkpoint, root, precisions)
+        _write_all(checkpoint, root, precisions, form)
         check_rounding(checkpoint, root)
         write_manifest(root, with_footprints(read_manifest(root), measure_all(root)))
         checks = _check(root)
@@ -76,7 +82,7 @@ def _check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Pre
         raise ExportError(f"{root.parent} has {free} bytes free, the engine needs about {int(needed)}; make room first")
 
 
-def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision]) -> Manifest:
+def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision], form: Form) -> Manifest:
     with tqdm(total=steps(checkpoint) + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
         tokens = write_tokenizer(checkpoint.root, root)
@@ -84,7 +90,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
         for block, precision in precisions.items():
             bar.set_description(block)
             log.info("exporting %s at %s", block, precision.name)
-            WRITERS[block](checkpoint, block, root / f"{block}.onnx", precision, bar)
+            WRITERS[block](checkpoint, block, root / f"{block}.onnx", precision, bar, form)
         bar.set_description("token embeddings")
         # Rows are read one by one, so that a table of whole numbers would have no scale to share.
         stored = "float32" if precisions["language_model"].weights == "float32" else "float16"
@@ -96,7 +102,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
         bar.set_description("golden values")
         golden = write_golden(checkpoint, root, tokens)
         bar.update()
-    manifest = make_manifest(checkpoint, root, precisions, tokens, golden)
+    manifest = make_manifest(checkpoint, root, precisions, tokens, golden, form)
     write_manifest(root, manifest)
     return manifest
 

@@ -1,16 +1,20 @@
-"""A checkpoint with the weights that an int8 engine stores, so that torch can be asked what they give."""
+"""A checkpoint with the weights that an int8 or int4 engine stores, so that torch can be asked what they give."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geopixel_edge.build.matrices import Dense
+from geopixel_edge.engine.manifest import Precision
+
 from .checkpoint import Checkpoint
 from .int8 import MIN_NUMBERS, quantise
 from .keys import EMBEDDINGS_KEY
+from .language_model_graph import CheckpointWeights
 
 # Module -> axis of its weight along which the output channels lie.
 _AXES = {nn.Linear: 0, nn.Conv2d: 0, nn.ConvTranspose2d: 1}
@@ -24,20 +28,24 @@ def rounded(weight: Tensor, axis: int) -> Tensor:
 
 
 class RoundedCheckpoint(Checkpoint):
-    """A checkpoint whose tensors and modules hold what an engine stores that has `blocks` at int8."""
+    """A checkpoint whose tensors and modules hold what an engine stores that has blocks at these precisions."""
 
-    def __init__(self, original: Checkpoint, blocks: Collection[str]) -> None:
+    def __init__(self, original: Checkpoint, precisions: Mapping[str, Precision]) -> None:
         self.__dict__.update(original.__dict__)
-        self._rounded = frozenset(blocks)
-        names = self.claims["language_model"] if "language_model" in blocks else {}
-        self._matrices = {key for key in names.values() if len(original.shape(key)) == 2}
+        self._rounded = {name: one for name, one in precisions.items() if one.weights in ("int8", "int4")}
+        self._matrices: dict[str, str] = {}
+        if "language_model" in self._rounded:
+            self._stored = CheckpointWeights(original, self._rounded["language_model"])
+            names = self.claims["language_model"]
+            self._matrices = {key: name for name, key in names.items() if len(original.shape(key)) == 2}
 
     def tensor(self, key: str) -> Tensor:
         """The language model's matrices rounded, and token embeddings at float16; all else as stored."""
+        if key in self._matrices:
+            matrix = self._stored.unordered(self._matrices[key])
+            return torch.from_numpy(matrix.values if isinstance(matrix, Dense) else matrix.widened())
         value = super().tensor(key)
-        if key == EMBEDDINGS_KEY and "language_model" in self._rounded:
-            return value.half().float()
-        return rounded(value, 0) if key in self._matrices else value
+        return value.half().float() if key == EMBEDDINGS_KEY and "language_model" in self._rounded else value
 
     def load(self, block: str) -> nn.Module:
         """The block with the weights of its products and convolutions rounded."""

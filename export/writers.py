@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from geopixel_edge.engine.manifest import Precision
+from geopixel_edge.engine.manifest import Form, Precision
 
 from .checkpoint import Checkpoint
 from .int8 import quantise_file
@@ -22,7 +22,7 @@ from .torch_model.pixel_decoder import INPUTS, PixelDecoder
 from .torch_model.pixel_decoder import OUTPUTS as MASKS
 from .torch_model.vision_encoder import VisionEncoder
 
-Writer = Callable[[Checkpoint, str, Path, Precision, "tqdm[Any]"], None]
+Writer = Callable[[Checkpoint, str, Path, Precision, "tqdm[Any]", Form], None]
 
 
 def _inner(precision: Precision) -> str:
@@ -67,8 +67,10 @@ _MODULES: dict[str, Callable[[Any, Path, Precision], None]] = {
 }
 
 
-def _write_module(checkpoint: Checkpoint, block: str, path: Path, precision: Precision, progress: tqdm[Any]) -> None:
-    """Trace the torch module of a block, and round its weights where they are to be int8."""
+def _write_module(
+    checkpoint: Checkpoint, block: str, path: Path, precision: Precision, progress: tqdm[Any], form: Form
+) -> None:
+    """Trace the torch module of a block, and round its weights where they are to be int8; both forms are alike."""
     module: nn.Module = checkpoint.load(block)
     _MODULES[block](module, path, precision)
     if precision.weights == "int8":
@@ -77,10 +79,10 @@ def _write_module(checkpoint: Checkpoint, block: str, path: Path, precision: Pre
 
 
 def _write_language_model(
-    checkpoint: Checkpoint, block: str, path: Path, precision: Precision, progress: tqdm[Any]
+    checkpoint: Checkpoint, block: str, path: Path, precision: Precision, progress: tqdm[Any], form: Form
 ) -> None:
     """Written by hand, layer by layer; the bar moves on after each."""
-    LanguageModelGraph(checkpoint, path, precision).write(progress)
+    LanguageModelGraph(checkpoint, path, precision, form).write(progress)
 
 
 WRITERS: dict[str, Writer] = {**dict.fromkeys(_MODULES, _write_module), "language_model": _write_language_model}

@@ -41,6 +41,25 @@ def engine_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def engine_portable(engine_fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float32 engine with its language model in standard operators."""
+    from geopixel_edge.build.forms import build_form
+
+    target = tmp_path_factory.mktemp("engines") / "portable"
+    build_form(engine_fp32, target, "portable")
+    return target
+
+
+@pytest.fixture(scope="session", params=["ready", "portable"])
+def pipeline_of_form(request: pytest.FixtureRequest) -> Pipeline:
+    """The float32 engine in either form, loaded once each."""
+    if request.param == "ready":
+        ready: Pipeline = request.getfixturevalue("pipeline")
+        return ready
+    return Pipeline(request.getfixturevalue("engine_portable"), device="cpu")
+
+
+@pytest.fixture(scope="session")
 def pipeline(engine_fp32: Path) -> Pipeline:
     """The float32 engine, loaded once."""
     return Pipeline(engine_fp32, device="cpu")

@@ -14,6 +14,7 @@ from ..engine.manifest import Sizes
 from ..runtimes import Device, Runner, Step, Tensor
 from .embeddings import TokenEmbeddings
 from .kv_cache import KVCache
+from .places import places_of
 
 OUTPUT_ROWS = "output_rows"  # graphs of schema 1 lack it: they give the logits of the last row and every hidden state
 
@@ -70,6 +71,7 @@ class LanguageModel:
         self.device = runner.device
         # The decode run bound to each cache's memory; it ends with the cache, or with this block when that is freed.
         self._steps: WeakKeyDictionary[KVCache, Step] = WeakKeyDictionary()
+        self._places = places_of(runner)
         self._asks_rows = any(tensor.name == OUTPUT_ROWS for tensor in runner.spec.inputs)
 
     def read(
@@ -99,13 +101,10 @@ class LanguageModel:
 
     def _run(self, part: Rows, cache: KVCache, asked: Sequence[int]) -> Outputs:
         count, hidden = part.embeds.shape
-        positions = np.arange(cache.length, cache.length + count)
         feeds = {
             "inputs_embeds": part.embeds.view(1, count, hidden),
-            "position_ids": self.device.put(positions[None]),
-            "write_index": self.device.put(np.array([cache.length])),
-            "attention_mask": self.device.put((np.arange(cache.capacity) <= positions[:, None])[None, None]),
             "image_rows": self.device.put(np.flatnonzero(part.is_image)),
+            **self._places.of_rows(cache, count),
             **cache.buffers,
         }
         if self._asks_rows:
@@ -126,11 +125,8 @@ class LanguageModel:
     def step(self, token_ids: Sequence[int], cache: KVCache) -> Outputs:
         """Read one generated token of each sequence: logits of the next, hidden states where these are the input."""
         step = self._steps.get(cache) or self._bind(cache)
-        positions = np.array(cache.lengths)[:, None]
         step.feeds["inputs_embeds"].write(self.embed(token_ids))
-        step.feeds["position_ids"].write(positions)
-        step.feeds["write_index"].write(positions)
-        step.feeds["attention_mask"].write(np.arange(cache.capacity) <= positions)
+        self._places.move(step.feeds, cache)
         step.run()
         cache.lengths[:] = [length + 1 for length in cache.lengths]
         return self._outputs(step.outputs["logits"], step.outputs["hidden"], range(cache.batch), checked=True)
@@ -140,10 +136,8 @@ class LanguageModel:
         zeros, batch = self.device.zeros, cache.batch
         feeds = {
             "inputs_embeds": zeros("float32", (batch, 1, self.sizes.hidden)),
-            "position_ids": zeros("int64", (batch, 1)),
-            "write_index": zeros("int64", (batch,)),
-            "attention_mask": zeros("bool", (batch, 1, 1, cache.capacity)),
             "image_rows": zeros("int64", (0,)),
+            **self._places.of_step(cache),
             **cache.buffers,
         }
         if self._asks_rows:

@@ -22,6 +22,7 @@ examples:
   geopixel-edge segment scene.png "the red ship" --json
   geopixel-edge verify engine
   geopixel-edge plan --size 4000x3000 --memory 2GB
+  geopixel-edge build engine portable --form portable
   geopixel-edge doctor
 
 exit codes:
@@ -31,7 +32,7 @@ exit codes:
   3  image, question or option cannot be used       130  interrupted    141  the reader of the output went away
 """
 
-VERBS = ("ask", "segment", "info", "verify", "plan", "doctor")
+VERBS = ("ask", "segment", "info", "verify", "plan", "build", "doctor")
 
 
 def _parser(with_installed: bool) -> argparse.ArgumentParser:

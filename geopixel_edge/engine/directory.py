@@ -15,6 +15,7 @@ from .. import limits
 from ..errors import EngineCorruptError, EngineError, EngineNotFoundError, EnginePathError, EngineSchemaError
 from . import CHECKSUM_NAME, MANIFEST_NAME
 from .digests import check_digests
+from .faults import faults
 from .manifest import SCHEMA_VERSION, FileSpec, Manifest
 from .upgrade import ManifestV1, upgraded
 
@@ -63,8 +64,8 @@ def _parse(path: Path, data: bytes) -> Manifest:
         manifest = upgraded(_decode(path, data, ManifestV1))
     else:
         manifest = _decode(path, data, Manifest)
-    if faults := manifest.faults():
-        raise EngineSchemaError(f"{path}: {'; '.join(faults)}; export again")
+    if found := faults(manifest):
+        raise EngineSchemaError(f"{path}: {'; '.join(found)}; export again")
     return manifest
 
 

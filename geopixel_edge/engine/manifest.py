@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
@@ -25,6 +24,10 @@ Byte = Annotated[int, Meta(ge=0, le=255)]
 Mean = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(ge=1 / 255, le=1)]
 Distance = Annotated[float, Meta(ge=0)]
+# How graphs are written: in standard operators, or for ONNX Runtime with its own.
+Form = Literal["portable", "ready"]
+# What a block may store or compute otherwise than the rest of it.
+Part = Literal["lora", "head", "embeddings", "kv"]
 Dtype = Literal["float32", "float16", "bfloat16", "float8", "int64", "int32", "int8", "int4", "uint8", "bool"]
 
 
@@ -60,7 +63,8 @@ class Precision(Struct, frozen=True):
     """How a block's numbers are stored and computed with.
 
     `group` numbers along an input share a scale, 0 when all that make an output channel do. `tolerance` is the largest
-    distance to torch float32 that an export may have. `ort_options` are session entries for ONNX Runtime.
+    distance to torch float32 that an export may have. `ort_options` are session entries for ONNX Runtime. `parts` are
+    dtypes of the language model's parts that differ: partial LoRA, output head, token embeddings, KV cache.
     """
 
     name: Name
@@ -70,6 +74,12 @@ class Precision(Struct, frozen=True):
     tolerance: Distance
     group: Annotated[int, Meta(ge=0)] = 0
     ort_options: dict[str, str] = {}
+    parts: dict[Part, Dtype] = {}
+
+    @property
+    def widened(self) -> bool:
+        """Whether quantised weights become float32 when the block is loaded."""
+        return self.ort_options.get("session.disable_quant_qdq") == "1"
 
 
 class Term(Struct, frozen=True):
@@ -202,6 +212,7 @@ class Manifest(Struct, frozen=True):
     golden: tuple[FileSpec, ...]
     provenance: Provenance
     distance: dict[str, Distance]  # per block: largest difference from torch float32 on the golden picture, relative
+    form: Form = "portable"  # of the language model
 
     @property
     def precision(self) -> str:
@@ -214,36 +225,3 @@ class Manifest(Struct, frozen=True):
         """Every file the manifest vouches for."""
         of_blocks = (spec for block in self.blocks.values() for spec in block.files)
         return [self.tokenizer, self.embeddings.file, *self.golden, *of_blocks]
-
-    def faults(self) -> list[str]:
-        """What is wrong with it that no field shows alone; empty when nothing is."""
-        sizes, tokens = self.sizes, self.tokens
-        ids = (tokens.bos, tokens.eos, tokens.unk, tokens.seg, tokens.phrase_open, tokens.phrase_close)
-        listed = Counter(spec.path for spec in self.files())
-        if (blocks := FAMILY_BLOCKS.get(self.family)) is None:
-            return [f"family {self.family!r} is unknown; this version runs {', '.join(FAMILY_BLOCKS)}"]
-        faults = [f"block {name!r} is missing" for name in blocks if name not in self.blocks]
-        faults += [f"block {name!r} is unknown" for name in self.blocks if name not in blocks]
-        faults += [f"file {spec.path!r} has {len(spec.chunks)} chunks" for spec in self.files() if not _whole(spec)]
-        faults += [f"file {path!r} is listed {count} times" for path, count in listed.items() if count > 1]
-        for name, block in self.blocks.items():
-            if not block.files:
-                faults.append(f"block {name!r} names no file")
-            for side, tensors in (("input", block.inputs), ("output", block.outputs)):
-                if len({tensor.name for tensor in tensors}) != len(tensors):
-                    faults.append(f"block {name!r} names an {side} twice")
-        if sizes.heads % sizes.kv_heads:
-            faults.append(f"heads={sizes.heads} is no multiple of kv_heads={sizes.kv_heads}")
-        if max(ids) >= sizes.vocabulary:
-            faults.append(f"token id {max(ids)} is outside the vocabulary of {sizes.vocabulary}")
-        if len(set(ids)) != len(ids):
-            faults.append(f"two special tokens share an id, {ids}")
-        if len({token.text for token in tokens.added}) != len(tokens.added):
-            faults.append("an added token is listed twice")
-        return faults
-
-
-def _whole(spec: FileSpec) -> bool:
-    """Whether the chunks are as many as the file has pieces, or none for a file of one piece."""
-    pieces = max(1, -(-spec.bytes // CHUNK_BYTES))
-    return len(spec.chunks) == pieces or (pieces == 1 and not spec.chunks)

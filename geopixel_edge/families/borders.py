@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from ..engine.manifest import BlockSpec, Sizes, TensorSpec
+from ..engine.names import SEQLENS_K, TOTAL_LENGTH
 
 Shape = tuple[int | str | None, ...]
+Borders = tuple[dict[str, Shape], dict[str, Shape]]
 # SAM 2's widths are not among the manifest's sizes, and nothing here depends on them.
 _FEATURES: dict[str, Shape] = dict.fromkeys(("image_embed", "high_res0", "high_res1"), (1, None, None, None))
 _INTEGERS = ("position_ids", "write_index", "image_rows", "output_rows")
+_SHORT_INTEGERS = (SEQLENS_K, TOTAL_LENGTH)
+_PORTABLE_ALONE = ("position_ids", "write_index", "attention_mask")
 _CACHE_DTYPES = ("float32", "float16")
 
 
-def _borders(block: str, sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
+def _borders(block: str, sizes: Sizes) -> Borders:
     """Inputs and outputs, name to shape; a string is a symbolic dimension, None any fixed one."""
     side, hidden = sizes.tokens_per_side, sizes.hidden
     if block == "vision_encoder":
@@ -25,7 +29,7 @@ def _borders(block: str, sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shap
     return _language_model(sizes)
 
 
-def _language_model(sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
+def _language_model(sizes: Sizes) -> Borders:
     cache: Shape = ("B", sizes.kv_heads, "capacity", sizes.head_dim)
     slots = [f"{kind}_{index}" for index in range(sizes.layers) for kind in ("key", "value")]
     inputs: dict[str, Shape] = {
@@ -44,7 +48,13 @@ def _language_model(sizes: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
     return inputs, {**outputs, **{f"present_{slot}": cache for slot in slots}}
 
 
-def _of_one_sequence(borders: tuple[dict[str, Shape], dict[str, Shape]]) -> tuple[dict[str, Shape], dict[str, Shape]]:
+def _ready(borders: Borders) -> Borders:
+    """The language model of the ready form: lengths say where a run is, in place of positions, slots and mask."""
+    inputs = {name: shape for name, shape in borders[0].items() if name not in _PORTABLE_ALONE}
+    return {**inputs, SEQLENS_K: ("B",), TOTAL_LENGTH: (1,)}, borders[1]
+
+
+def _of_one_sequence(borders: Borders) -> Borders:
     """The language model of schema 1: one sequence, logits of its last row, hidden states of all."""
     inputs, outputs = (
         {name: tuple(1 if side == "B" else side for side in shape) for name, shape in one.items()} for one in borders
@@ -58,7 +68,10 @@ def differences(block: str, spec: BlockSpec, sizes: Sizes) -> list[str]:
     """How a block's inputs and outputs differ from what the pipeline needs; empty when they do not."""
     found = []
     borders = _borders(block, sizes)
-    if block == "language_model" and all(one.name != "output_rows" for one in spec.inputs):
+    given_names = {one.name for one in spec.inputs}
+    if block == "language_model" and SEQLENS_K in given_names:
+        borders = _ready(borders)
+    elif block == "language_model" and "output_rows" not in given_names:
         borders = _of_one_sequence(borders)
     for side, expected, tensors in zip(("input", "output"), borders, _sides(spec), strict=True):
         given = {tensor.name: tensor for tensor in tensors}
@@ -82,6 +95,8 @@ def _fits(tensor: TensorSpec, shape: Shape) -> bool:
         dtypes = ("bool",)
     elif tensor.name in _INTEGERS:
         dtypes = ("int64",)
+    elif tensor.name in _SHORT_INTEGERS:
+        dtypes = ("int32",)
     same = len(tensor.shape) == len(shape) and all(
         isinstance(found, int) if wanted is None else found == wanted
         for found, wanted in zip(tensor.shape, shape, strict=True)

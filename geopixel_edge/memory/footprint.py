@@ -17,6 +17,7 @@ import numpy as np
 
 from ..engine.directory import Engine
 from ..engine.manifest import Footprint, Term
+from ..engine.names import SEQLENS_K, TOTAL_LENGTH
 from ..runtimes.host import HostDevice
 from ..runtimes.loading import load_block
 from ..runtimes.onnx_import import import_onnxruntime
@@ -40,15 +41,17 @@ _STATUS = Path("/proc/self/status")
 _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
-def measure_all(root: Path) -> dict[str, Footprint]:
-    """The footprint of every block of an engine, each in a fresh process; {} where the system does not tell.
+def measure_all(root: Path, blocks: Sequence[str] = ()) -> dict[str, Footprint]:
+    """The footprint of every block of an engine, or of `blocks`; {} where the system does not tell.
+
+    Each is measured in a fresh process.
 
     A block that cannot be measured is left out, and a warning says why: plans then go by the size of its files.
     """
     if not _STATUS.is_file():
         return {}
     found = {}
-    for block in Engine(root).manifest.blocks:
+    for block in blocks or Engine(root).manifest.blocks:
         command = [sys.executable, "-m", "geopixel_edge.memory.footprint", str(root), block]
         done = subprocess.run(command, capture_output=True)
         if done.returncode:
@@ -84,13 +87,18 @@ def measure(root: Path, block: str) -> Footprint:
     for sizes in runs:
         feeds = {one.name: device.zeros(one.dtype, _shape(one.shape, sizes)) for one in spec.inputs}
         into = {name.replace("past_", "present_"): feeds[name] for name in feeds if name.startswith("past_")}
-        for tensor in feeds.values():
-            tensor.numpy()[...] = 0  # touched now, so that it is not counted as the block's
+        for name, tensor in feeds.items():
+            tensor.numpy()[...] = _fed(name, sizes)  # touched now, so that it is not counted as the block's
         start = _kilobytes("VmRSS")
         peak = _peak_of(partial(runner.run, feeds, into))
         peaks.append(grown + peak)
         grown += max(0, _kilobytes("VmRSS") - start) * 1024
     return Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks))
+
+
+def _fed(name: str, sizes: Mapping[str, int]) -> int:
+    """What an input is filled with: the ready form's lengths are those of a run that ends where the cache does."""
+    return {SEQLENS_K: sizes.get("capacity", 1) - 1, TOTAL_LENGTH: sizes.get("capacity", 1)}.get(name, 0)
 
 
 def _shape(shape: Sequence[int | str], sizes: Mapping[str, int]) -> tuple[int, ...]:

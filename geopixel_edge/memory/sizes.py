@@ -46,11 +46,10 @@ def _static_bytes(shape: tuple[int | str, ...], itemsize: int = _FLOAT) -> int:
 
 
 def weights_bytes(spec: BlockSpec) -> int:
-    """Of a loaded block, as measured; else its files, four times as large where int8 is widened to float32."""
+    """Of a loaded block, as measured; else its files, as much larger as widening to float32 makes them."""
     if spec.footprint is not None:
         return spec.footprint.weights_bytes
-    widened = spec.precision.weights == "int8" and spec.precision.compute == "float32"
-    return spec.bytes * (4 if widened else 1)
+    return int(spec.bytes * (4 / spec.precision.bytes_per_number if spec.precision.widened else 1))
 
 
 def work_bytes(block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int]) -> int:

@@ -20,7 +20,13 @@ from . import NONE, Device, Tensor
 from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
 
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(bool)": "bool",
+}
 # What a manifest may set: other entries name files, libraries or formats.
 _OPTIONS = {"session.disable_quant_qdq", "session.qdq_matmulnbits_accuracy_level"}
 _ONLY_FATAL = 4  # errors arrive as exceptions; ONNX Runtime would also print them

@@ -1,4 +1,4 @@
-"""Two changes to an ONNX file, made in memory: float32 arithmetic on float16 weights, and outputs that are hidden.
+"""Changes to an ONNX file, made in memory: float32 arithmetic on other weights, and outputs that are hidden.
 
 ONNX files are protobuf messages. Only the few fields named here are understood and all others pass through, so that the
 package needs neither `onnx` nor `protobuf`.
@@ -21,6 +21,7 @@ _TENSOR_TYPE, _TENSOR_NAME = 2, 8
 _VALUE_TYPE, _TYPE_TENSOR, _TYPE_ELEMENT = 2, 1, 1
 _VALUE_NAME = 1
 _INT_ATTRIBUTE, _FLOAT, _FLOAT16 = 2, 1, 10
+_LEVEL, _EXACT = b"accuracy_level", 1
 
 
 def decode(data: bytes) -> list[Field]:
@@ -81,9 +82,21 @@ def _number(value: int) -> bytes:
 def widen(model: bytes) -> bytes:
     """An ONNX model with float16 weights, cast to float32 as they are read, and nothing of float16 behind them.
 
-    ValueError when the bytes are no protobuf message.
+    Activations are not rounded either, as `exact` does it. ValueError when the bytes are no protobuf message.
     """
-    return _in_graph(model, _widened)
+    return exact(_in_graph(model, _widened))
+
+
+def exact(model: bytes) -> bytes:
+    """An ONNX model whose `MatMulNBits` take activations as they are. ValueError as above."""
+
+    def changed(graph: bytes) -> bytes:
+        return encode(
+            (number, _exact_node(value) if number == _GRAPH_NODE and isinstance(value, bytes) else value, kind)
+            for number, value, kind in decode(graph)
+        )
+
+    return _in_graph(model, changed)
 
 
 def expose(model: bytes) -> tuple[bytes, list[str]]:
@@ -161,6 +174,23 @@ def _node(data: bytes) -> bytes:
     """A node; a cast to float16 becomes one to float32."""
     is_cast = (_NODE_KIND, b"Cast", _BYTES) in decode(data)
     return _replace(data, (_NODE_ATTRIBUTE,), _ATTRIBUTE_INT) if is_cast else data
+
+
+def _exact_node(data: bytes) -> bytes:
+    """A node; the accuracy level of a `MatMulNBits` becomes the one that rounds nothing."""
+    fields = decode(data)
+    if (_NODE_KIND, b"MatMulNBits", _BYTES) not in fields:
+        return data
+    return encode(
+        (number, _exact_level(value) if number == _NODE_ATTRIBUTE else value, kind) for number, value, kind in fields
+    )
+
+
+def _exact_level(value: int | bytes) -> int | bytes:
+    fields = decode(value) if isinstance(value, bytes) else []
+    if (_ATTRIBUTE_NAME, _LEVEL, _BYTES) not in fields:
+        return value
+    return encode((number, _EXACT if number == _ATTRIBUTE_INT else part, kind) for number, part, kind in fields)
 
 
 def _replace(data: bytes, path: tuple[int, ...], last: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from export.torch_model.language_model import LanguageModel
 from geopixel_edge.blocks.kv_cache import KVCache
 from geopixel_edge.blocks.language_model import LanguageModel as Runtime
 from geopixel_edge.blocks.language_model import Outputs, Rows
+from geopixel_edge.engine.directory import read_manifest
 from geopixel_edge.pipeline import Pipeline
 
 from ..conftest import CHECKPOINT
@@ -97,8 +99,8 @@ def read_all(model: Runtime, rows: Rows, cuts: list[int]) -> tuple[np.ndarray, n
 
 
 @pytest.mark.parametrize("cuts", [[1], [37, 38, 100], list(range(1, 60)), [150]])
-def test_chunked_prefill_equals_one_shot(pipeline: Pipeline, cuts: list[int]) -> None:
-    model = language_model(pipeline)
+def test_chunked_prefill_equals_one_shot(pipeline_of_form: Pipeline, cuts: list[int]) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 200)
     whole, parts = read_all(model, rows, []), read_all(model, rows, cuts)
     for one, other in zip(whole, parts, strict=True):
@@ -106,16 +108,16 @@ def test_chunked_prefill_equals_one_shot(pipeline: Pipeline, cuts: list[int]) ->
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 199])
-def test_smaller_chunks_give_the_same(pipeline: Pipeline, chunk: int) -> None:
-    model = language_model(pipeline)
+def test_smaller_chunks_give_the_same(pipeline_of_form: Pipeline, chunk: int) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 200)
     found = values(model.read(rows, new_cache(model, 200), chunk))
     for one, other in zip(read_all(model, rows, []), found, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max(), rtol=0)
 
 
-def test_only_the_rows_asked_for_come_back(pipeline: Pipeline) -> None:
-    model = language_model(pipeline)
+def test_only_the_rows_asked_for_come_back(pipeline_of_form: Pipeline) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 60)
     every = values(model.read(rows, new_cache(model, 60), CHUNK, wanted=range(60)))
     some = values(model.read(rows, new_cache(model, 60), CHUNK, wanted=(59, 3, 3)))
@@ -126,8 +128,8 @@ def test_only_the_rows_asked_for_come_back(pipeline: Pipeline) -> None:
     assert len(none.logits) == none.hidden.shape[0] == 0
 
 
-def test_decode_with_the_cache_equals_full_recompute(pipeline: Pipeline, module: LanguageModel) -> None:
-    model = language_model(pipeline)
+def test_decode_with_the_cache_equals_full_recompute(pipeline_of_form: Pipeline, module: LanguageModel) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 40)
     embeds, is_image = rows.embeds.numpy(), rows.is_image
     tokens = [5, 900, 1000, 17, 3]
@@ -143,8 +145,8 @@ def test_decode_with_the_cache_equals_full_recompute(pipeline: Pipeline, module:
         np.testing.assert_allclose(logits[0], expected.numpy(), atol=5e-5 * expected.abs().max().item(), rtol=0)
 
 
-def test_a_batch_steps_sequences_of_their_own_lengths(pipeline: Pipeline) -> None:
-    model = language_model(pipeline)
+def test_a_batch_steps_sequences_of_their_own_lengths(pipeline_of_form: Pipeline) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 90)
     lengths, tokens = (90, 17, 55), [[5, 900, 1000], [17, 3, 8], [1, 2, 4]]
     batch = new_cache(model, 100, batch=3)
@@ -164,8 +166,8 @@ def test_a_batch_steps_sequences_of_their_own_lengths(pipeline: Pipeline) -> Non
     assert batch.lengths == [length + 3 for length in lengths]
 
 
-def test_stale_slots_behind_the_mask_do_not_matter(pipeline: Pipeline) -> None:
-    model = language_model(pipeline)
+def test_stale_slots_behind_the_mask_do_not_matter(pipeline_of_form: Pipeline) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 30)
     clean, stale = new_cache(model, 256), new_cache(model, 256)
     model.read(random_rows(model, 200), stale, CHUNK)
@@ -175,8 +177,8 @@ def test_stale_slots_behind_the_mask_do_not_matter(pipeline: Pipeline) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_larger_cache_begins_with_what_was_read(pipeline: Pipeline) -> None:
-    model = language_model(pipeline)
+def test_a_larger_cache_begins_with_what_was_read(pipeline_of_form: Pipeline) -> None:
+    model = language_model(pipeline_of_form)
     rows = random_rows(model, 60)
     small, large = new_cache(model, 50), new_cache(model, 700)
     model.read(rows.part(0, 50), small, CHUNK)
@@ -187,9 +189,9 @@ def test_a_larger_cache_begins_with_what_was_read(pipeline: Pipeline) -> None:
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(one).max(), rtol=0)
 
 
-def test_the_cache_is_written_in_place(pipeline: Pipeline) -> None:
+def test_the_cache_is_written_in_place(pipeline_of_form: Pipeline) -> None:
     """The buffers handed out before the run hold the keys afterwards, and only in the slots of this run."""
-    model = language_model(pipeline)
+    model = language_model(pipeline_of_form)
     cache = new_cache(model, 256)
     buffer = cache.buffers["past_key_0"].numpy()
     model.read(random_rows(model, 5), cache, CHUNK)
@@ -197,8 +199,12 @@ def test_the_cache_is_written_in_place(pipeline: Pipeline) -> None:
     assert not buffer[:, :, 5:].any()
 
 
-def test_the_graph_keeps_to_what_both_runtimes_accept(engine_fp32: Path) -> None:
-    model = onnx.load(str(engine_fp32 / "language_model.onnx"), load_external_data=False)
+def graph_of(root: Path) -> onnx.ModelProto:
+    return onnx.load(str(root / "language_model.onnx"), load_external_data=False)
+
+
+def test_the_portable_graph_keeps_to_what_both_runtimes_accept(engine_portable: Path) -> None:
+    model = graph_of(engine_portable)
     kinds = {node.op_type for node in model.graph.node}
     assert {opset.domain: opset.version for opset in model.opset_import} == {"": 24}
     assert {"Attention", "TensorScatter", "RotaryEmbedding", "RMSNormalization"} <= kinds
@@ -211,6 +217,20 @@ def test_the_graph_keeps_to_what_both_runtimes_accept(engine_fp32: Path) -> None
             assert "is_causal" not in names
             assert len(node.output) == 1
             assert list(node.input)[3:] == ["attention_mask"]
+
+
+def test_a_ready_engine_is_of_opset_21_at_most(engine_fp32: Path) -> None:
+    assert read_manifest(engine_fp32).form == "ready"
+    for path in sorted(engine_fp32.glob("*.onnx")):
+        model = onnx.load(str(path), load_external_data=False)
+        opsets = {opset.domain: opset.version for opset in model.opset_import}
+        assert opsets.pop("") <= 21
+        assert opsets.keys() <= {"com.microsoft"}
+        assert model.ir_version <= 10
+    kinds = Counter(node.op_type for node in graph_of(engine_fp32).graph.node)
+    layers = read_manifest(engine_fp32).sizes.layers
+    assert (kinds["GroupQueryAttention"], kinds["SkipSimplifiedLayerNormalization"]) == (layers, 2 * layers)
+    assert not kinds.keys() & {"Attention", "TensorScatter", "RotaryEmbedding", "RMSNormalization"}
 
 
 def test_unpacked_order_takes_apart_the_packed_projection() -> None:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.checkpoint import Checkpoint
 from export.golden import reference_values
 from export.int8 import MIN_NUMBERS, quantise, quantise_file
+from export.precision import parse_precision
 from export.publish import export_engine
 from export.rounded import RoundedCheckpoint
 from geopixel_edge import Pipeline
@@ -199,7 +200,9 @@ def test_weights_stay_int8_in_memory(kept: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def torchs(kept: Path) -> dict[str, F32]:
     """What torch gives on the golden question with the weights that an int8 engine stores."""
-    return reference_values(RoundedCheckpoint(Checkpoint(CHECKPOINT), BLOCKS), read_manifest(kept).tokens)[0]
+    return reference_values(
+        RoundedCheckpoint(Checkpoint(CHECKPOINT), parse_precision("int8")), read_manifest(kept).tokens
+    )[0]
 
 
 def test_widened_weights_give_what_torch_gives_with_them(widened: Path, torchs: dict[str, F32]) -> None:

@@ -1,4 +1,4 @@
-"""Every reference case through the SDK on the exported float32 engine, compared at every block's border."""
+"""Every reference case through the SDK on the exported float32 engine in both forms, compared at every block's border."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def every_hidden(model: Model, embeds: np.ndarray, is_image: np.ndarray) -> np.n
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case_equals_the_original_at_every_border(pipeline: Pipeline, name: str) -> None:
+def test_case_equals_the_original_at_every_border(pipeline_of_form: Pipeline, name: str) -> None:
+    pipeline = pipeline_of_form
     case = golden(name)
     facts = case.facts
     image = None if facts["image"] is None else DATA / "images" / facts["image"]

@@ -52,9 +52,10 @@ ARROWS = {
     "session": f"{BASE} question answer blocks families image_ref images memory model options runtimes text turn",
     "batched": f"{BASE} question answer blocks memory model options runtimes session",
     "pipeline": f"{BASE} answer batched engine images memory model options runtimes session turn",
+    "build": f"{BASE} engine engine.golden memory model runtimes",
     "cli": (
-        f"{BASE} answer engine engine.golden families images kernels memory memory.preview model options pipeline "
-        "runtimes session text turn writers"
+        f"{BASE} answer build engine engine.golden families images kernels memory memory.preview model options "
+        "pipeline runtimes session text turn writers"
     ),
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline session turn",

@@ -1,0 +1,119 @@
+"""An engine whose language model has the other form: the same numbers, laid out for other operators."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..engine.digests import describe_file
+from ..engine.directory import Engine, write_manifest
+from ..engine.golden import Check, verify
+from ..engine.manifest import BlockSpec, Form, Manifest
+from ..engine.publish import aside, check_target, publish
+from ..errors import ExportError, GeoPixelError
+from ..memory.footprint import measure_all
+from ..model import Model
+from .decoder import DecoderGraph, DecoderSizes
+from .onnx_reader import EngineWeights
+from .portable import PortableGraph
+from .ready import ReadyGraph
+
+GRAPHS: dict[Form, type[DecoderGraph]] = {"portable": PortableGraph, "ready": ReadyGraph}
+BLOCK = "language_model"
+Progress = Callable[[str, int, int], object]
+
+
+def build_form(
+    source: Path,
+    target: Path,
+    form: Form,
+    overwrite: bool = False,
+    progress: Progress = lambda step, done, total: None,
+) -> list[Check]:
+    """Write `source` to `target` with its language model in `form`, and return the checks the new engine passed.
+
+    Weights keep their numbers, one matrix is in memory at a time, and other blocks are copied. The new engine must give
+    its golden values, or nothing is published. `progress(step, done, total)` is told what is being done. EngineError
+    for a source that cannot be used; ExportError for a target that exists, a full disk or a failed check.
+    """
+    target = Path(os.path.abspath(target))
+    check_target(target, overwrite)
+    engine = Engine(source)
+    _check_source(engine, form)
+    with aside(target) as root:
+        free = shutil.disk_usage(root).free
+        needed = int(1.1 * sum(spec.bytes for spec in engine.manifest.files()))
+        if free < needed:
+            raise ExportError(
+                f"{target.parent} has {free} bytes free, the engine needs about {needed}; make room first"
+            )
+        _copy(engine, root, progress)
+        _write(engine, root, form, progress)
+        checks = _checked(root)
+        publish(root, target, overwrite)
+    return checks
+
+
+def _check_source(engine: Engine, form: Form) -> None:
+    if engine.manifest.form == form:
+        raise ExportError(f"form={form!r}: {engine.root} has it already; copy the directory, or give the other form")
+    strange = [name for name, block in engine.manifest.blocks.items() if block.runtime != "onnx"]
+    if strange:
+        raise ExportError(
+            f"{engine.root}: block {strange[0]!r} is not for ONNX Runtime; give the engine it was built from"
+        )
+
+
+def _copy(engine: Engine, root: Path, progress: Progress) -> None:
+    """All files but the language model's."""
+    own = {spec.path for spec in engine.manifest.blocks[BLOCK].files}
+    others = [spec for spec in engine.manifest.files() if spec.path not in own]
+    for index, spec in enumerate(others):
+        progress("copying", index, len(others))
+        (root / spec.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(engine.path(spec), root / spec.path)
+
+
+def _write(engine: Engine, root: Path, form: Form, progress: Progress) -> None:
+    manifest, spec = engine.manifest, engine.manifest.blocks[BLOCK]
+    weights = EngineWeights(engine.path(spec.files[0]))
+    place = spec.files[0].path
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    graph = GRAPHS[form](root / place, sizes_of(manifest, weights.epsilon), spec.precision, weights)
+    done = iter(range(1, manifest.sizes.layers + 1))
+    graph.write(lambda: progress("language model", next(done), manifest.sizes.layers))
+    files = tuple(describe_file(root, name) for name in (place, f"{place}.data"))
+    block = msgspec.structs.replace(
+        spec, files=files, inputs=tuple(graph.graph.inputs), outputs=tuple(graph.graph.outputs), footprint=None
+    )
+    write_manifest(root, _with_block(manifest, block, form))
+    progress("measuring", 0, 1)
+    footprint = measure_all(root, (BLOCK,)).get(BLOCK)
+    write_manifest(root, _with_block(manifest, msgspec.structs.replace(block, footprint=footprint), form))
+
+
+def sizes_of(manifest: Manifest, epsilon: float) -> DecoderSizes:
+    """The decoder's sizes, most of which the manifest has."""
+    s = manifest.sizes
+    return DecoderSizes(s.layers, s.hidden, s.heads, s.kv_heads, s.head_dim, s.vocabulary, epsilon)
+
+
+def _with_block(manifest: Manifest, block: BlockSpec, form: Form) -> Manifest:
+    return msgspec.structs.replace(manifest, blocks={**manifest.blocks, BLOCK: block}, form=form)
+
+
+def _checked(root: Path) -> list[Check]:
+    """The checks of the new engine; ExportError when it fails one."""
+    try:
+        checks = verify(Model.open(root, "cpu"))
+    except GeoPixelError as error:
+        raise ExportError(f"nothing was published: the engine that was built does not run: {error}") from error
+    if failed := [f"{one.block} {one.quantity}" for one in checks if not one.passed]:
+        raise ExportError(
+            f"nothing was published: {', '.join(failed)} of the engine that was built differ; report this"
+        )
+    return checks

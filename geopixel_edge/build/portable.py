@@ -1,0 +1,75 @@
+"""The portable form: opset 24, standard operators alone, what TensorRT builds from.
+
+The KV cache is written in place (`TensorScatter`), an explicit boolean mask says what may be attended to (TensorRT
+ignores lengths and aligns `is_causal` differently). No `If`, no contributed operator, no `ScatterND` reduction.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .decoder import DecoderGraph
+from .matrices import Quantised, pack_portable
+
+
+class PortableGraph(DecoderGraph):
+    """Inputs beside the shared ones: `position_ids` (B, S) int64, `write_index` (B,) int64 (first cache slot written),
+    `attention_mask` (B, 1, S, capacity) bool.
+    """
+
+    opset = 24
+
+    def form_inputs(self) -> None:
+        """Positions, slots and mask, and the shapes that q, k and v are cut into."""
+        graph, sizes = self.graph, self.sizes
+        graph.input("position_ids", "int64", ("B", "S"))
+        graph.input("write_index", "int64", ("B",))
+        graph.input("attention_mask", "bool", ("B", 1, "S", "capacity"))
+        query, kv = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
+        graph.constant("qkv_widths", np.array([query, kv, kv], np.int64))
+        for name, heads in (("query_heads", sizes.heads), ("kv_heads", sizes.kv_heads)):
+            cut = graph.constant(f"{name}.sizes", np.array([heads, sizes.head_dim], np.int64))
+            graph.op("Concat", "batch_and_rows", cut, name=name, axis=0)
+        self.weight("cos", self.cache_dtype)
+        self.weight("sin", self.cache_dtype)
+
+    def add_and_norm(self, rows: str, delta: str, name: str) -> tuple[str, str]:
+        """An Add and an RMSNormalization."""
+        rows = self.graph.op("Add", rows, delta) if delta else rows
+        epsilon = self.sizes.epsilon
+        return self.graph.op("RMSNormalization", rows, self.weight(name), axis=-1, epsilon=epsilon), rows
+
+    def _heads(self, rows: str, shape: str) -> str:
+        return self.graph.op("Transpose", self.graph.op("Reshape", rows, shape), perm=[0, 2, 1, 3])
+
+    def attend(self, index: int, packed: str) -> str:
+        """Rotated, scattered into the cache, attended to under the mask; all at the cache's dtype."""
+        graph = self.graph
+        packed = self.cast(packed, self.dtype, self.cache_dtype)
+        query, key, value = graph.ops("Split", packed, "qkv_widths", names=[f"{k}_{index}" for k in "qkv"], axis=-1)
+        query, key = (
+            graph.op("RotaryEmbedding", self._heads(states, shape), "cos", "sin", "position_ids")
+            for states, shape in ((query, "query_heads"), (key, "kv_heads"))
+        )
+        key, value = (
+            graph.op(
+                "TensorScatter", f"past_{kind}_{index}", new, "write_index", name=f"present_{kind}_{index}", axis=2
+            )
+            for kind, new in (("key", key), ("value", self._heads(value, "kv_heads")))
+        )
+        scale = 1 / math.sqrt(self.sizes.head_dim)
+        mixed = graph.op("Attention", query, key, value, "attention_mask", scale=scale)
+        merged = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), "merge_heads")
+        return self.cast(merged, self.cache_dtype, self.dtype)
+
+    def quantised(self, rows: str, name: str, matrix: Quantised) -> str:
+        """DequantizeLinear and MatMul, which ONNX Runtime makes one product of when it loads the file."""
+        if matrix.bits == 8:
+            return self.graph.op("MatMul", rows, self.dequantised(name, matrix))
+        shape = matrix.numbers.shape[::-1]
+        numbers = self.graph.weight(f"{name}.int4", pack_portable(matrix), "int4", shape)
+        scale = self.graph.weight(f"{name}.scale", matrix.scales.T)
+        weight = self.graph.op("DequantizeLinear", numbers, scale, name=name, axis=0, block_size=matrix.block)
+        return self.graph.op("MatMul", rows, weight)
