@@ -1,4 +1,4 @@
-"""Every reference case through the SDK on the exported float32 engine in both forms, compared at every block's border."""
+"""Every reference case through the SDK on the float32 engine in both forms, compared at every block's border."""
 
 from __future__ import annotations
 
