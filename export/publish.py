@@ -44,11 +44,11 @@ def export_engine(
 ) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
-    `precision` is one word for all blocks or a word for each, as precision.parse_precision reads it. `form` is the
-    language model's: for ONNX Runtime, or in standard operators. Nothing is published unless every check passes.
-    `overwrite` replaces an engine directory, and nothing else. `adapter` is what fine-tuning `source` left, merged
-    while it is read. CheckpointError when checkpoint or adapter are not whole or do not fit each other; ExportError
-    for an existing target, a full disk, sizes the graphs cannot have or a
+    `precision` is one word for all blocks or a word for each, as precision.parse_precision reads it. Nothing is
+    published unless every check passes. `overwrite` replaces an engine directory, and nothing else. `adapter` is what
+    fine-tuning `source` left, merged while it is read. `form` is the language model's: for ONNX Runtime, or in standard
+    operators. CheckpointError when checkpoint or adapter are not whole or do
+    not fit each other; ExportError for an existing target, a full disk, sizes the graphs cannot have or a
     failed check. A failure or an interruption leaves `target` as it was and removes what was written aside.
     """
     precisions = parse_precision(precision)

@@ -35,7 +35,11 @@ examples:
 precisions:
   fp32, fp16    of weights and arithmetic
   int8          of weights; the language model's stay so in memory and its activations are rounded before each product
+  int8-exact    of weights; the language model's stay so in memory, arithmetic is float32: small and slow
   int8-widened  of weights on disk; they become float32 when loaded, and arithmetic is float32
+  int4          the recommended mix: the language model int4 with its head and partial LoRA int8, encoders int8-widened
+  int4:32, :64, :128  of the language model's weights, by how many inputs share a scale (128 where none is named)
+  language_model.head, .lora at int8 or int4, language_model.kv (the cache) at fp32 or fp16
 
 exit codes:
   0  published                                 5  a package that the export needs is missing, or the C++ kernels are
@@ -62,7 +66,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_precision,
         default="fp32",
         metavar="P",
-        help="fp32 (default), fp16, int8 or int8-widened, or one for each block: language_model=int8,*=fp16",
+        help="fp32 (default), fp16, int8, int8-widened or int4, or one for each block: language_model=int4:64,*=fp16",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("ready", "portable"),
+        default="ready",
+        help="the language model's: for ONNX Runtime (default), or in standard operators, as TensorRT takes it",
     )
     parser.add_argument(
         "--adapter",
@@ -122,7 +132,7 @@ def _export(args: argparse.Namespace) -> list[Check]:
         from .publish import export_engine
     except ImportError as error:  # found, yet a part of it or something it stands on is missing
         _unavailable(error.name or str(error), f"cannot be loaded ({error})")
-    return export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite, args.adapter)
+    return export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite, args.adapter, args.form)
 
 
 def _unavailable(name: str, state: str) -> NoReturn:

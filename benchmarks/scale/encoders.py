@@ -53,7 +53,7 @@ def compare(block: str, model: Model, checkpoint: Checkpoint, work: Path, thread
 
     path = work / f"{block}.fp32.onnx"
     if not path.is_file():
-        WRITERS[block](checkpoint, block, path, PRECISIONS["fp32"], tqdm(disable=True))
+        WRITERS[block](checkpoint, block, path, PRECISIONS["fp32"], tqdm(disable=True), "ready")
     pixels = picture(block, model)
     resident = model.plan.resident("see" if block == "vision_encoder" else "ground")
     device, name = model.device, ENCODERS[block]

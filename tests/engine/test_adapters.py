@@ -135,7 +135,7 @@ def test_a_config_beside_a_wrapped_model_decides(tmp_path: Path) -> None:
 def test_int8_rounds_the_merged_weights(tmp_path: Path) -> None:
     adapter = directory(fine_tuned(), tmp_path / "tuned")
     checkpoint = Checkpoint(SOURCE, Adapter(adapter))
-    found = RoundedCheckpoint(checkpoint, ["language_model"]).tensor(WQKV)
+    found = RoundedCheckpoint(checkpoint, {"language_model": PRECISIONS["int8"]}).tensor(WQKV)
     assert torch.equal(found, rounded(checkpoint.tensor(WQKV), 0))
     assert not torch.equal(found, rounded(Checkpoint(SOURCE).tensor(WQKV), 0))
 

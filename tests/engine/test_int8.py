@@ -116,7 +116,7 @@ def test_products_and_convolutions_are_quantised_along_their_output_channels(tmp
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine at `int8`: the language model's weights stay int8 in memory."""
     target = tmp_path_factory.mktemp("int8") / "engine"
-    export_engine(CHECKPOINT, target, "int8")
+    export_engine(CHECKPOINT, target, "int8", form="portable")
     return target
 
 
@@ -124,7 +124,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine at `int8-widened`: all weights become float32 when they are loaded."""
     target = tmp_path_factory.mktemp("widened") / "engine"
-    export_engine(CHECKPOINT, target, "int8-widened")
+    export_engine(CHECKPOINT, target, "int8-widened", form="portable")
     return target
 
 

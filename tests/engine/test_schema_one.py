@@ -24,12 +24,12 @@ DESCRIBE = "Describe this image with interleaved segmentation masks."
 
 
 @pytest.fixture(scope="module")
-def old(engine_fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return as_schema_one(engine_fp32, tmp_path_factory.mktemp("schema_one"))
+def old(engine_portable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return as_schema_one(engine_portable, tmp_path_factory.mktemp("schema_one"))
 
 
-def test_it_is_what_the_new_schema_would_say(old: Path, engine_fp32: Path) -> None:
-    upgraded, new = read_manifest(old), read_manifest(engine_fp32)
+def test_it_is_what_the_new_schema_would_say(old: Path, engine_portable: Path) -> None:
+    upgraded, new = read_manifest(old), read_manifest(engine_portable)
     assert json.loads((old / "manifest.json").read_text())["schema_version"] == 1
     assert (upgraded.schema_version, upgraded.family) == (SCHEMA_VERSION, "geopixel")
     assert (upgraded.precision, upgraded.sizes) == (new.precision, new.sizes)
@@ -61,8 +61,8 @@ def test_a_batch_of_it_is_written_one_by_one(old: Path, pipeline: Pipeline) -> N
     assert [answer.token_ids for answer in answers] == wanted
 
 
-def test_int8_weights_are_widened_as_they_were(engine_fp32: Path, tmp_path: Path) -> None:
-    manifest = read_manifest(as_schema_one(engine_fp32, tmp_path, "int8"))
+def test_int8_weights_are_widened_as_they_were(engine_portable: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(as_schema_one(engine_portable, tmp_path, "int8"))
     assert manifest.precision == "int8"
     assert {name: dict(block.session_options) for name, block in manifest.blocks.items()} == dict.fromkeys(
         manifest.blocks, WIDENED
@@ -87,20 +87,20 @@ def test_its_commands_work(old: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_what_no_version_wrote_is_refused(
-    engine_fp32: Path, tmp_path: Path, field: str, value: object, fragment: str
+    engine_portable: Path, tmp_path: Path, field: str, value: object, fragment: str
 ) -> None:
     from ..attacks.test_manifest import edit
 
-    root = as_schema_one(engine_fp32, tmp_path)
+    root = as_schema_one(engine_portable, tmp_path)
     edit(root, lambda manifest: manifest.update({field: value}))
     with pytest.raises(EngineSchemaError, match=fragment):
         read_manifest(root)
 
 
-def test_options_that_no_engine_may_set_are_refused(engine_fp32: Path, tmp_path: Path) -> None:
+def test_options_that_no_engine_may_set_are_refused(engine_portable: Path, tmp_path: Path) -> None:
     from ..support.engines import linked
 
-    root = linked(engine_fp32, tmp_path)
+    root = linked(engine_portable, tmp_path)
     name = "session.model_external_initializers_file_folder_path"
     sign(root, lambda manifest: manifest["blocks"]["pixel_decoder"]["options"].update({name: "/etc"}))
     with pytest.raises(EngineMismatchError, match="which no engine may"):

@@ -125,6 +125,7 @@ TABLE = {
     "geopixel-edge plan --size 4000x3000 --memory 2GB": user(r"peak +\d+ MB"),
     "geopixel-edge info engine": user("vision_encoder"),
     "geopixel-edge verify engine": user("as exported"),
+    "geopixel-edge build engine portable --form portable": user("published portable", "portable/manifest.json"),
     "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),

@@ -37,16 +37,43 @@ def test_int8_stays_int8_only_where_the_runtime_can() -> None:
     assert {record.weights for record in records.values()} == {"int8"}
 
 
+def test_int4_is_the_recommended_mix() -> None:
+    records = parse_precision("int4")
+    language = records["language_model"]
+    assert (language.weights, language.group, language.parts) == ("int4", 128, {"lora": "int8", "head": "int8"})
+    assert {name: record.name for name, record in records.items()} == {
+        "vision_encoder": "int8-widened",
+        "language_model": "int4",
+        "grounding_encoder": "int8-widened",
+        "pixel_decoder": "fp32",
+    }
+    assert "language_model int4 with a scale for each 128 inputs (lora int8) (head int8)" in quantisation(records)
+
+
+def test_blocks_of_other_sizes_and_parts() -> None:
+    text = "language_model=int4:32, language_model.kv=fp16, language_model.lora=int4"
+    language = parse_precision(text)["language_model"]
+    assert (language.name, language.group, language.bytes_per_number) == ("int4:32", 32, 0.625)
+    assert language.parts == {"lora": "int4", "kv": "float16"}
+
+
 @pytest.mark.parametrize(
     ("text", "fragment"),
     [
-        ("int3", "precision='int3' of vision_encoder is unknown; give one of fp32, fp16, int8, int8-widened"),
+        ("int3", "precision='int3' of vision_encoder is unknown; give one of fp32, fp16, int8, int8-exact"),
         ("", "precision=''"),
         ("language_model=int3", "precision='int3' of language_model"),
         ("decoder=fp16", "names the block 'decoder'"),
         ("language_model=fp16,language_model=int8", "names language_model twice"),
         ("language_model=", "precision='' of language_model"),
         ("fp16,language_model=int8", "names the block 'fp16'"),
+        ("vision_encoder=int4", "precision='int4' of vision_encoder: its convolutions take no int4"),
+        ("language_model=int4:48", "precision='int4:48' of language_model is unknown"),
+        ("language_model=int4,language_model.tail=int8", "names the part 'language_model.tail'"),
+        ("pixel_decoder.head=int8", "names the part 'pixel_decoder.head'"),
+        ("language_model=int4,language_model.kv=int8", "precision='int8' of language_model.kv: give one of fp32, fp16"),
+        ("language_model=fp16,language_model.head=int8", "needs language_model at int4 or int8, not fp16"),
+        ("language_model=int8,language_model.lora=int4", "needs language_model at int4"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, fragment: str) -> None:
@@ -58,4 +85,4 @@ def test_what_cannot_be_read_is_named(text: str, fragment: str) -> None:
 def test_the_manifest_says_which_blocks_are_rounded() -> None:
     assert quantisation(parse_precision("fp16")) == "none"
     assert quantisation(parse_precision("int8")) == "weights int8, a scale per output channel"
-    assert "of language_model," in quantisation(parse_precision("language_model=int8"))
+    assert quantisation(parse_precision("language_model=int8")).startswith("weights of language_model int8;")
