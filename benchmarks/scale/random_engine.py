@@ -131,10 +131,9 @@ def _fill(path: Path) -> None:
 
 
 def _values(tensor: TensorProto, length: int, random: np.random.Generator) -> Array:
-    kinds = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
-    if tensor.data_type not in kinds:
+    if tensor.data_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
         return random.integers(0, 256, length, np.uint8)
-    dtype = np.dtype(kinds[tensor.data_type])
+    dtype = np.dtype("float32" if tensor.data_type == TensorProto.FLOAT else "float16")
     count = length // dtype.itemsize
     if "scale" in tensor.name:
         return np.full(count, _STD / _SPREAD[8], dtype)

@@ -145,7 +145,7 @@ class DecoderGraph(ABC):
         """An int8 weight with a scale for each output channel, as standard operators widen it."""
         stored = (
             self.graph.weight(f"{name}.int8", matrix.numbers.T),
-            self.graph.weight(f"{name}.scale", matrix.scales[:, 0]),
+            self.graph.weight(f"{name}.scale", matrix.scales[:, 0].astype(self.dtype)),
         )
         return self.graph.op("DequantizeLinear", *stored, name=name, axis=1)
 

@@ -70,6 +70,6 @@ class PortableGraph(DecoderGraph):
             return self.graph.op("MatMul", rows, self.dequantised(name, matrix))
         shape = matrix.numbers.shape[::-1]
         numbers = self.graph.weight(f"{name}.int4", pack_portable(matrix), "int4", shape)
-        scale = self.graph.weight(f"{name}.scale", matrix.scales.T)
+        scale = self.graph.weight(f"{name}.scale", matrix.scales.T.astype(self.dtype))
         weight = self.graph.op("DequantizeLinear", numbers, scale, name=name, axis=0, block_size=matrix.block)
         return self.graph.op("MatMul", rows, weight)

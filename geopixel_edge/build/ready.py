@@ -70,7 +70,7 @@ class ReadyGraph(DecoderGraph):
         matrix = in_blocks(matrix)
         outputs, inputs = matrix.numbers.shape
         numbers = self.graph.weight(f"{name}.bits{matrix.bits}", pack_ready(matrix))
-        scales = self.graph.weight(f"{name}.scales", matrix.scales.reshape(-1))
+        scales = self.graph.weight(f"{name}.scales", matrix.scales.reshape(-1).astype(self.dtype))
         return self.graph.op(
             "MatMulNBits",
             rows,

@@ -56,6 +56,7 @@ PRECISIONS = {
         _int8("-widened", "float32", WIDENED),
         *(one for group in GROUPS for one in _int4(group, "", "int8", QUANTISED)),
         *(one for group in GROUPS for one in _int4(group, "-exact", "float32", EXACT)),
+        *(one for group in GROUPS for one in _int4(group, "-fp16", "float16", EXACT)),
     )
 }
 # ONNX Runtime keeps quantised weights in memory for matrix products alone; blocks with convolutions widen all of them.
