@@ -19,6 +19,7 @@ _WORDS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "int8": "int8"
 _PARTS: dict[str, tuple[str, ...]] = {
     "lora": ("int4", "int8"),
     "head": ("int4", "int8"),
+    "embeddings": ("fp32", "fp16", "int8"),
     "kv": ("fp32", "fp16"),
 }
 assert _PARTS.keys() == set(get_args(Part))
@@ -28,7 +29,7 @@ def parse_precision(text: str) -> dict[str, Precision]:
     """The record of every block for "fp16", or "language_model=int4:64,vision_encoder=fp16,*=fp32".
 
     `int4` alone is the recommended mix. `*` stands for every block that is not named; without it these are fp32.
-    `language_model.lora`, `.head` and `.kv` set what is stored or kept otherwise than the block.
+    `language_model.lora`, `.head`, `.embeddings` and `.kv` set what is stored or kept otherwise than the block.
     ExportError names what is wrong.
     """
     if not isinstance(text, str):

@@ -23,9 +23,9 @@ from geopixel_edge.model import Model
 from . import keys
 from .adapter import Adapter
 from .checkpoint import Checkpoint
+from .embeddings import embeddings_as, table_of
 from .golden import check_rounding, write_golden
 from .manifest import make_manifest, with_footprints
-from .onnx_file import at_dtype
 from .precision import parse_precision
 from .record import write_record
 from .tokenizer import write_tokenizer
@@ -92,9 +92,8 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
             log.info("exporting %s at %s", block, precision.name)
             WRITERS[block](checkpoint, block, root / f"{block}.onnx", precision, bar, form)
         bar.set_description("token embeddings")
-        # Rows are read one by one, so that a table of whole numbers would have no scale to share.
-        stored = "float32" if precisions["language_model"].weights == "float32" else "float16"
-        table = np.ascontiguousarray(at_dtype(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, keys.EMBEDDINGS_KEY))
+        stored = embeddings_as(precisions["language_model"])
+        table = table_of(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, keys.EMBEDDINGS_KEY)
         with (root / "token_embeddings.npy").open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(table))
             stream.write(table.data)  # by Python's own write, whose errors say what is wrong with the disk

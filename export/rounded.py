@@ -12,6 +12,7 @@ from geopixel_edge.build.matrices import Dense
 from geopixel_edge.engine.manifest import Precision
 
 from .checkpoint import Checkpoint
+from .embeddings import embeddings_as
 from .int8 import MIN_NUMBERS, quantise
 from .keys import EMBEDDINGS_KEY
 from .language_model_graph import CheckpointWeights
@@ -40,12 +41,14 @@ class RoundedCheckpoint(Checkpoint):
             self._matrices = {key: name for name, key in names.items() if len(original.shape(key)) == 2}
 
     def tensor(self, key: str) -> Tensor:
-        """The language model's matrices rounded, and token embeddings at float16; all else as stored."""
+        """The language model's matrices rounded, and token embeddings as they are written; all else as stored."""
         if key in self._matrices:
             matrix = self._stored.unordered(self._matrices[key])
             return torch.from_numpy(matrix.values if isinstance(matrix, Dense) else matrix.widened())
         value = super().tensor(key)
-        return value.half().float() if key == EMBEDDINGS_KEY and "language_model" in self._rounded else value
+        if key != EMBEDDINGS_KEY or "language_model" not in self._rounded:
+            return value
+        return rounded(value, 0) if embeddings_as(self._rounded["language_model"]) == "int8" else value.half().float()
 
     def load(self, block: str) -> nn.Module:
         """The block with the weights of its products and convolutions rounded."""

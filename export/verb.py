@@ -39,7 +39,7 @@ precisions:
   int8-widened  of weights on disk; they become float32 when loaded, and arithmetic is float32
   int4          the recommended mix: the language model int4 with its head and partial LoRA int8, encoders int8-widened
   int4:32, :64, :128  of the language model's weights, by how many inputs share a scale (128 where none is named)
-  language_model.head, .lora at int8 or int4, language_model.kv (the cache) at fp32 or fp16
+  language_model.head, .lora at int8 or int4, .embeddings at int8, fp16 or fp32, .kv (the cache) at fp32 or fp16
 
 exit codes:
   0  published                                 5  a package that the export needs is missing, or the C++ kernels are

@@ -32,7 +32,7 @@ class Rows:
     @classmethod
     def of(cls, device: Device, embed: TokenEmbeddings, pieces: Sequence[Sequence[int] | Tensor]) -> Rows:
         """Token ids and image tokens (n, hidden), in prompt order, side by side."""
-        _, hidden = embed.table.shape
+        hidden = embed.hidden
         lengths = [piece.shape[0] if isinstance(piece, Tensor) else len(piece) for piece in pieces]
         embeds = device.empty("float32", (sum(lengths), hidden))
         start = 0

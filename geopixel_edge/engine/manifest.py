@@ -27,7 +27,7 @@ Distance = Annotated[float, Meta(ge=0)]
 # How graphs are written: in standard operators, or for ONNX Runtime with its own.
 Form = Literal["portable", "ready"]
 # What a block may store or compute otherwise than the rest of it.
-Part = Literal["lora", "head", "kv"]
+Part = Literal["lora", "head", "embeddings", "kv"]
 Dtype = Literal["float32", "float16", "bfloat16", "float8", "int64", "int32", "int8", "int4", "uint8", "bool"]
 
 
@@ -64,7 +64,7 @@ class Precision(Struct, frozen=True):
 
     `group` numbers along an input share a scale, 0 when all that make an output channel do. `tolerance` is the largest
     distance to torch float32 that an export may have. `ort_options` are session entries for ONNX Runtime. `parts` are
-    dtypes of the language model's parts that differ: partial LoRA, output head, KV cache.
+    dtypes of the language model's parts that differ: partial LoRA, output head, token embeddings, KV cache.
     """
 
     name: Name

@@ -38,7 +38,7 @@ class RandomWeights:
         if "Plora" in name:
             outputs, inputs = WIDTHS[name.split(".")[-3]]
             outputs, inputs = (RANK, inputs) if "Plora_A" in name else (outputs, RANK)
-        random = np.random.default_rng(len(name))
+        random = np.random.default_rng(list(name.encode()))  # equal weights would share memory
         dtype = stored_as(self.precision, name)
         if dtype in ("float32", "float16"):
             return Dense(random.standard_normal((outputs, inputs), np.float32).astype(dtype) / np.sqrt(inputs))

@@ -51,10 +51,10 @@ def test_int4_is_the_recommended_mix() -> None:
 
 
 def test_blocks_of_other_sizes_and_parts() -> None:
-    text = "language_model=int4:32, language_model.kv=fp16, language_model.lora=int4"
+    text = "language_model=int4:32, language_model.kv=fp16, language_model.embeddings=int8, language_model.lora=int4"
     language = parse_precision(text)["language_model"]
     assert (language.name, language.group, language.bytes_per_number) == ("int4:32", 32, 0.625)
-    assert language.parts == {"lora": "int4", "kv": "float16"}
+    assert language.parts == {"lora": "int4", "kv": "float16", "embeddings": "int8"}
 
 
 @pytest.mark.parametrize(
