@@ -32,7 +32,8 @@ def fold_transposes(graph: ir.Graph) -> None:
         if source is None or source.const_value is None or len(list(source.uses())) != 1:
             continue
         stored, order = source.const_value, tuple(node.attributes["perm"].as_ints())
-        shape = tuple(int(stored.shape[axis]) for axis in order)
+        sides = stored.shape.numpy()
+        shape = tuple(sides[axis] for axis in order)
         source.const_value = _lazy(partial(_transposed, stored, order), stored.dtype, shape, source.name)
         source.shape = source.const_value.shape
         ir.convenience.replace_all_uses_with(node.outputs[0], source)

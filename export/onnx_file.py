@@ -117,12 +117,14 @@ def _anonymise(model: Any) -> None:
 def _traced(module: nn.Module, inputs: Mapping[str, Sequence[int | str]], outputs: Sequence[str], mode: Any) -> Any:
     """The exporter's program of a fake module, as it was traced; a symbolic side is traced with two examples, since
     one would be baked in."""
-    symbols = {side: torch.export.Dim(side, min=1) for shape in inputs.values() for side in shape if isinstance(side, str)}
-    axes = tuple({i: symbols[side] for i, side in enumerate(shape) if isinstance(side, str)} for shape in inputs.values())
+    symbols = {
+        side: torch.export.Dim(side, min=1) for shape in inputs.values() for side in shape if isinstance(side, str)
+    }
+    axes = tuple(
+        {i: symbols[side] for i, side in enumerate(shape) if isinstance(side, str)} for shape in inputs.values()
+    )
     with mode:
-        args = tuple(
-            torch.zeros([2 if isinstance(side, str) else side for side in shape]) for shape in inputs.values()
-        )
+        args = tuple(torch.zeros([2 if isinstance(side, str) else side for side in shape]) for shape in inputs.values())
     return torch.onnx.export(
         module,
         args,
@@ -166,8 +168,8 @@ def save_module(
             if program is None:
                 raise ExportError(f"{path.name} was not exported; see torch.onnx.export's own log")
             attach(program.model.graph, value)
+            fold_transposes(program.model.graph)  # before the optimiser, which would keep what it transposes in memory
             program.optimize()
-            fold_transposes(program.model.graph)
             _anonymise(program.model)
             program.save(str(path), external_data=True)
     except (RuntimeError, ValueError, TypeError, OSError, GeoPixelError) as error:

@@ -44,9 +44,7 @@ def write_grounding_encoder(
     save_module(module, path, _inner(precision), inputs, PYRAMID, weights)
 
 
-def write_pixel_decoder(
-    module: PixelDecoder, path: Path, precision: Precision, weights: Weights | None = None
-) -> None:
+def write_pixel_decoder(module: PixelDecoder, path: Path, precision: Precision, weights: Weights | None = None) -> None:
     """`path` and `<path>.data`: `seg_hidden` (n, hidden), `image_embed`, `high_res0`, `high_res1` -> `low_res_masks`
     and `iou`, all float32, with `n` symbolic.
     """

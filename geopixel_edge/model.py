@@ -44,6 +44,8 @@ class Model:
     measures and stops them. Several threads may call verbs at once, each with a cache of its own.
     """
 
+    residency_kind: type[Residency] = Residency
+
     def __init__(
         self, engine: Engine, device: Device, threads: int | None = None, budget_bytes: int | None = None
     ) -> None:
@@ -60,10 +62,10 @@ class Model:
             )
         self.embeddings = TokenEmbeddings(engine.path(self.manifest.embeddings.file), self.manifest.sizes)
         self.plan = self.planned(Request((Layout(1, 1, 1024),), max_new_tokens=1024))
-        self.residency = Residency(engine, device, threads)
+        self.residency = self.residency_kind(engine, device, threads)
         self._language: LanguageModel | None = None
         if self.plan.all_resident:
-            self.residency.load(frozenset(self.manifest.blocks))
+            self.residency.load_all()
 
     @classmethod
     def open(

@@ -141,7 +141,7 @@ class GroundingEncoder(nn.Module):
         self.conv_s1 = nn.Conv2d(width, width // 4, 1)
 
     def constants(self, weights: Callable[[str], Tensor]) -> dict[str, Tensor]:
-        """What does not depend on the image, by the buffer that holds it; the parameters it came from are unused then."""
+        """What does not depend on the image, by the buffer that holds it; where it came from is unused then."""
         trunk = "image_encoder.trunk."
         background, window = (weights(f"{trunk}{name}").float() for name in ("pos_embed", "pos_embed_window"))
         return {f"{trunk}position": self.image_encoder.trunk.position_embedding(background, window)}

@@ -52,7 +52,7 @@ def selected(layers: int, dead_adapters: bool) -> dict[str, tuple[int, ...]]:
 
 
 def spread(key: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Mean and standard deviation of a tensor's numbers: gains near 1, products that keep the size of what they act on."""
+    """Mean and standard deviation of a tensor: gains near 1, products that keep the size of what they act on."""
     if _GAINS.search(key):
         return 1.0, 0.02
     if len(shape) < 2 or key.endswith(".bias"):
@@ -115,7 +115,7 @@ def write_bin(path: Path, shapes: Mapping[str, tuple[int, ...]], bar: tqdm[Any])
     """One pickled shard: torch writes its directory without numbers, which then go to their places."""
     with FakeTensorMode():
         empty = {key: torch.empty(shape, dtype=torch.bfloat16) for key, shape in shapes.items()}
-    with torch.serialization.skip_data():
+    with torch.serialization.skip_data(materialize_fake_tensors=True):
         torch.save(empty, path)
     with FakeTensorMode():
         placed = torch.load(path, weights_only=True)
@@ -126,14 +126,16 @@ def write_bin(path: Path, shapes: Mapping[str, tuple[int, ...]], bar: tqdm[Any])
 
 
 def write_tokenizer(root: Path) -> None:
-    """The reference's BPE model, filled up with pieces no text is cut into, and the tags behind: as many ids as rows."""
+    """The reference's BPE model, filled up with pieces no text is cut into, and the tags: as many ids as rows."""
     sp_model: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
     proto = sp_model.ModelProto()
     proto.ParseFromString((TINY / "tokenizer.model").read_bytes())
     known = len(proto.pieces)
     pieces = int(CONFIG["vocab_size"]) - len(TAGS)
     for index in range(known, pieces):
-        proto.pieces.add(piece=f"\u2581filler{index}", score=-float(index), type=sp_model.ModelProto.SentencePiece.NORMAL)
+        proto.pieces.add(
+            piece=f"\u2581filler{index}", score=-float(index), type=sp_model.ModelProto.SentencePiece.NORMAL
+        )
     (root / "tokenizer.model").write_bytes(proto.SerializeToString())
     added = {tag: pieces + index for index, tag in enumerate(TAGS)}
     (root / "added_tokens.json").write_text(json.dumps(added, indent=2))
