@@ -18,9 +18,11 @@ from geopixel_edge.errors import CheckpointError, reason
 
 from . import keys
 from .config import ModelConfig, read_config
+from .onnx_file import Weights, constants, is_finite
 
 # What the published checkpoint and its fine-tunings are stored in.
 STORED = ("BF16", "F16", "F32")
+_MAPPED_BYTES = 256 * 1024**2
 _PICKLED = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 
 
@@ -34,24 +36,48 @@ class Overlay(Protocol):
     def digest(self) -> str: ...
 
 
-class _SafetensorsShard:
+class _Shard:
+    """A file that is memory-mapped, and opened anew after some reading: mapped pages count as the process's memory."""
+
     def __init__(self, path: Path) -> None:
-        self.handle = safe_open(path, framework="pt")
+        self.path = path
+        self._open()
+        self._read_bytes = 0
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _view(self, key: str) -> Tensor:
+        raise NotImplementedError
+
+    def tensor(self, key: str) -> Tensor:
+        """A copy, which keeps nothing mapped."""
+        value = self._view(key).clone()
+        self._read_bytes += value.nbytes
+        if self._read_bytes > _MAPPED_BYTES:
+            self._open()
+            self._read_bytes = 0
+        return value
+
+
+class _SafetensorsShard(_Shard):
+    def _open(self) -> None:
+        self.handle = safe_open(self.path, framework="pt")
         self.names = set(self.handle.keys())
 
     def kind(self, key: str) -> tuple[str, tuple[int, ...]]:
         found = self.handle.get_slice(key)
         return str(found.get_dtype()), tuple(found.get_shape())
 
-    def tensor(self, key: str) -> Tensor:
+    def _view(self, key: str) -> Tensor:
         return self.handle.get_tensor(key)
 
 
-class _PickleShard:
-    """A `.bin` shard, memory-mapped; only tensors are unpickled, never code."""
+class _PickleShard(_Shard):
+    """A `.bin` shard; only tensors are unpickled, never code."""
 
-    def __init__(self, path: Path) -> None:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    def _open(self) -> None:
+        loaded = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         plain = isinstance(loaded, dict) and all(
             isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided
             for key, value in loaded.items()
@@ -65,7 +91,7 @@ class _PickleShard:
         found = self.state[key]
         return _PICKLED.get(found.dtype, str(found.dtype)), tuple(found.shape)
 
-    def tensor(self, key: str) -> Tensor:
+    def _view(self, key: str) -> Tensor:
         return self.state[key].detach()
 
 
@@ -154,7 +180,7 @@ class Checkpoint:
             value: Tensor = self._where[key].tensor(key)
         except Exception as error:  # as above
             raise CheckpointError(f"key {key!r} cannot be read ({reason(error)}); download it again") from None
-        if not torch.isfinite(value).all():
+        if not is_finite(value):
             raise CheckpointError(f"key {key!r} holds numbers that are not finite; the checkpoint is damaged")
         return value
 
@@ -181,14 +207,24 @@ class Checkpoint:
             if dtype not in STORED:
                 raise CheckpointError(f"key {claimed[name]!r} is stored as {dtype}; convert it to one of {STORED}")
 
+    def skeleton(self, block: str) -> nn.Module:
+        """The block's torch module without numbers: every tensor is on the meta device."""
+        with torch.device("meta"):
+            return keys.build(block, self.config, self.rank)
+
+    def weights(self, block: str) -> Weights:
+        """The numbers of a block's module as stored, by their names in it, read when they are asked for."""
+        names = self.claims[block]
+        return lambda name: self.tensor(names[name])
+
     def load(self, block: str) -> nn.Module:
         """The block's torch module in float32 with the checkpoint's weights, in eval mode."""
-        with torch.device("meta"):
-            module = keys.build(block, self.config, self.rank)
+        module = self.skeleton(block)
         state = {name: self.tensor(key).float() for name, key in self.claims[block].items()}
-        module.to_empty(device="cpu")
-        module.load_state_dict(state, strict=True)
-        _restore_buffers(module, keys.build(block, self.config, self.rank) if _has_plain_buffers(module) else None)
+        module.load_state_dict(state, strict=True, assign=True)
+        for name, value in constants(module, state.__getitem__).items():
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, value)
         return module.eval()
 
     def digest(self) -> str:
@@ -197,19 +233,3 @@ class Checkpoint:
         for path in [self.root / "config.json", *self.files]:
             whole.update(f"{path.name} {sha256_of(path)}\n".encode())
         return whole.hexdigest()
-
-
-def _has_plain_buffers(module: nn.Module) -> bool:
-    saved = module.state_dict().keys()
-    return any(name not in saved for name, _ in module.named_buffers())
-
-
-def _restore_buffers(module: nn.Module, fresh: nn.Module | None) -> None:
-    """Buffers that no checkpoint stores (position ids) were emptied with the meta device; compute them again."""
-    if fresh is None:
-        return
-    saved = module.state_dict().keys()
-    values = dict(fresh.named_buffers())
-    for name, buffer in module.named_buffers():
-        if name not in saved:
-            buffer.copy_(values[name])

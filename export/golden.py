@@ -17,13 +17,13 @@ from geopixel_edge.engine.manifest import SpecialTokens
 from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import ExportError
 from geopixel_edge.families.prompt import build_prompt
+from geopixel_edge.memory.sparing import LARGE_BYTES, SparingResidency
 from geopixel_edge.model import Model
 from geopixel_edge.text.tokenizer import Tokenizer
 
 from . import reference
 from .checkpoint import Checkpoint
 from .exact import exact_arithmetic
-from .keys import EMBEDDINGS_KEY
 from .record import write_facts
 from .rounded import RoundedCheckpoint
 from .tokenizer import MODEL_NAME
@@ -51,8 +51,7 @@ def reference_values(checkpoint: Checkpoint, tokens: SpecialTokens) -> tuple[dic
     divided = reference.divide(image, 1, int(config.clip["image_size"]))
     seen = reference.image_tokens(checkpoint, divided)
     prompt = build_prompt(QUERY, (), 1, Tokenizer(checkpoint.root / MODEL_NAME, tokens), tokens)
-    table = checkpoint.tensor(EMBEDDINGS_KEY)
-    before, after = (table[torch.tensor(part)].float() for part in prompt.parts)
+    before, after = (reference.token_rows(checkpoint, part) for part in prompt.parts)
     embeds = torch.cat([before, seen, after])
     rows = torch.arange(len(before), len(before) + len(seen))
     token_ids, logits, hidden = reference.greedy(checkpoint, embeds, rows, NEW_TOKENS)
@@ -74,6 +73,18 @@ def write_golden(checkpoint: Checkpoint, root: Path, tokens: SpecialTokens) -> l
     return list(GOLDEN_FILES.values())
 
 
+class SparingModel(Model):
+    """A model that is checked: one block in memory at a time."""
+
+    residency_kind = SparingResidency
+
+
+def open_for_check(root: Path) -> Model:
+    """An exported engine on the CPU; a large one with a block or a part of one in memory at a time."""
+    size = sum(block.bytes for block in read_manifest(root).blocks.values())
+    return (SparingModel if size > LARGE_BYTES else Model).open(root, "cpu")
+
+
 def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
     """ExportError unless the engine in `root` agrees with torch on the same rounded weights at every border.
 
@@ -88,7 +99,9 @@ def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
         return
     arrays, _ = reference_values(RoundedCheckpoint(checkpoint, precisions), manifest.tokens)
     with exact_arithmetic(root):
-        distances = compare(Model.open(root, "cpu"), arrays)
+        model = open_for_check(root)
+        distances = compare(model, arrays)
+        model.close()
     others = [precision.tolerance for name, precision in precisions.items() if name not in rounded]
     others += [
         PRECISIONS["fp16"].tolerance for precision in precisions.values() if precision.parts.get("kv") == "float16"

@@ -14,24 +14,28 @@ from tqdm import tqdm
 
 from geopixel_edge.engine.directory import read_manifest, write_manifest
 from geopixel_edge.engine.golden import Check, measure
-from geopixel_edge.engine.manifest import Form, Manifest, Precision
-from geopixel_edge.engine.publish import aside, check_target, publish
+from geopixel_edge.engine.manifest import Dtype, Form, Manifest, Precision
+from geopixel_edge.engine.publish import aside, check_target, clear_leftovers, publish
 from geopixel_edge.errors import ExportError, GeoPixelError
 from geopixel_edge.memory.footprint import measure_all
-from geopixel_edge.model import Model
+from geopixel_edge.runtimes.host import HostDevice
 
 from . import keys
 from .adapter import Adapter
 from .checkpoint import Checkpoint
 from .embeddings import embeddings_as, table_of
-from .golden import check_rounding, write_golden
+from .golden import check_rounding, open_for_check, write_golden
 from .manifest import make_manifest, with_footprints
 from .precision import parse_precision
 from .record import write_record
 from .tokenizer import write_tokenizer
+from .usage import Usage
 from .writers import WRITERS, steps
 
 log = logging.getLogger(__name__)
+# The libraries with a vision block at float32, and copies of the largest tensor while it is rounded.
+_LEAST_BYTES, _BYTES_PER_NUMBER = 700_000_000, 12
+_ROWS_AT_ONCE = 8192
 
 
 def export_engine(
@@ -41,26 +45,30 @@ def export_engine(
     overwrite: bool = False,
     adapter: Path | None = None,
     form: Form = "ready",
+    usage: Usage | None = None,
 ) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
     `precision` is one word for all blocks or a word for each, as precision.parse_precision reads it. Nothing is
     published unless every check passes. `overwrite` replaces an engine directory, and nothing else. `adapter` is what
     fine-tuning `source` left, merged while it is read. `form` is the language model's: for ONNX Runtime, or in standard
-    operators. CheckpointError when checkpoint or adapter are not whole or do
-    not fit each other; ExportError for an existing target, a full disk, sizes the graphs cannot have or a
-    failed check. A failure or an interruption leaves `target` as it was and removes what was written aside.
+    operators. `usage` learns of child processes. CheckpointError when checkpoint or adapter are not whole or do not fit
+    each other; ExportError for an existing target, too little disk or memory, sizes the graphs cannot have or a failed
+    check. A failure or an interruption leaves `target` as it was and removes what was written aside; what a killed
+    export left is removed by the next one to the same target.
     """
     precisions = parse_precision(precision)
     target = Path(os.path.abspath(target))
+    clear_leftovers(target)
     check_target(target, overwrite)
     checkpoint = Checkpoint(source, Adapter(adapter) if adapter else None)
     checkpoint.check_all()
+    _check_memory(checkpoint)
     with aside(target) as root:
         _check_room(root, checkpoint, precisions)
         _write_all(checkpoint, root, precisions, form)
         check_rounding(checkpoint, root)
-        write_manifest(root, with_footprints(read_manifest(root), measure_all(root)))
+        _measure(root, usage or Usage())
         checks = _check(root)
         distances: dict[str, float] = {}
         for check in checks:
@@ -68,6 +76,23 @@ def export_engine(
         write_manifest(root, msgspec.structs.replace(read_manifest(root), distance=distances))
         publish(root, target, overwrite)
     return checks
+
+
+def _check_memory(checkpoint: Checkpoint) -> None:
+    """ExportError where the machine has too little left for what an export takes, whatever the number of layers."""
+    largest = max(int(np.prod(checkpoint.shape(key))) for names in checkpoint.claims.values() for key in names.values())
+    needed, free = _LEAST_BYTES + _BYTES_PER_NUMBER * largest, HostDevice().free_bytes()
+    if 0 < free < needed:
+        raise ExportError(f"{free / 1e9:.1f} GB of memory are free, the export needs about {needed / 1e9:.1f} GB")
+
+
+def _measure(root: Path, usage: Usage) -> None:
+    """Write what every block takes in memory into the manifest."""
+    found = measure_all(root)
+    for one in found.values():
+        usage.had_child(one.peak_bytes)
+    footprints = {block: one.footprint for block, one in found.items()}
+    write_manifest(root, with_footprints(read_manifest(root), footprints))
 
 
 def _check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> None:
@@ -92,11 +117,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
             log.info("exporting %s at %s", block, precision.name)
             WRITERS[block](checkpoint, block, root / f"{block}.onnx", precision, bar, form)
         bar.set_description("token embeddings")
-        stored = embeddings_as(precisions["language_model"])
-        table = table_of(checkpoint.tensor(keys.EMBEDDINGS_KEY), stored, keys.EMBEDDINGS_KEY)
-        with (root / "token_embeddings.npy").open("wb") as stream:
-            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(table))
-            stream.write(table.data)  # by Python's own write, whose errors say what is wrong with the disk
+        _write_table(checkpoint, root / "token_embeddings.npy", embeddings_as(precisions["language_model"]))
         bar.update()
         bar.set_description("golden values")
         golden = write_golden(checkpoint, root, tokens)
@@ -106,10 +127,22 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
     return manifest
 
 
+def _write_table(checkpoint: Checkpoint, path: Path, stored: Dtype) -> None:
+    """The token-embedding table, some rows at a time."""
+    table, name = checkpoint.tensor(keys.EMBEDDINGS_KEY), keys.EMBEDDINGS_KEY
+    first = table_of(table[:1], stored, name)
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(table), first.shape[1])}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for rows in table.split(_ROWS_AT_ONCE):
+            # By Python's own write, whose errors say what is wrong with the disk.
+            stream.write(table_of(rows, stored, name).data)
+
+
 def _check(root: Path) -> list[Check]:
     """Load the engine as a user would, compare every block with torch, and record what each gives."""
     try:
-        model = Model.open(root, "cpu")
+        model = open_for_check(root)
         checks, views = measure(model)
     except GeoPixelError as error:
         raise ExportError(f"nothing was published: the exported engine does not run: {error}") from error
@@ -119,4 +152,5 @@ def _check(root: Path) -> list[Check]:
     if failed:
         raise ExportError(f"nothing was published, the exported blocks differ from torch: {'; '.join(failed)}")
     write_record(model, checks, views)
+    model.close()
     return checks

@@ -6,6 +6,7 @@ Independent of the SDK: it is what the exported blocks and the SDK around them a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from .config import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, PAD_VALUE
 from .keys import EMBEDDINGS_KEY
 from .torch_model.language_model import Layer, Reading
 from .torch_model.vision_encoder import stitch
+
+_ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,23 @@ def hidden_states(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor) ->
 
 def greedy(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor, steps: int) -> tuple[list[int], Tensor, Tensor]:
     """`steps` greedy tokens, each by full recompute; the first step's logits (V,) and last hidden state (hidden,)."""
-    table = checkpoint.tensor(EMBEDDINGS_KEY)
-    head = checkpoint.tensor(checkpoint.claims["language_model"]["output.weight"]).float()
+    head = checkpoint.claims["language_model"]["output.weight"]
     tokens: list[int] = []
     for step in range(steps):
         hidden = hidden_states(checkpoint, embeds, image_rows)[-1]
-        logits = head @ hidden
+        logits = product(checkpoint.tensor(head), hidden)
         if step == 0:
             first_logits, first_hidden = logits, hidden
         tokens.append(int(logits.argmax()))
-        embeds = torch.cat([embeds, table[tokens[-1]].float()[None]])
+        embeds = torch.cat([embeds, token_rows(checkpoint, tokens[-1:])])
     return tokens, first_logits, first_hidden
+
+
+def token_rows(checkpoint: Checkpoint, token_ids: Sequence[int]) -> Tensor:
+    """Embeddings (n, hidden) float32 of token ids; the table itself is not kept."""
+    return checkpoint.tensor(EMBEDDINGS_KEY)[torch.tensor(token_ids)].float()
+
+
+def product(matrix: Tensor, vector: Tensor) -> Tensor:
+    """A stored matrix (n, hidden) times a float32 vector (hidden,), some rows widened at a time."""
+    return torch.cat([part.float() @ vector for part in matrix.split(_ROWS_AT_ONCE)])

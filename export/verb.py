@@ -21,6 +21,8 @@ from geopixel_edge.cli.streams import write_json
 from geopixel_edge.errors import ExportError, GeoPixelError, RuntimeUnavailableError
 from geopixel_edge.kernels.native import load
 
+from .usage import Usage
+
 if TYPE_CHECKING:
     from geopixel_edge.engine.golden import Check
 
@@ -81,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="merge what fine-tuning left: a PEFT LoRA directory, or the pytorch_model.bin of the wrapped model",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an engine directory that exists")
-    parser.add_argument("--json", action="store_true", help="print the measured distances as JSON")
+    parser.add_argument("--json", action="store_true", help="print the measured distances, time and memory as JSON")
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     signals: list[int] = []
     try:
         with _interrupted_by(signals):
-            checks = _export(args)
+            checks, usage = _export(args)
     except (KeyboardInterrupt, GeoPixelError) as error:
         # A library below may make an error of its own out of an interruption.
         if isinstance(error, GeoPixelError) and not signals:
@@ -114,16 +116,18 @@ def run(args: argparse.Namespace) -> int:
         print("interrupted: nothing was published", file=sys.stderr)
         return _INTERRUPTED
     if args.json:
-        write_json({"engine_dir": str(args.engine_dir), "checks": [asdict(check) for check in checks]}, indent=1)
+        told = {"engine_dir": str(args.engine_dir), "seconds": round(usage.seconds, 1), "peak_bytes": usage.peak_bytes}
+        write_json({**told, "checks": [asdict(check) for check in checks]}, indent=1)
         return 0
     print(f"{'block':<20}{'quantity':<16}{'distance to torch':>18}{'allowed':>10}")
     for check in checks:
         print(f"{check.block:<20}{check.quantity:<16}{check.distance:>18.1e}{check.tolerance:>10.0e}")
-    print(f"published {args.engine_dir}")
+    peak = f", at most {usage.peak_bytes / 1e9:.2f} GB of memory" if usage.peak_bytes else ""
+    print(f"published {args.engine_dir} in {usage.seconds:.0f} s{peak}")
     return 0
 
 
-def _export(args: argparse.Namespace) -> list[Check]:
+def _export(args: argparse.Namespace) -> tuple[list[Check], Usage]:
     load()  # the last check of an export runs the engine; whether it can is known now, not hours later
     for name in _NEEDED:
         if importlib.util.find_spec(name) is None:
@@ -132,7 +136,11 @@ def _export(args: argparse.Namespace) -> list[Check]:
         from .publish import export_engine
     except ImportError as error:  # found, yet a part of it or something it stands on is missing
         _unavailable(error.name or str(error), f"cannot be loaded ({error})")
-    return export_engine(args.checkpoint, args.engine_dir, args.precision, args.overwrite, args.adapter, args.form)
+    usage = Usage()
+    checks = export_engine(
+        args.checkpoint, args.engine_dir, args.precision, args.overwrite, args.adapter, args.form, usage
+    )
+    return checks, usage
 
 
 def _unavailable(name: str, state: str) -> NoReturn:

@@ -44,6 +44,8 @@ class Model:
     measures and stops them. Several threads may call verbs at once, each with a cache of its own.
     """
 
+    residency_kind: type[Residency] = Residency
+
     def __init__(
         self, engine: Engine, device: Device, threads: int | None = None, budget_bytes: int | None = None
     ) -> None:
@@ -60,10 +62,10 @@ class Model:
             )
         self.embeddings = TokenEmbeddings(engine.path(self.manifest.embeddings.file), self.manifest.sizes)
         self.plan = self.planned(Request((Layout(1, 1, 1024),), max_new_tokens=1024))
-        self.residency = Residency(engine, device, threads)
+        self.residency = self.residency_kind(engine, device, threads)
         self._language: LanguageModel | None = None
         if self.plan.all_resident:
-            self.residency.load(frozenset(self.manifest.blocks))
+            self.residency.load_all()
 
     @classmethod
     def open(
@@ -112,8 +114,7 @@ class Model:
         """Vision Encoder: views -> image tokens (T, hidden) in prompt order."""
         plan, watch = plan or self.plan, watch or Watch()
         with self.residency.stage(plan.resident("see")) as runners, watch.timings.stage("vision_encoder"):
-            encoder = VisionEncoder(runners["vision_encoder"])
-            return encoder.encode(views, grid, plan.dims.views_per_run, watch.check)
+            return VisionEncoder(runners["vision_encoder"]).encode(views, grid, plan.dims.views_per_run, watch.check)
 
     def rows(self, prompt: Prompt, image_tokens: Sequence[Tensor], first_part: int = 0) -> Rows:
         """The prompt from a text part on, embedded: text by the table, and between the parts the image tokens."""
@@ -139,8 +140,7 @@ class Model:
         """Large Language Model: append rows to a cache of one sequence; outputs of the last, or `wanted`."""
         plan, watch = plan or self.plan, watch or Watch()
         with self.residency.stage(plan.resident("read")) as runners, watch.timings.stage(stage):
-            language = self._language_model(runners)
-            return language.read(rows, cache, plan.dims.prompt_chunk, wanted, watch.check)
+            return self._language_model(runners).read(rows, cache, plan.dims.prompt_chunk, wanted, watch.check)
 
     def step(
         self, token_ids: Sequence[int], cache: KVCache, plan: Plan | None = None, watch: Watch | None = None

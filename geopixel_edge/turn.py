@@ -46,7 +46,8 @@ class Turn:
         if self.is_full:
             self.ended = True
             return []
-        token = self._sampler.choose(logits)
+        # Rows of a table that is larger than the tokenizer have no text.
+        token = self._sampler.choose(logits[: self.assembler.tokenizer.size])
         self.token_ids.append(token)
         if self.watch.timings.first_token_s is None:
             self.watch.timings.first_token_s = self.watch.elapsed_s()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -140,9 +140,11 @@ class GroundingEncoder(nn.Module):
         self.conv_s0 = nn.Conv2d(width, width // 8, 1)
         self.conv_s1 = nn.Conv2d(width, width // 4, 1)
 
-    def fold(self) -> None:
-        """Turn what does not depend on the image into constants, for export."""
-        self.image_encoder.trunk.fold()
+    def constants(self, weights: Callable[[str], Tensor]) -> dict[str, Tensor]:
+        """What does not depend on the image, by the buffer that holds it; where it came from is unused then."""
+        trunk = "image_encoder.trunk."
+        background, window = (weights(f"{trunk}{name}").float() for name in ("pos_embed", "pos_embed_window"))
+        return {f"{trunk}position": self.image_encoder.trunk.position_embedding(background, window)}
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`no_mem_embed` says "no video memory"; SAM 2 adds it to the coarsest level only."""

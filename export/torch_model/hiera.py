@@ -164,20 +164,19 @@ class Hiera(nn.Module):
             self.stage_ends.append(len(self.blocks) - 1)
             self.widths.append(width)
 
-    def position_embedding(self) -> Tensor:
+    def position_embedding(self, background: Tensor, window: Tensor) -> Tensor:
         """(1, grid, grid, width): the background embedding, enlarged (bicubic), plus the window's, tiled."""
-        background = F.interpolate(self.pos_embed, size=(self.grid, self.grid), mode="bicubic")
-        repeats = self.grid // self.pos_embed_window.shape[-1]
-        return (background + self.pos_embed_window.tile(1, 1, repeats, repeats)).permute(0, 2, 3, 1)
-
-    def fold(self) -> None:
-        """Keep the position embedding as a constant, for export; the parameters it came from are then unused."""
-        self.position = self.position_embedding().detach()
+        enlarged = F.interpolate(background, size=(self.grid, self.grid), mode="bicubic")
+        repeats = self.grid // window.shape[-1]
+        return (enlarged + window.tile(1, 1, repeats, repeats)).permute(0, 2, 3, 1)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(b, 3, size, size) -> one (b, c, h, w) map per stage, finest first."""
         x = self.patch_embed(image)
-        x = x + (self.position_embedding() if self.position is None else self.position)
+        if self.position is None:
+            x = x + self.position_embedding(self.pos_embed, self.pos_embed_window)
+        else:
+            x = x + self.position
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -45,12 +45,16 @@ class GaussianPosition(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", torch.zeros(2, width // 2))
 
     def forward(self, side: int) -> Tensor:
-        """(1, width, side, side): sine and cosine of the projected cell centres, x before y, in [-1, 1]."""
-        matrix = self.positional_encoding_gaussian_matrix
-        centres = (torch.arange(side, device=matrix.device, dtype=matrix.dtype) + 0.5) / side * 2 - 1
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        angle = 2 * math.pi * (torch.stack((x, y), dim=-1) @ matrix)
-        return torch.cat((angle.sin(), angle.cos()), dim=-1).permute(2, 0, 1)[None]
+        """(1, width, side, side), see `fourier`."""
+        return fourier(self.positional_encoding_gaussian_matrix, side)
+
+
+def fourier(matrix: Tensor, side: int) -> Tensor:
+    """(1, width, side, side): sine and cosine of the projected cell centres, x before y, in [-1, 1]."""
+    centres = (torch.arange(side, device=matrix.device, dtype=matrix.dtype) + 0.5) / side * 2 - 1
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    angle = 2 * math.pi * (torch.stack((x, y), dim=-1) @ matrix)
+    return torch.cat((angle.sin(), angle.cos()), dim=-1).permute(2, 0, 1)[None]
 
 
 def stability(logits: Tensor, delta: float) -> Tensor:
@@ -134,9 +138,10 @@ class PixelDecoder(nn.Module):
         """(1, d, s, s) position encoding of the image embedding's cells."""
         return self.pe_layer(self.side) if self.position is None else self.position
 
-    def fold(self) -> None:
-        """Keep the position encoding as a constant, for export."""
-        self.position = self.dense_position().detach()
+    def constants(self, weights: Callable[[str], Tensor]) -> dict[str, Tensor]:
+        """The position encoding, by the buffer that holds it."""
+        matrix = weights("pe_layer.positional_encoding_gaussian_matrix").float()
+        return {"position": fourier(matrix, self.side)}
 
     def _upscale(self, image: Tensor, high_res0: Tensor, high_res1: Tensor) -> Tensor:
         first, norm, activation, second, last = self.output_upscaling

@@ -6,6 +6,7 @@ the separators between them only moves data; the runtime does it (reference beha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,6 +40,10 @@ class VisionEncoder(nn.Module):
         self.vision_proj = nn.Sequential(nn.Linear(merged, hidden), nn.GELU(), nn.Linear(hidden, hidden))
         self.plora_sub_GN = nn.Parameter(torch.zeros(1, 1, 1, merged))
         self.plora_glb_GN = nn.Parameter(torch.zeros(1, 1, merged))
+
+    def constants(self, weights: Callable[[str], Tensor]) -> dict[str, Tensor]:
+        """CLIP's numbering of positions, which is counted and not stored, by the buffer that holds it."""
+        return {"clip.embeddings.position_ids": torch.arange(self.clip.embeddings.num_positions)[None]}
 
     def merged_features(self, views: Tensor) -> Tensor:
         """CLIP's last layer without CLS, 2x2 neighbours concatenated (dy, dx): (n, G, G, 4 C)."""

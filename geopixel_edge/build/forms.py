@@ -92,7 +92,8 @@ def _write(engine: Engine, root: Path, form: Form, progress: Progress) -> None:
     )
     write_manifest(root, _with_block(manifest, block, form))
     progress("measuring", 0, 1)
-    footprint = measure_all(root, (BLOCK,)).get(BLOCK)
+    measured = measure_all(root, (BLOCK,)).get(BLOCK)
+    footprint = measured and measured.footprint
     write_manifest(root, _with_block(manifest, msgspec.structs.replace(block, footprint=footprint), form))
 
 

@@ -93,9 +93,7 @@ def _runner(model: Model, block: str) -> Iterator[Runner]:
         with model.residency.stage(model.plan.holding(block)) as runners:
             yield runners[block]
         return
-    from ..runtimes.probed import load_probed  # loads ONNX Runtime
-
-    runner = load_probed(model.engine, block, model.threads)
+    runner = model.residency.probed(block)
     yield runner
     runner.close()
 

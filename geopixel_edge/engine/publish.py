@@ -3,14 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # not on Windows: nothing is cleared away there
+    fcntl = None  # type: ignore[assignment]
+
 from ..errors import EngineError, ExportError, GeoPixelError, reason
 from . import CHECKSUM_NAME, MANIFEST_NAME
 from .directory import read_manifest
+
+log = logging.getLogger(__name__)
+_NAME_CHARACTERS = 100  # of the target's name, in the name of what is written aside
+
+
+def clear_leftovers(target: Path) -> None:
+    """Remove what exports to this target left behind that were killed, and put back an engine they had moved aside.
+
+    A directory that a running process writes is left alone: it holds a lock, which ends with the process.
+    """
+    if fcntl is None or len(target.name) > _NAME_CHARACTERS:
+        return
+    name = re.compile(re.escape(f".{target.name}.partial-") + r"[0-9a-f]{8}(-replaced)?")
+    with contextlib.suppress(OSError, ValueError):
+        for path in sorted(target.parent.iterdir(), key=lambda one: one.name, reverse=True):
+            if name.fullmatch(path.name) and not path.is_symlink() and path.is_dir() and not _is_locked(path):
+                _clear(path, target)
+
+
+def _clear(path: Path, target: Path) -> None:
+    if path.name.endswith("-replaced") and not target.exists():
+        path.rename(target)
+        log.warning("put %s back, which an export had moved aside when it was killed", target)
+        return
+    size = sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    shutil.rmtree(path)
+    log.warning("removed %s (%.1f MB), left by an export that was killed", path, size / 1e6)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this directory, or there is no telling."""
+    place = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(place)
+    return False
 
 
 def check_target(target: Path, overwrite: bool) -> None:
@@ -39,15 +86,16 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def aside(target: Path) -> Iterator[Path]:
-    """A directory beside the target, on the same file system, gone afterwards unless it was renamed."""
+    """A locked directory beside the target, on the same file system, gone afterwards unless it was renamed."""
     # Not the process id: on a shared volume two containers can have the same one.
-    root = target.with_name(f".{target.name[:100]}.partial-{secrets.token_hex(4)}")
+    root = target.with_name(f".{target.name[:_NAME_CHARACTERS]}.partial-{secrets.token_hex(4)}")
     try:
         root.mkdir()
     except (OSError, ValueError) as error:
         raise ExportError(f"{target.parent} cannot be written in ({reason(error)}); give another place") from None
     try:
-        yield root
+        with _locked(root):
+            yield root
     except GeoPixelError:
         raise
     except OSError as error:
@@ -56,6 +104,21 @@ def aside(target: Path) -> Iterator[Path]:
         raise ExportError(f"nothing was published, a step failed ({reason(error)}); is config.json right?") from error
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """The directory's lock held, where the file system has locks."""
+    if fcntl is None:
+        yield
+        return
+    place = os.open(root, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(place)
 
 
 def publish(root: Path, target: Path, overwrite: bool) -> None:

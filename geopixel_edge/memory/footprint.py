@@ -9,20 +9,22 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from ..engine.directory import Engine
+from ..engine.directory import Engine, manifest_digest, read_manifest
 from ..engine.manifest import BlockSpec, Footprint, Term
 from ..engine.names import SEQLENS_K, TOTAL_LENGTH
 from ..resources import return_heap
-from ..runtimes import Tensor
+from ..runtimes import Runner, Tensor
 from ..runtimes.host import HostDevice
-from ..runtimes.loading import load_block
+from ..runtimes.loading import load_block, load_first_piece
 from ..runtimes.onnx_import import import_onnxruntime
+from .sparing import LARGE_BYTES
 
 log = logging.getLogger(__name__)
 # Sizes to run each block at, ascending, and the products of them that its memory is a sum of. Linear in few terms, so
@@ -43,23 +45,32 @@ _STATUS = Path("/proc/self/status")
 _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
-def measure_all(root: Path, blocks: Sequence[str] = ()) -> dict[str, Footprint]:
+@dataclass(frozen=True)
+class Measured:
+    """A block's footprint, and what the process that measured it had resident at most."""
+
+    footprint: Footprint
+    peak_bytes: int
+
+
+def measure_all(root: Path, blocks: Sequence[str] = ()) -> dict[str, Measured]:
     """The footprint of every block of an engine, or of `blocks`; {} where the system does not tell.
 
     Each is measured in a fresh process.
 
-    A block that cannot be measured is left out, and a warning says why: plans then go by the size of its files.
+    A block that cannot be measured is left out, and a warning says why: plans then go by the size of its files. Of a
+    large one the first piece is measured, and its weights taken to grow with their bytes.
     """
     if not _STATUS.is_file():
         return {}
     found = {}
-    for block in blocks or Engine(root).manifest.blocks:
+    for block in blocks or read_manifest(root).blocks:
         command = [sys.executable, "-m", "geopixel_edge.memory.footprint", str(root), block]
         done = subprocess.run(command, capture_output=True)
         if done.returncode:
             log.warning("the memory of %s is not measured: %s", block, done.stderr.decode().strip().rpartition("\n")[2])
             continue
-        found[block] = msgspec.json.decode(done.stdout, type=Footprint)
+        found[block] = msgspec.json.decode(done.stdout, type=Measured)
     return found
 
 
@@ -68,32 +79,63 @@ def _kilobytes(field: str) -> int:
     return int(line.split()[1])
 
 
-def _peak_of(action: Callable[[], object]) -> int:
-    """Bytes by which the process grew at most while `action` ran."""
-    before = _kilobytes("VmRSS")
-    _RESET_PEAK.write_text("5")
-    action()
-    return max(0, _kilobytes("VmHWM") - before) * 1024
+class _Meter:
+    """Growth of this process, and its highest resident memory although each measurement begins anew."""
+
+    def __init__(self) -> None:
+        self._highest = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        self._highest = max(self._highest, _kilobytes("VmHWM") * 1024)
+        return self._highest
+
+    def peak_of(self, action: Callable[[], object]) -> int:
+        """Bytes by which the process grew at most while `action` ran."""
+        self._highest = self.peak_bytes
+        before = _kilobytes("VmRSS")
+        _RESET_PEAK.write_text("5")
+        action()
+        return max(0, _kilobytes("VmHWM") - before) * 1024
 
 
-def measure(root: Path, block: str) -> Footprint:
+class _Written(Engine):
+    """An engine whose files were written a moment ago, and which is not read whole to be verified for each block."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.manifest, self.damage = root.absolute(), read_manifest(root), None
+        self.digest = manifest_digest(root)
+
+
+def measure(root: Path, block: str) -> Measured:
     """Load one block here and run it at several sizes, the smallest first: its arena keeps what it once had."""
-    engine, device = Engine(root), HostDevice()
+    engine, device, meter = _Written(root), HostDevice(), _Meter()
     spec = engine.manifest.blocks[block]
     import_onnxruntime()
     _warm_up(engine, block, device)
     before = _kilobytes("VmRSS")
-    runner = load_block(engine, block, device, None)
-    weights = max((_kilobytes("VmRSS") - before) * 1024, spec.bytes)
+    if spec.bytes > LARGE_BYTES:
+        runner, share = load_first_piece(engine, block, device)
+    else:
+        runner, share = load_block(engine, block, device, None), 1.0
+    grown = max(0, _kilobytes("VmRSS") - before) * 1024
+    weights = max(int(grown / share), spec.bytes)
     runs, products = _RUNS[block]
+    peaks = _peaks(runner, runs, device, meter)
+    footprint = Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks))
+    return Measured(footprint, meter.peak_bytes)
+
+
+def _peaks(runner: Runner, runs: Sequence[Mapping[str, int]], device: HostDevice, meter: _Meter) -> list[int]:
+    """What a run takes at most at each size, with what the arena kept of those before."""
     grown, peaks = 0, []
     for sizes in runs:
-        feeds, into = _tensors(spec, device, sizes)
+        feeds, into = _tensors(runner.spec, device, sizes)
         start = _kilobytes("VmRSS")
-        peak = _peak_of(partial(runner.run, feeds, into))
+        peak = meter.peak_of(partial(runner.run, feeds, into))
         peaks.append(grown + peak)
         grown += max(0, _kilobytes("VmRSS") - start) * 1024
-    return Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks))
+    return peaks
 
 
 def _warm_up(engine: Engine, block: str, device: HostDevice) -> None:

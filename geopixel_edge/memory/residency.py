@@ -10,7 +10,7 @@ from ..engine.directory import Engine
 from ..errors import SessionClosedError
 from ..resources import return_heap
 from ..runtimes import Device, Runner
-from ..runtimes.loading import load_block
+from ..runtimes.loading import load_block, load_probed
 
 
 class Residency:
@@ -37,6 +37,14 @@ class Residency:
                 if block in blocks and block not in self._runners:
                     self._runners[block] = load_block(self._engine, block, self._device, self._threads)
         return self._runners
+
+    def load_all(self) -> None:
+        """Every block, before anybody asks for it."""
+        self.load(frozenset(self._engine.manifest.blocks))
+
+    def probed(self, block: str) -> Runner:
+        """The block in float32 on the CPU, for its record, beside what is loaded; the caller frees it."""
+        return load_probed(self._engine, block, self._threads)
 
     @contextmanager
     def stage(self, resident: frozenset[str]) -> Iterator[Mapping[str, Runner]]:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from ..engine.directory import Engine
+from ..engine.precision import EXACT
 from ..errors import OptionError, RuntimeUnavailableError
 from ..resources import shortage
 from . import Device, Runner
@@ -58,6 +59,42 @@ def load_block(engine: Engine, block: str, device: Device, threads: int | None) 
 
         return OnnxRunner(paths[0], spec, block, device, threads)
     raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}; this version runs 'onnx' engines")
+
+
+def load_probed(engine: Engine, block: str, threads: int | None) -> Runner:
+    """One block as its record is made, see probed.py; errors as `load_block`."""
+    _onnxruntime(f"block {block!r}")
+    from .probed import load_probed as load
+
+    return load(engine, block, threads)
+
+
+def load_in_pieces(engine: Engine, block: str, device: Device, threads: int | None, probed: bool = False) -> Runner:
+    """One block, of which a piece is in memory at a time; in float32 where it is `probed`, as probed.py says.
+
+    Errors as `load_block`.
+    """
+    spec = engine.manifest.blocks[block]
+    path = engine.path(spec.files[0])
+    _onnxruntime(f"block {block!r}")
+    from .onnx_edit import widen
+    from .onnx_in_pieces import UNPACKED, PieceRunner
+    from .probed import widened
+
+    options = {} if spec.precision.weights.startswith("int") else UNPACKED
+    if not probed:
+        return PieceRunner(path, spec, block, device, threads, options)
+    return PieceRunner(path, widened(spec), block, device, threads, {**options, **EXACT}, widen)
+
+
+def load_first_piece(engine: Engine, block: str, device: Device) -> tuple[Runner, float]:
+    """The first piece of a large block as a user would load it, and its share of the block's bytes."""
+    spec = engine.manifest.blocks[block]
+    _onnxruntime(f"block {block!r}")
+    from .onnx_in_pieces import FirstPiece
+
+    runner = FirstPiece(engine.path(spec.files[0]), spec, block, device, None, {})
+    return runner, runner.share
 
 
 def _onnxruntime(what: str) -> Any:

@@ -47,6 +47,23 @@ def providers(device: Device) -> Providers:
     return [("CUDAExecutionProvider", options), cpu]
 
 
+def session_settings(
+    spec: BlockSpec, block: str, threads: int | None, options: Mapping[str, str] = _NO_OPTIONS
+) -> ort.SessionOptions:
+    """What a session of a block is opened with; EngineMismatchError for a setting that no engine may make."""
+    settings = ort.SessionOptions()
+    settings.log_severity_level = _ONLY_FATAL
+    # A second run of the same sizes would take its memory in one piece, beside all that the first one left.
+    settings.enable_mem_pattern = False
+    if strange := sorted(spec.session_options.keys() - _OPTIONS):
+        raise EngineMismatchError(f"block {block!r} sets {strange[0]!r}, which no engine may; do not use it")
+    for name, value in {"session.load_model_format": "ONNX", **spec.session_options, **options}.items():
+        settings.add_session_config_entry(name, value)
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+    return settings
+
+
 class OnnxRunner:
     """One block in an ONNX Runtime session.
 
@@ -67,16 +84,7 @@ class OnnxRunner:
         self.spec, self.block, self.device = spec, block, device
         self._owner = Owner(f"block {block!r}")
         check_locations(path, spec, block)
-        settings = ort.SessionOptions()
-        settings.log_severity_level = _ONLY_FATAL
-        # A second run of the same sizes would take its memory in one piece, beside all that the first one left.
-        settings.enable_mem_pattern = False
-        if strange := sorted(spec.session_options.keys() - _OPTIONS):
-            raise EngineMismatchError(f"block {block!r} sets {strange[0]!r}, which no engine may; do not use it")
-        for name, value in {"session.load_model_format": "ONNX", **spec.session_options, **options}.items():
-            settings.add_session_config_entry(name, value)
-        if threads is not None:
-            settings.intra_op_num_threads = threads
+        settings = session_settings(spec, block, threads, options)
         chosen = providers(device)
         self.session = self._open(path, settings, chosen)
         keep_in_children(self.session)

@@ -63,10 +63,15 @@ def load_probed(engine: Engine, block: str, threads: int | None) -> ProbedBlock:
             f"block {block!r} is for runtime {spec.runtime!r}; this version records 'onnx' only"
         )
 
+    return ProbedBlock(engine.path(spec.files[0]), widened(spec), block, HostDevice(), threads, EXACT)
+
+
+def widened(spec: BlockSpec) -> BlockSpec:
+    """The block with float32 at its borders and in its KV cache."""
+
     def wide(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         return tuple(
             msgspec.structs.replace(one, dtype="float32") if one.dtype == "float16" else one for one in tensors
         )
 
-    widened: BlockSpec = msgspec.structs.replace(spec, inputs=wide(spec.inputs), outputs=wide(spec.outputs))
-    return ProbedBlock(engine.path(spec.files[0]), widened, block, HostDevice(), threads, EXACT)
+    return msgspec.structs.replace(spec, inputs=wide(spec.inputs), outputs=wide(spec.outputs))

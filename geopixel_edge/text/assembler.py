@@ -27,7 +27,7 @@ class AnswerAssembler:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._ids: list[int] = []
         self._chunk: ChunkDecoder | None = None
         self._marks = MarkFilter(tokenizer.tokens.turn_close)
@@ -49,7 +49,7 @@ class AnswerAssembler:
     @property
     def response(self) -> str:
         """The model's own string so far, tags included (reference behaviour 18)."""
-        return self._tokenizer.response(self._ids)
+        return self.tokenizer.response(self._ids)
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -58,10 +58,10 @@ class AnswerAssembler:
 
     def push(self, token_id: int) -> list[Text | Phrase]:
         """The next generated token; InferenceError if the vocabulary has no such id."""
-        tag = self._tokenizer.pieces.added_text(token_id)
+        tag = self.tokenizer.pieces.added_text(token_id)
         self._ids.append(token_id)
         if tag is None:
-            self._chunk = self._chunk or ChunkDecoder(self._tokenizer.pieces)
+            self._chunk = self._chunk or ChunkDecoder(self.tokenizer.pieces)
             return self._read(self._marks.push(self._chunk.push(token_id)))
         return self._tag(token_id, tag) if tag else []
 
@@ -77,7 +77,7 @@ class AnswerAssembler:
         return self._end_chunk() + self._end_phrase()
 
     def _tag(self, token_id: int, tag: str) -> list[Text | Phrase]:
-        tokens = self._tokenizer.tokens
+        tokens = self.tokenizer.tokens
         events = self._end_chunk()
         if token_id not in (tokens.seg, tokens.phrase_open, tokens.phrase_close):
             self._gap = True

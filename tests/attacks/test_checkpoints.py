@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from export.__main__ import main
 from export.checkpoint import Checkpoint
-from export.onnx_file import BorderCast
+from export.onnx_file import save_module
 from export.writers import WRITERS
 from geopixel_edge.errors import CheckpointError, ExportError
-from tests.support.checkpoints import INDEX, SHARDS, SOURCE, edit_json, linked, put, single, tensors
+from tests.support import random_checkpoint
+from tests.support.checkpoints import INDEX, SHARDS, SOURCE, edit_json, linked, put, single, tensors, without_weights
 
 FIRST, LAST = SHARDS
 NORM, EMBEDDINGS = "model.norm.weight", "model.tok_embeddings.weight"
@@ -176,11 +179,30 @@ def test_numbers_beyond_float16(tmp_path: Path, capsys: pytest.CaptureFixture[st
     source = single(tmp_path / "s", state)
     assert main([str(source), str(tmp_path / "engine"), "--precision", "fp16"]) == ExportError.exit_code
     assert EMBEDDINGS in capsys.readouterr().err
-    module = torch.nn.Linear(1, 1)
-    module.weight.data.fill_(1e6)
-    with pytest.raises(ExportError, match="weight exceeds float16"):
-        BorderCast(module, "float16")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_weight_beyond_float16_is_named(tmp_path: Path) -> None:
+    module = torch.nn.Linear(64, 64)
+    module.weight.data[3, 3] = 1e6
+    with pytest.raises(ExportError, match=r"^weight exceeds float16"):
+        save_module(module, tmp_path / "x.onnx", "float16", {"x": (1, 64)}, ["y"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_shard_of_ten_gigabytes_that_ends_early(
+    tmp_path: Path, refused: Callable[..., None], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Sparse files: the directory of tensors is whole, or stood at the end that is missing."""
+    root = without_weights(tmp_path / "s")
+    shapes = {f"model.layers.{index}.attention.wqkv.weight": (6144, 65536) for index in range(12)}
+    monkeypatch.setattr(random_checkpoint, "_fill", lambda *_: None)
+    write = random_checkpoint.write_bin if name.endswith(".bin") else random_checkpoint.write_safetensors
+    write(root / name, shapes, tqdm(disable=True))
+    os.truncate(root / name, 9 * 10**9)
+    monkeypatch.setattr(Checkpoint, "tensor", lambda *_: pytest.fail("a tensor was read"))
+    refused(root, name, "corrupt")
 
 
 @pytest.mark.parametrize("name", ["tokenizer.model", "added_tokens.json"])

@@ -20,7 +20,9 @@ from export.checkpoint import Checkpoint
 from export.publish import export_engine
 from geopixel_edge.engine.directory import read_manifest
 from geopixel_edge.engine.manifest import Manifest
+from geopixel_edge.engine.publish import aside, clear_leftovers
 from geopixel_edge.errors import ExportError
+from geopixel_edge.runtimes.host import HostDevice
 from tests.support.checkpoints import SOURCE
 from tests.support.engines import sign
 
@@ -78,6 +80,71 @@ def test_a_terminated_export_cleans_up(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "interrupted: nothing was published"
     assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from export.__main__ import main
+from export.writers import WRITERS
+WRITERS["grounding_encoder"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+for name in ("vision_encoder", "language_model"):
+    WRITERS[name] = lambda checkpoint, block, path, *_: path.write_bytes(bytes(1_000_000))
+main(sys.argv[1:])
+"""
+
+
+def test_the_next_export_removes_what_a_killed_one_left_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "engine"
+    command = [sys.executable, "-c", KILLED, str(SOURCE), str(target)]
+    done = subprocess.run(command, capture_output=True, timeout=300, cwd=REPOSITORY)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".engine.partial-")
+    clear_leftovers(tmp_path / "another")
+    assert left.is_dir()
+    clear_leftovers(target)
+    assert list(tmp_path.iterdir()) == []
+    assert f"removed {left} (2.0" in caplog.text
+
+
+def test_what_a_running_export_writes_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "engine"
+    with aside(target) as root:
+        clear_leftovers(target)
+        assert root.is_dir()
+        root.rename(target)
+    clear_leftovers(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["engine"]
+
+
+def test_an_engine_moved_aside_by_a_killed_export_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Between its two renames neither the old engine nor the new one has the name."""
+    target = tmp_path / "engine"
+    old, new = (tmp_path / f".engine.partial-0123abcd{end}" for end in ("-replaced", ""))
+    for path, text in ((old, "old"), (new, "new")):
+        path.mkdir()
+        (path / "manifest.json").write_text(text)
+    (tmp_path / ".engine.partial-mine").mkdir()
+    (tmp_path / ".engine.partial-01234567").symlink_to(tmp_path / ".engine.partial-mine")
+    clear_leftovers(target)
+    assert (target / "manifest.json").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".engine.partial-01234567",
+        ".engine.partial-mine",
+        "engine",
+    ]
+    assert f"put {target} back" in caplog.text
+
+
+def test_too_little_memory_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HostDevice, "free_bytes", lambda self: 300_000_000)
+    monkeypatch.setattr(publish, "_write_all", lambda *_: pytest.fail("something was written"))
+    with pytest.raises(ExportError, match=r"0\.3 GB of memory are free, the export needs about 0\.7 GB"):
+        export_engine(SOURCE, tmp_path / "engine")
     assert list(tmp_path.iterdir()) == []
 
 

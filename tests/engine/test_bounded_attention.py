@@ -30,7 +30,7 @@ def exported(path: Path) -> tuple[torch.Tensor, torch.Tensor, int]:
     """A global block's output in ONNX Runtime and in torch, and the numbers of its largest tensor."""
     torch.manual_seed(2)
     block, x = Block(WIDTH, WIDTH, HEADS, 0, None, 4.0).eval(), torch.randn(1, SIDE, SIDE, WIDTH)
-    save_module(block, (x,), path, ("x",), ("y",))
+    save_module(block, path, "float32", {"x": tuple(x.shape)}, ("y",))
     graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
     largest = max(prod(side.dim_value for side in one.type.tensor_type.shape.dim) for one in graph.value_info)
     (found,) = ort.InferenceSession(str(path)).run(None, {"x": x.numpy()})

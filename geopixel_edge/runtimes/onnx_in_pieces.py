@@ -1,0 +1,141 @@
+"""A block larger than memory, run piece after piece: each is loaded, run and freed. For checks, not for answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import onnxruntime as ort
+
+from ..arrays import Array
+from ..engine.manifest import BlockSpec
+from ..errors import EngineMismatchError, InferenceError
+from ..resources import shortage
+from . import NONE, Device, Tensor
+from .onnx import session_settings
+from .onnx_errors import ERRORS, reason_of
+from .onnx_locations import check_locations
+from .onnx_pieces import Piece, Pieces
+
+# The pieces of a block are as large as this: what the runtime makes of one must fit beside what reads and checks it.
+PIECE_BYTES = 400_000_000
+# Matrices as they are, without a second copy in the order that products like best.
+UNPACKED = {"session.disable_prepacking": "1"}
+
+
+def as_it_is(model: bytes) -> bytes:
+    """The change of a file that changes nothing."""
+    return model
+
+
+class PieceRunner:
+    """As OnnxRunner on the CPU; one piece in memory at a time. `change` edits the file before it is cut."""
+
+    def __init__(
+        self,
+        path: Path,
+        spec: BlockSpec,
+        block: str,
+        device: Device,
+        threads: int | None,
+        options: Mapping[str, str],
+        change: Callable[[bytes], bytes] = as_it_is,
+    ) -> None:
+        self.spec, self.block, self.device = spec, block, device
+        check_locations(path, spec, block)
+        self._settings = session_settings(spec, block, threads, options)
+        self._settings.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(path.parent)
+        )
+        try:
+            self.cut = Pieces(change(path.read_bytes()), PIECE_BYTES)
+        except (ValueError, StopIteration, IndexError) as error:
+            raise EngineMismatchError(f"block {block!r} is no ONNX file ({error}); export the engine again") from None
+
+    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+        """Run all pieces in order, each fed by those before it."""
+        values = {name: tensor.numpy() for name, tensor in feeds.items()}
+        last_use = {name: index for index, piece in enumerate(self.cut.pieces) for name in piece.inputs}
+        made: dict[str, Tensor] = {}
+        for index, piece in enumerate(self.cut.pieces):
+            found = self._run_piece(piece, values)
+            values |= found
+            for one in self.spec.outputs:
+                if one.name in found:
+                    made[one.name] = self._kept(found[one.name], into.get(one.name))
+            for name in [name for name in values if last_use.get(name, -1) <= index]:
+                del values[name]
+        return made
+
+    def _kept(self, value: Array, place: Tensor | None) -> Tensor:
+        if place is None:
+            return self.device.put(value)
+        place.write(value)
+        return place
+
+    def _run_piece(self, piece: Piece, values: Mapping[str, Array]) -> dict[str, Array]:
+        doing = f"block {self.block!r} failed in ONNX Runtime {ort.__version__}"
+        try:
+            session = self.session(piece, values)
+            outputs = session.run(list(piece.outputs), {name: values[name] for name in piece.inputs})
+        except ERRORS as error:
+            raise shortage(error, doing) or InferenceError(f"{doing}: {reason_of(error)}") from None
+        return dict(zip(piece.outputs, outputs, strict=True))
+
+    def session(self, piece: Piece, given: Mapping[str, Array]) -> ort.InferenceSession:
+        """One piece, loaded for inputs such as these; the caller frees it."""
+        return ort.InferenceSession(self.cut.model(piece, given), self._settings, providers=["CPUExecutionProvider"])
+
+    def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> PieceStep:
+        """The same run to be repeated."""
+        return PieceStep(self, feeds, into)
+
+    def close(self) -> None:
+        """Nothing is held between runs."""
+
+
+class PieceStep:
+    """Runs with what stands in the feeds; outputs keep the memory they had at first."""
+
+    feeds: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+    def __init__(self, runner: PieceRunner, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
+        self.feeds, self.outputs, self._runner = feeds, into, runner
+
+    def run(self) -> None:
+        """Run every piece once."""
+        self.outputs = {**self.outputs, **self._runner.run(self.feeds, self.outputs)}
+
+
+class FirstPiece(PieceRunner):
+    """The first piece alone, which stays loaded: what a piece takes says what the whole would take.
+
+    `spec` has the inputs it reads and none of the outputs that lie in later pieces; `share` is its part of the bytes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spec: BlockSpec,
+        block: str,
+        device: Device,
+        threads: int | None,
+        options: Mapping[str, str],
+    ) -> None:
+        super().__init__(path, spec, block, device, threads, options)
+        self._first = self.cut.pieces[0]
+        self.share = self._first.weight_bytes / sum(piece.weight_bytes for piece in self.cut.pieces)
+        self._session = self.session(self._first, {})
+        self.spec = msgspec.structs.replace(
+            spec,
+            inputs=tuple(one for one in spec.inputs if one.name in self._first.inputs),
+            outputs=tuple(one for one in spec.outputs if one.name in self._first.outputs),
+        )
+
+    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+        """Run the piece; what it hands to the next is dropped."""
+        given = {name: feeds[name].numpy() for name in self._first.inputs}
+        found = dict(zip(self._first.outputs, self._session.run(list(self._first.outputs), given), strict=True))
+        return {one.name: self._kept(found[one.name], into.get(one.name)) for one in self.spec.outputs}
