@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -138,12 +137,14 @@ class _Pinned:
     """
 
     def __init__(self, device: CudaDevice) -> None:
-        from cuda.core import LegacyPinnedMemoryResource
+        from cuda.bindings import runtime
 
         self._device, self._next = device, 0
-        self._buffer = LegacyPinnedMemoryResource().allocate(PINNED_BYTES)
-        memory = (ctypes.c_uint8 * PINNED_BYTES).from_address(int(self._buffer.handle))
-        self._bytes: Array = np.ctypeslib.as_array(memory)
+        self._bytes: Array = np.zeros(PINNED_BYTES, np.uint8)
+        address = self._bytes.__array_interface__["data"][0]
+        (error,) = runtime.cudaHostRegister(address, PINNED_BYTES, 0)
+        if error != runtime.cudaError_t.cudaSuccess:
+            raise RuntimeUnavailableError(f"device='cuda:{device.index}' pins no host memory ({error.name}); {_REMEDY}")
 
     def take(self, size: int) -> Array:
         """The next `size` bytes; their content is the caller's until the ring comes round."""
