@@ -46,6 +46,7 @@ PLAIN, EXPORT, BENCH = "pip install .", "pip install '.[export]'", "pip install 
 PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
 MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4' 'cmake>=3.20' 'ninja>=1.11'"
 FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
+STAYS_INT8 = "geopixel-edge export training/checkpoint int8 --precision int8"
 FP32 = "geopixel-edge export training/checkpoint fp32 --precision fp32"
 SEVERAL = 'geopixel-edge ask before.png after.png "<ImageHere> or <ImageHere>: which shows more ships?" --engine engine'
 MIXED = (
@@ -103,6 +104,9 @@ NOT_RUN = {
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
     "geopixel-edge verify engine --device cuda": "needs an NVIDIA GPU",
+    "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
+    "python -m benchmarks.gpu engine --against torch --json": "needs an NVIDIA GPU",
+    "python -m benchmarks.latency --device cuda --json": "needs an NVIDIA GPU",
 }
 
 # Pages with a Python snippet, and where it runs.
@@ -125,7 +129,7 @@ TABLE = {
     "geopixel-edge plan --size 4000x3000 --memory 2GB": user(r"peak +\d+ MB"),
     "geopixel-edge info engine": user("vision_encoder"),
     "geopixel-edge verify engine": user("as exported"),
-    "geopixel-edge build engine portable --form portable": user("published portable", "portable/manifest.json"),
+    "geopixel-edge build engine ready --form ready": user("published ready", "ready/manifest.json"),
     "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
@@ -154,6 +158,8 @@ TABLE = {
     ),
     FP32: bench("published fp32", "fp32/manifest.json", after=PEERS),
     "python -m benchmarks.accuracy fp32 --scenes 500 --threads 1 --json": scores(FP32),
+    STAYS_INT8: bench("published int8", "int8/manifest.json", after=PEERS),
+    "python -m benchmarks.accuracy int8 --scenes 500 --threads 1 --json": scores(STAYS_INT8),
     TRAINING: How("editable", long=True),
     "python -m training.train run": How(
         "editable",
