@@ -50,8 +50,8 @@ exit codes:
 """
 _INTERRUPTED = 130
 # The top-level modules of the extra `export`, onnxscript included, which torch loads in the middle of an export.
-_NEEDED = ("torch", "transformers", "onnx", "onnxscript", "google", "safetensors", "tqdm")
-_DISTRIBUTIONS = {"google": "protobuf"}
+_NEEDED = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "google", "safetensors", "tqdm")
+_DISTRIBUTIONS = {"google": "protobuf", "onnx_ir": "onnx-ir"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

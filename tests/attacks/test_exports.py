@@ -46,7 +46,7 @@ def place(tmp_path: Path) -> Path:
 def instant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An export whose blocks are noise, so that it takes no time."""
 
-    def write_all(checkpoint: Checkpoint, root: Path, precisions: Any) -> Manifest:
+    def write_all(checkpoint: Checkpoint, root: Path, precisions: Any, form: Any) -> Manifest:
         shutil.copytree(make_engine(tmp_path / f"noise-{time.monotonic_ns()}", seed=2), root, dirs_exist_ok=True)
         return read_manifest(root)
 

@@ -174,7 +174,7 @@ def cut(root: Path) -> None:
 def test_blocks_that_differ_from_torch_are_not_published(
     engine_fp32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], named: str
 ) -> None:
-    def write_all(checkpoint: Checkpoint, root: Path, precisions: Any) -> Manifest:
+    def write_all(checkpoint: Checkpoint, root: Path, precisions: Any, form: Any) -> Manifest:
         shutil.copytree(engine_fp32, root, dirs_exist_ok=True)
         damage(root)
         sign(root)

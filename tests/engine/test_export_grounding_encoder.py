@@ -141,8 +141,8 @@ def test_export_is_reproducible_quiet_and_leaves_the_module(
 
 
 def test_export_refuses_unknown_precision_and_unwritable_path(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="precision='int4'"):
-        parse_precision("int4")
+    with pytest.raises(ExportError, match="precision='int3'"):
+        parse_precision("int3")
     with pytest.raises(ExportError, match=r"x\.onnx was not written"):
         write_grounding_encoder(seeded(small()), tmp_path / "missing" / "x.onnx", PRECISIONS["fp32"])
 
