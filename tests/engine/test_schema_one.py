@@ -36,8 +36,9 @@ def test_it_is_what_the_new_schema_would_say(old: Path, engine_portable: Path) -
     assert all(block.footprint is None for block in upgraded.blocks.values())
 
 
-def test_it_answers_as_the_new_one_does(old: Path, pipeline: Pipeline) -> None:
+def test_it_answers_as_the_new_one_does(old: Path, engine_portable: Path) -> None:
     with Pipeline(old, device="cpu") as before, before.open(SQUARE, hd_num=1) as image:
+        pipeline = Pipeline(engine_portable, device="cpu")  # the form it had: the same bits
         for query in (DESCRIBE, "Where is the red car?"):
             found = image.ask(query, max_new_tokens=16)
             wanted = pipeline(SQUARE, query, hd_num=1, max_new_tokens=16)
