@@ -19,6 +19,7 @@ from geopixel_edge.errors import ExportError
 from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.memory.sparing import LARGE_BYTES, SparingResidency
 from geopixel_edge.model import Model
+from geopixel_edge.resources import return_heap
 from geopixel_edge.text.tokenizer import Tokenizer
 
 from . import reference
@@ -50,11 +51,13 @@ def reference_values(checkpoint: Checkpoint, tokens: SpecialTokens) -> tuple[dic
     config, image = checkpoint.config, picture()
     divided = reference.divide(image, 1, int(config.clip["image_size"]))
     seen = reference.image_tokens(checkpoint, divided)
+    return_heap()
     prompt = build_prompt(QUERY, (), 1, Tokenizer(checkpoint.root / MODEL_NAME, tokens), tokens)
     before, after = (reference.token_rows(checkpoint, part) for part in prompt.parts)
     embeds = torch.cat([before, seen, after])
     rows = torch.arange(len(before), len(before) + len(seen))
     token_ids, logits, hidden = reference.greedy(checkpoint, embeds, rows, NEW_TOKENS)
+    return_heap()
     features = checkpoint.load("grounding_encoder")(reference.grounding_input(image, int(config.sam2["image_size"])))
     masks, iou = checkpoint.load("pixel_decoder")(hidden[None], *features)
     arrays = dict(zip(ARRAYS, (divided.views, seen, logits, hidden, *features, masks, iou), strict=True))

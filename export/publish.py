@@ -18,6 +18,7 @@ from geopixel_edge.engine.manifest import Dtype, Form, Manifest, Precision
 from geopixel_edge.engine.publish import aside, check_target, clear_leftovers, publish
 from geopixel_edge.errors import ExportError, GeoPixelError
 from geopixel_edge.memory.footprint import measure_all
+from geopixel_edge.resources import return_heap
 from geopixel_edge.runtimes.host import HostDevice
 
 from . import keys
@@ -116,6 +117,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
             bar.set_description(block)
             log.info("exporting %s at %s", block, precision.name)
             WRITERS[block](checkpoint, block, root / f"{block}.onnx", precision, bar, form)
+            return_heap()
         bar.set_description("token embeddings")
         _write_table(checkpoint, root / "token_embeddings.npy", embeddings_as(precisions["language_model"]))
         bar.update()

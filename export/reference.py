@@ -83,7 +83,8 @@ def hidden_states(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor) ->
     reading = Reading.of(checkpoint.config, 1, torch.arange(len(embeds)), image_rows)
     for index in range(checkpoint.config.layers):
         prefix = f"layers.{index}."
-        layer = Layer(checkpoint.config, checkpoint.rank)
+        with torch.device("meta"):
+            layer = Layer(checkpoint.config, checkpoint.rank)
         state = {
             name.removeprefix(prefix): checkpoint.tensor(key).float()
             for name, key in names.items()
@@ -91,6 +92,7 @@ def hidden_states(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor) ->
         }
         layer.load_state_dict(state, assign=True)
         rows = layer(rows, reading)
+        del layer, state  # before the next one is read
     weight = checkpoint.tensor(names["norm.weight"]).float()
     return F.rms_norm(rows, weight.shape, weight, checkpoint.config.rms_norm_eps)
 

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from ..arrays import Array
 from ..engine.manifest import BlockSpec
 from ..errors import EngineMismatchError, InferenceError
-from ..resources import shortage
+from ..resources import return_heap, shortage
 from . import NONE, Device, Tensor
 from .onnx import session_settings
 from .onnx_errors import ERRORS, reason_of
@@ -30,7 +30,11 @@ def as_it_is(model: bytes) -> bytes:
 
 
 class PieceRunner:
-    """As OnnxRunner on the CPU; one piece in memory at a time. `change` edits the file before it is cut."""
+    """As OnnxRunner on the CPU; one piece in memory at a time.
+
+    `change` edits each piece. It must not see the whole: casts of all weights, side by side at the beginning of a file,
+    would be pieces of their own, and all they make would have to be kept for those behind.
+    """
 
     def __init__(
         self,
@@ -49,7 +53,7 @@ class PieceRunner:
             "session.model_external_initializers_file_folder_path", str(path.parent)
         )
         try:
-            self.cut = Pieces(change(path.read_bytes()), PIECE_BYTES)
+            self.cut, self._change = Pieces(path.read_bytes(), PIECE_BYTES), change
         except (ValueError, StopIteration, IndexError) as error:
             raise EngineMismatchError(f"block {block!r} is no ONNX file ({error}); export the engine again") from None
 
@@ -66,6 +70,7 @@ class PieceRunner:
                     made[one.name] = self._kept(found[one.name], into.get(one.name))
             for name in [name for name in values if last_use.get(name, -1) <= index]:
                 del values[name]
+            return_heap()
         return made
 
     def _kept(self, value: Array, place: Tensor | None) -> Tensor:
@@ -85,7 +90,8 @@ class PieceRunner:
 
     def session(self, piece: Piece, given: Mapping[str, Array]) -> ort.InferenceSession:
         """One piece, loaded for inputs such as these; the caller frees it."""
-        return ort.InferenceSession(self.cut.model(piece, given), self._settings, providers=["CPUExecutionProvider"])
+        model = self._change(self.cut.model(piece, given))
+        return ort.InferenceSession(model, self._settings, providers=["CPUExecutionProvider"])
 
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> PieceStep:
         """The same run to be repeated."""

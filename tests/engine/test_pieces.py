@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from export.golden import SparingModel
+from geopixel_edge.arrays import Array
 from geopixel_edge.engine import BUNDLED
-from geopixel_edge.engine.directory import read_manifest
+from geopixel_edge.engine.directory import Engine, read_manifest
 from geopixel_edge.engine.golden import verify
+from geopixel_edge.engine.probes import drift, probe
 from geopixel_edge.memory import footprint, sparing
 from geopixel_edge.memory.footprint import measure
+from geopixel_edge.memory.sparing import SparingResidency
+from geopixel_edge.model import Model
 from geopixel_edge.runtimes import onnx_in_pieces
-from geopixel_edge.runtimes.onnx_pieces import Pieces
+from geopixel_edge.runtimes.host import HostDevice
+from geopixel_edge.runtimes.loading import load_in_pieces
+from geopixel_edge.runtimes.onnx_in_pieces import PieceRunner
+from geopixel_edge.runtimes.onnx_pieces import Piece, Pieces
 
 LANGUAGE = "language_model"
 
@@ -47,6 +56,32 @@ def test_an_engine_in_pieces_passes_its_own_check(engine: str, cut_small: None, 
     assert [check for check in checks if not check.passed] == []
     assert len(model.residency.loaded) <= 1
     model.close()
+
+
+@pytest.mark.parametrize("probed", [False, True])
+def test_no_weight_is_handed_from_piece_to_piece(engine_fp16: Path, cut_small: None, probed: bool) -> None:
+    """Float16 weights are cast where they are read: all of them cast first would have to be kept at once."""
+    runner = load_in_pieces(Engine(engine_fp16), LANGUAGE, HostDevice(), None, probed)
+    assert isinstance(runner, PieceRunner)
+    weights = {name for piece in runner.cut.pieces for name in piece.weights}
+    assert len(weights) > 20
+    handed = {name for piece in runner.cut.pieces for name in piece.inputs}
+    assert not [name for name in handed if name in weights or f"{name}.half" in weights]
+
+
+def test_a_fault_in_a_late_piece_is_found(engine_fp32: Path, cut_small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cut = Model.open(engine_fp32, "cpu"), SparingModel.open(engine_fp32, "cpu")
+    exact = probe(whole)
+    assert max(drift(value, exact[name]) for name, value in probe(cut).items()) < 1e-5
+    real = PieceRunner._run_piece
+
+    def damaged(runner: PieceRunner, piece: Piece, values: Mapping[str, Array]) -> dict[str, Array]:
+        found = real(runner, piece, values)
+        factor = np.float32(1.01 if piece is runner.cut.pieces[-1] else 1)
+        return {name: value * factor if value.dtype == np.float32 else value for name, value in found.items()}
+
+    monkeypatch.setattr(PieceRunner, "_run_piece", damaged)
+    assert max(drift(value, exact[name]) for name, value in probe(cut).items()) > 1e-4
 
 
 def test_the_first_piece_says_what_the_whole_takes(cut_small: None, monkeypatch: pytest.MonkeyPatch) -> None:
