@@ -16,7 +16,6 @@ from geopixel_edge.engine.golden import verify
 from geopixel_edge.engine.probes import drift, probe
 from geopixel_edge.memory import footprint, sparing
 from geopixel_edge.memory.footprint import measure
-from geopixel_edge.memory.sparing import SparingResidency
 from geopixel_edge.model import Model
 from geopixel_edge.runtimes import onnx_in_pieces
 from geopixel_edge.runtimes.host import HostDevice
