@@ -22,7 +22,7 @@ from .onnx_file import Weights, constants, is_finite
 
 # What the published checkpoint and its fine-tunings are stored in.
 STORED = ("BF16", "F16", "F32")
-_MAPPED_BYTES = 256 * 1024**2
+_MAPPED_BYTES = 64 * 1024**2  # of each shard
 _PICKLED = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 
 

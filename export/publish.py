@@ -89,6 +89,7 @@ def _check_memory(checkpoint: Checkpoint) -> None:
 
 def _measure(root: Path, usage: Usage) -> None:
     """Write what every block takes in memory into the manifest."""
+    return_heap()  # helpers stand beside this process
     found = measure_all(root)
     for one in found.values():
         usage.had_child(one.peak_bytes)
