@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +37,7 @@ class Overlay(Protocol):
     def digest(self) -> str: ...
 
 
-class _Shard:
+class _Shard(ABC):
     """A file that is memory-mapped, and opened anew after some reading: mapped pages count as the process's memory."""
 
     def __init__(self, path: Path) -> None:
@@ -44,11 +45,13 @@ class _Shard:
         self._open()
         self._read_bytes = 0
 
+    @abstractmethod
     def _open(self) -> None:
-        raise NotImplementedError
+        """Map the file, and read its names."""
 
+    @abstractmethod
     def _view(self, key: str) -> Tensor:
-        raise NotImplementedError
+        """One tensor, in mapped memory."""
 
     def tensor(self, key: str) -> Tensor:
         """A copy, which keeps nothing mapped."""

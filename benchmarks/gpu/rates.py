@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 _SIDE = 8192
 _BYTES = 2 << 30
@@ -20,12 +20,15 @@ def measured() -> dict[str, float] | None:
     square = torch.randn(_SIDE, _SIDE, device="cuda", dtype=torch.float16)
     source = torch.ones(_BYTES // 4, device="cuda")
     target = torch.empty_like(source)
-    seconds = _seconds(torch, lambda: square @ square)
-    copied = _seconds(torch, lambda: target.copy_(source))
+    seconds = mean_s(lambda: square @ square)
+    copied = mean_s(lambda: target.copy_(source))
     return {"matrix_flop_per_s": 2.0 * _SIDE**3 / seconds, "memory_bytes_per_s": 2.0 * _BYTES / copied}
 
 
-def _seconds(torch: Any, action: Any, runs: int = 20) -> float:
+def mean_s(action: Callable[[], object], runs: int = 20) -> float:
+    """Mean seconds of torch's work on the GPU, after three runs that are not counted."""
+    import torch
+
     for _ in range(3):
         action()
     torch.cuda.synchronize()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from export import keys
 from export.config import CLIP_LARGE_560, ModelConfig
 from export.torch_model.grounding_encoder import HIERA_LARGE
 
+from .rates import mean_s
 from .torch_peer import TorchLanguageModel
 
 RANK = 256
@@ -79,19 +79,9 @@ class Blocks:
 
     def encoder_seconds(self, views: int) -> float:
         """Of both encoders, once warm."""
-        return _seconds(lambda: self.see(views), 3)
+        return mean_s(lambda: self.see(views), 3)
 
     def step_seconds(self, cached: int) -> float:
         """Of one token behind `cached` positions, brought to the host."""
         row = self.language_model.table[:1]
-        return _seconds(lambda: int(self.language_model.read(row, cached).argmax()), 20)
-
-
-def _seconds(action: Any, runs: int) -> float:
-    action()
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(runs):
-        action()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - start) / runs
+        return mean_s(lambda: int(self.language_model.read(row, cached).argmax()), 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -72,11 +73,8 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
 
 def _prepared(work: Path, layers: int, precision: str) -> tuple[Path, Path, dict[str, Any]]:
     """The random checkpoint, its engine, and what the export told; each made once."""
-    checkpoint, engine, told = (
-        work / f"checkpoint-{layers}",
-        work / f"engine-{layers}-{precision}",
-        work / "export.json",
-    )
+    name = re.sub(r"[^\w.]+", "-", f"{layers}-{precision}")
+    checkpoint, engine, told = work / f"checkpoint-{layers}", work / f"engine-{name}", work / f"export-{name}.json"
     if not (checkpoint / "config.json").is_file():
         command = [sys.executable, "-m", "tests.support.random_checkpoint", str(checkpoint), "--layers", str(layers)]
         subprocess.run(command, check=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -14,6 +16,7 @@ from ..resources import shortage
 from . import Tensor
 
 PINNED_BYTES = 4 << 20
+MOST_STAGED = PINNED_BYTES // 4
 _ALIGNED = 256
 _REMEDY = "check the driver (nvidia-smi), `pip install 'cuda-core[cu13]'`, or give device='cpu'"
 
@@ -27,6 +30,7 @@ class CudaDevice:
         self.index = index
         self._opened: tuple[Any, Any] | None = None
         self._staging: _Pinned | None = None
+        self._lock = threading.Lock()  # of the staging memory: from taking a piece until its copy is queued, or done
 
     @property
     def stream(self) -> int:
@@ -74,7 +78,9 @@ class CudaDevice:
         return tensor
 
     def copy(self, source: Tensor, target: Tensor) -> None:
-        """All bytes of `source` to the beginning of `target`, queued."""
+        """All bytes of `source` to the beginning of `target`, queued; ValueError where they do not fit."""
+        if source.nbytes > target.nbytes:
+            raise ValueError(f"{source.nbytes} bytes are not copied to {target.nbytes}")
         self._move(target.address, source.address, source.nbytes)
 
     def upload(self, value: Array, target: Tensor) -> None:
@@ -82,23 +88,28 @@ class CudaDevice:
         size = value.nbytes
         if value.dtype.name != target.dtype or size != target.nbytes:
             raise ValueError(f"{value.dtype} {value.shape} is not written to {target.dtype} {target.shape}")
-        if size <= PINNED_BYTES // 4:  # a decode step's inputs: nothing waits
-            place = self._pinned().take(size)
-            place[:] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-            self._move(target.address, place.__array_interface__["data"][0], size)
+        host = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        if size <= MOST_STAGED:  # a decode step's inputs: nothing waits
+            with self._lock:
+                place = self._pinned().take(size)
+                place[:] = host
+                self._move(target.address, _address(place), size)
         else:
-            host = np.ascontiguousarray(value)
-            self._move(target.address, host.__array_interface__["data"][0], size)
+            self._move(target.address, _address(host), size)
             self.wait()  # until then `host` may not be let go
 
     def download(self, source: Tensor) -> Array:
         """A copy on the host, after waiting."""
         host = np.empty(source.shape, source.dtype)
-        place = self._pinned().take(host.nbytes) if host.nbytes <= PINNED_BYTES // 4 else host.reshape(-1)
-        self._move(place.__array_interface__["data"][0], source.address, host.nbytes)
-        self.wait()
-        if host.nbytes <= PINNED_BYTES // 4:
-            host.reshape(-1).view(np.uint8)[:] = place
+        if host.nbytes <= MOST_STAGED:
+            with self._lock:
+                place = self._pinned().take(host.nbytes)
+                self._move(_address(place), source.address, host.nbytes)
+                self.wait()
+                host.reshape(-1).view(np.uint8)[:] = place
+        else:
+            self._move(_address(host), source.address, host.nbytes)
+            self.wait()
         return host
 
     def free_bytes(self) -> int:
@@ -141,10 +152,12 @@ class _Pinned:
 
         self._device, self._next = device, 0
         self._bytes: Array = np.zeros(PINNED_BYTES, np.uint8)
-        address = self._bytes.__array_interface__["data"][0]
+        address = _address(self._bytes)
         (error,) = runtime.cudaHostRegister(address, PINNED_BYTES, 0)
         if error != runtime.cudaError_t.cudaSuccess:
             raise RuntimeUnavailableError(f"device='cuda:{device.index}' pins no host memory ({error.name}); {_REMEDY}")
+        # The registration must end before the memory does: the next array may lie at the same address.
+        weakref.finalize(self, _unregister, runtime, self._bytes).atexit = False
 
     def take(self, size: int) -> Array:
         """The next `size` bytes; their content is the caller's until the ring comes round."""
@@ -154,3 +167,13 @@ class _Pinned:
         place = self._bytes[self._next : self._next + size]
         self._next += -(-size // _ALIGNED) * _ALIGNED
         return place
+
+
+def _address(array: Array) -> int:
+    """Where the first byte of an array lies."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _unregister(runtime: Any, registered: Array) -> None:
+    runtime.cudaHostUnregister(_address(registered))

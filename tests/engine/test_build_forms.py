@@ -131,3 +131,13 @@ def test_the_verb_says_what_it_checked(engine_fp32: Path, tmp_path: Path, capsys
     assert Engine(out).manifest.form == "portable"
     assert main(["build", str(engine_fp32), str(out), "--form", "portable"]) == 6
     assert "exists; give a new path" in capsys.readouterr().err
+
+
+def test_int4_beside_float16_arithmetic_scales_in_float16(tmp_path: Path) -> None:
+    """What a GPU computes with: a contributed product takes scales of its activations' dtype alone."""
+    export_engine(CHECKPOINT, tmp_path / "ready", "language_model=int4-fp16")
+    assert all(check.passed for check in build_form(tmp_path / "ready", tmp_path / "portable", "portable"))
+    for form, ending in (("ready", ".scales"), ("portable", ".scale")):
+        graph = onnx.load(str(tmp_path / form / OWN[0]), load_external_data=False).graph
+        kinds = {tensor.data_type for tensor in graph.initializer if tensor.name.endswith(ending)}
+        assert kinds == {onnx.TensorProto.FLOAT16}

@@ -1,0 +1,125 @@
+"""CUDA memory by fakes of CUDA's packages: copies reach their places, also from several threads, and nothing leaks.
+
+The fakes copy when the stream is waited for, as late as a GPU may; the real ones run in tests/gpu.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from geopixel_edge.errors import RuntimeUnavailableError
+from geopixel_edge.runtimes import cuda
+from geopixel_edge.runtimes.cuda import MOST_STAGED, CudaDevice
+
+
+class FakeCuda:
+    """What the packages do, on host memory."""
+
+    def __init__(self) -> None:
+        self.queued: list[tuple[int, int, int]] = []
+        self.registered: set[int] = set()
+        self.fails = False
+
+    def copy(self, target: int, source: int, size: int, kind: object, stream: int) -> tuple[Any]:
+        self.queued.append((target, source, size))
+        return (SimpleNamespace(name="cudaErrorIllegalAddress") if self.fails else "ok",)
+
+    def sync(self) -> None:
+        while self.queued:
+            target, source, size = self.queued.pop(0)
+            ctypes.memmove(target, source, size)
+
+    def allocate(self, size: int, stream: object) -> Any:
+        memory = ctypes.create_string_buffer(size)
+        return SimpleNamespace(handle=ctypes.addressof(memory), memory=memory)
+
+    def register(self, address: int, size: int, flags: int) -> tuple[str]:
+        assert address not in self.registered
+        self.registered.add(address)
+        return ("ok",)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
+    found = FakeCuda()
+    stream = SimpleNamespace(handle=5, sync=found.sync)
+    device = SimpleNamespace(set_current=lambda: None, create_stream=lambda: stream, allocate=found.allocate)
+    runtime = SimpleNamespace(
+        cudaMemcpyKind=SimpleNamespace(cudaMemcpyDefault=4),
+        cudaError_t=SimpleNamespace(cudaSuccess="ok"),
+        cudaMemcpyAsync=found.copy,
+        cudaHostRegister=found.register,
+        cudaHostUnregister=found.registered.discard,
+    )
+    for name, members in (("cuda.core", {"Device": lambda index: device}), ("cuda.bindings", {"runtime": runtime})):
+        module = ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+    yield found
+    gc.collect()
+    assert found.registered == set()  # no longer than the memory it is of
+
+
+@pytest.mark.parametrize("numbers", [0, 1, 1000, MOST_STAGED // 4, MOST_STAGED // 4 + 1])
+def test_what_is_written_is_read(fake: FakeCuda, numbers: int) -> None:
+    device = CudaDevice(0)
+    values = np.random.default_rng(numbers).standard_normal(numbers, dtype=np.float32)
+    tensor = device.put(values)
+    assert np.array_equal(tensor.numpy(), values)
+    other = device.empty("float32", (numbers + 2,))
+    device.copy(tensor, other)
+    assert np.array_equal(other.numpy()[:numbers], values)
+
+
+def test_small_writes_do_not_wait_and_outlive_what_was_written(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    tensors = [device.empty("int64", (4,)) for _ in range(3)]
+    for index, tensor in enumerate(tensors):
+        values = np.full(4, index)
+        tensor.write(values)
+        values[:] = -1
+    assert len(fake.queued) == 3
+    assert [int(tensor.numpy()[0]) for tensor in tensors] == [0, 1, 2]
+
+
+def test_many_threads_share_the_staging_memory(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "PINNED_BYTES", 4096)
+    monkeypatch.setattr(cuda, "MOST_STAGED", 1024)
+    device = CudaDevice(0)
+    device.put(np.zeros(1))
+
+    def there_and_back(seed: int) -> bool:
+        values = np.random.default_rng(seed).integers(0, 2**60, 100)
+        return all(np.array_equal(device.put(values).numpy(), values) for _ in range(30))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(there_and_back, range(8)))
+
+
+def test_what_does_not_fit_is_refused(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    small, large = device.empty("float32", (2,)), device.empty("float32", (3,))
+    with pytest.raises(ValueError, match="12 bytes are not copied to 8"):
+        device.copy(large, small)
+    with pytest.raises(ValueError, match="is not written to float32"):
+        small.write(np.zeros(2))
+    assert fake.queued == []
+
+
+def test_a_gpu_that_is_lost_is_named(fake: FakeCuda) -> None:
+    device = CudaDevice(3)
+    tensor = device.empty("float32", (2,))
+    fake.fails = True
+    with pytest.raises(RuntimeUnavailableError, match=r"'cuda:3' failed \(cudaErrorIllegalAddress\)"):
+        tensor.write(np.zeros(2, np.float32))
+    fake.queued.clear()
