@@ -28,7 +28,7 @@ from .memory.residency import Residency
 from .processes import Owner
 from .resources import shortage_told
 from .runtimes import Device, Runner, Tensor
-from .runtimes.loading import open_device
+from .runtimes.loading import device_for
 from .stop import Watch
 from .text.tokenizer import Tokenizer
 from .timings import DECODE, PREFILL, book, host_work
@@ -77,7 +77,7 @@ class Model:
     ) -> Model:
         """Verify the engine and load it. Raises EngineError, RuntimeUnavailableError, ResourceError."""
         with shortage_told(f"engine_dir={str(engine_dir)!r} cannot be loaded"):
-            return cls(Engine(engine_dir), open_device(device), threads, budget_bytes)
+            return cls(engine := Engine(engine_dir), device_for(engine, device), threads, budget_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         root = None if self.engine.root == BUNDLED else self.engine.root

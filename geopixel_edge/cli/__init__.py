@@ -22,7 +22,7 @@ examples:
   geopixel-edge segment scene.png "the red ship" --json
   geopixel-edge verify engine
   geopixel-edge plan --size 4000x3000 --memory 2GB
-  geopixel-edge build engine ready --form ready
+  geopixel-edge build engine portable --form portable
   geopixel-edge doctor
 
 exit codes:

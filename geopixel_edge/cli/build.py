@@ -13,8 +13,8 @@ from .streams import write_json
 SUMMARY = "make an engine directory of another form from one, without the checkpoint"
 EPILOG = """\
 examples:
-  geopixel-edge build engine ready --form ready         # for ONNX Runtime, weights quantised in memory as on disk
-  geopixel-edge build ready portable --form portable    # standard operators, opset 24
+  geopixel-edge build engine portable --form portable   # standard operators, opset 24
+  geopixel-edge build portable ready                    # for ONNX Runtime, weights quantised in memory as on disk
 
 Weights keep their numbers. The new engine must give its golden values, or nothing is published.
 

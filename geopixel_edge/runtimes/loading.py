@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -13,6 +14,7 @@ from . import Device, Runner
 from .host import HostDevice
 from .onnx_import import import_onnxruntime, prepare_cuda
 
+log = logging.getLogger(__name__)
 _DEVICE = re.compile("auto|cpu|cuda(?::([0-9]{1,3}))?")
 
 
@@ -43,6 +45,26 @@ def open_device(device: str) -> Device:
     if device == "auto":
         return HostDevice()
     raise RuntimeUnavailableError(f"device={device!r}: this onnxruntime has {providers}; install onnxruntime-gpu")
+
+
+def device_for(engine: Engine, device: str) -> Device:
+    """`open_device`, for an engine that is to run there.
+
+    A language model in the ready form attends in its cache's dtype, and no GPU does so in float32: "auto" is then the
+    CPU, with a warning, and a GPU asked for is a RuntimeUnavailableError. Others as open_device's.
+    """
+    found = open_device(device)
+    cache = next(one for one in engine.manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
+    if found.memory == "cpu" or engine.manifest.form != "ready" or cache.dtype != "float32":
+        return found
+    told = (
+        f"{engine.root} is for a CPU: its language model has the ready form with a float32 cache; "
+        f"`geopixel-edge build {engine.root} portable --form portable` makes one for a GPU"
+    )
+    if device != "auto":
+        raise RuntimeUnavailableError(f"device={device!r}: {told}, or give device='cpu'")
+    log.warning("device='auto' is the CPU: %s", told)
+    return HostDevice()
 
 
 def load_block(engine: Engine, block: str, device: Device, threads: int | None) -> Runner:

@@ -18,12 +18,13 @@ from geopixel_edge.errors import (
 )
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.runtimes.cuda import CudaDevice
-from geopixel_edge.runtimes.loading import load_block, open_device
+from geopixel_edge.runtimes.loading import device_for, load_block, open_device
 from geopixel_edge.runtimes.onnx import providers
 from geopixel_edge.runtimes.onnx_import import prepare_cuda
 from tests.support.engines import linked, put, sign
 
 BLOCK = "pixel_decoder"
+Log = pytest.LogCaptureFixture
 
 
 @pytest.fixture
@@ -70,6 +71,20 @@ def test_a_device_that_does_not_come_up(root: Path, monkeypatch: pytest.MonkeyPa
     sign(root)
     with pytest.raises(EngineMismatchError):
         load_block(Engine(root), BLOCK, open_device("cuda:1"), 1)
+
+
+def test_a_float32_engine_in_the_ready_form_is_for_a_cpu(
+    engine_fp32: Path, engine_fp16: Path, engine_portable: Path, monkeypatch: pytest.MonkeyPatch, caplog: Log
+) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    for root in (engine_fp16, engine_portable):
+        assert device_for(Engine(root), "auto").kind == "cuda"
+    assert not caplog.records
+    with pytest.raises(RuntimeUnavailableError, match=r"device='cuda:1': .*--form portable"):
+        device_for(Engine(engine_fp32), "cuda:1")
+    assert device_for(Engine(engine_fp32), "auto").kind == "cpu"
+    assert "--form portable" in caplog.text
+    assert device_for(Engine(engine_fp32), "cpu").kind == "cpu"
 
 
 def test_what_the_gpu_package_says_on_its_own_is_kept_from_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

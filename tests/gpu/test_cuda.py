@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from geopixel_edge import Pipeline
+from geopixel_edge.build.forms import build_form
+from geopixel_edge.engine import BUNDLED
 from geopixel_edge.runtimes.cuda import CudaDevice
 
 pytestmark = pytest.mark.gpu
@@ -33,8 +37,9 @@ def test_memory_is_written_viewed_copied_and_read(device: CudaDevice) -> None:
     assert device.stream != 0
 
 
-def test_the_main_path_gives_the_cpus_answers() -> None:
-    with Pipeline(device="cpu") as on_cpu, Pipeline(device="cuda") as on_gpu:
+def test_the_main_path_gives_the_cpus_answers(tmp_path: Path) -> None:
+    build_form(BUNDLED, tmp_path / "portable", "portable")
+    with Pipeline(device="cpu") as on_cpu, Pipeline(tmp_path / "portable", device="cuda") as on_gpu:
         one = on_cpu(PIXELS, QUESTION, max_new_tokens=48)
         other = on_gpu(PIXELS, QUESTION, max_new_tokens=48)
     assert other.provenance["device"] == "cuda"

@@ -103,10 +103,10 @@ NOT_RUN = {
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
-    "geopixel-edge verify engine --device cuda": "needs an NVIDIA GPU",
+    "geopixel-edge verify portable --device cuda": "needs an NVIDIA GPU",
     "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
     "python -m benchmarks.gpu engine --against torch --json": "needs an NVIDIA GPU",
-    "python -m benchmarks.latency --device cuda --json": "needs an NVIDIA GPU",
+    "python -m benchmarks.latency portable --device cuda --json": "needs an NVIDIA GPU",
 }
 
 # Pages with a Python snippet, and where it runs.
@@ -129,7 +129,7 @@ TABLE = {
     "geopixel-edge plan --size 4000x3000 --memory 2GB": user(r"peak +\d+ MB"),
     "geopixel-edge info engine": user("vision_encoder"),
     "geopixel-edge verify engine": user("as exported"),
-    "geopixel-edge build engine ready --form ready": user("published ready", "ready/manifest.json"),
+    "geopixel-edge build engine portable --form portable": user("published portable", "portable/manifest.json"),
     "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
