@@ -103,9 +103,10 @@ class Model:
         self._language = None
         self.residency.close()
 
-    def divide(self, image: LoadedImage, grid: Grid, watch: Watch | None = None) -> F32:
+    def divide(self, image: LoadedImage, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> F32:
         """Adaptive Image Divider: the global view and the tiles, (1 + tiles, 3, S, S) on the host."""
-        with (watch or Watch()).timings.stage("divider"), host_work():
+        plan, watch = plan or self.plan, watch or Watch()
+        with self.residency.stage(plan.resident("see")), watch.timings.stage("divider"), host_work():
             views = self.family.views(image, grid, self.manifest, self.threads or 0)
             book(0.0, views.nbytes)
         return views
@@ -153,10 +154,7 @@ class Model:
     def ground(self, image: LoadedImage, plan: Plan | None = None, watch: Watch | None = None) -> Features:
         """Grounding Vision Encoder: SAM 2's feature pyramid of the image, on the device."""
         plan, watch = plan or self.plan, watch or Watch()
-        with (
-            self.residency.stage(plan.resident("ground")) as runners,
-            watch.timings.stage("grounding_encoder"),
-        ):
+        with self.residency.stage(plan.resident("ground")) as runners, watch.timings.stage("grounding_encoder"):
             with host_work():
                 pixels = self.family.grounding_input(image, self.manifest, self.threads or 0)
             return GroundingEncoder(runners["grounding_encoder"]).encode(pixels)

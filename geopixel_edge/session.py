@@ -125,7 +125,7 @@ class OpenedImage:
         watch, tokens = asked.turn.watch, []
         for image, grid in zip(self.images, asked.grids, strict=True):
             watch.check()
-            views = self.model.divide(image, grid, watch)
+            views = self.model.divide(image, grid, asked.plan, watch)
             tokens.append(self.model.see(views, grid, asked.plan, watch))
         self._image_tokens, self._grids = tokens, asked.grids
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..engine.manifest import BlockSpec, Manifest
 from ..errors import MemoryBudgetError
-from .sizes import held_bytes, weights_bytes, work_bytes
+from .sizes import RELOAD_BYTES, held_bytes, weights_bytes, work_bytes
 
 # A cache length of this granularity serves many requests; its waste is at most 255 positions.
 CAPACITY_GRANULE = 256
@@ -156,15 +156,14 @@ def _stages(manifest: Manifest, request: Request, layout: Layout, dims: Dims, al
         ("step", writing, held.cache),
     ]
     if request.grounded:
-        # Where blocks take turns this one is freed when the next is loaded, and the views are made before that.
-        kept = held.pixels if all_resident else max(held.pixels, held.views)
-        order.insert(len(order) if all_resident else 0, ("ground", frozenset({"grounding_encoder"}), kept))
+        order.insert(len(order) if all_resident else 0, ("ground", frozenset({"grounding_encoder"}), held.pixels))
         order.append(("point", writing, held.cache))
     taken = {name: _block_bytes(manifest, name, dims, layout) for name in blocks}
     for name, resident, kept in order:
         if name != "see" or layout.views:
             loaded = frozenset(blocks) if all_resident else resident
-            yield Stage(name, loaded, held.always + kept + sum(taken[block] for block in loaded))
+            always = held.always + (0 if all_resident else RELOAD_BYTES)
+            yield Stage(name, loaded, always + kept + sum(taken[block] for block in loaded))
 
 
 def _block_bytes(manifest: Manifest, block: str, dims: Dims, layout: Layout) -> int:

@@ -12,6 +12,9 @@ from ..engine.manifest import BlockSpec, Manifest, Sizes, Term
 # Python, NumPy, Pillow and ONNX Runtime once it has run a block (76 MB resident with Python 3.11 and 1.32 on x86-64),
 # and what answering imports and keeps beside the sizes below.
 PROCESS_BYTES = 80_000_000
+# What blocks that take turns leave in the heap when they are loaded again: 5.5 MB after the second answer, by 1 MB
+# more after each of the next two (same machine).
+RELOAD_BYTES = 6_000_000
 _FLOAT = 4
 
 
