@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from geopixel_edge.arrays import F32
 from geopixel_edge.build.decoder import DecoderSizes
 from geopixel_edge.build.forms import GRAPHS
 from geopixel_edge.build.matrices import Dense, Matrix, Quantised
@@ -23,6 +24,8 @@ from .onnx_file import at_dtype
 from .precision import stored_as
 from .torch_model.language_model import rotary_tables
 
+# Of a weight that is rounded: its rows do not depend on each other, and several float32 copies of them are made.
+_ROWS_AT_ONCE = 8192
 # The norm before each linear layer: its weights say how loud each input is.
 _NORMS = {
     "wqkv": "attention_norm",
@@ -104,10 +107,20 @@ def stored(value: Tensor, name: str, precision: Precision, loudness: np.ndarray 
     dtype = stored_as(precision, name)
     if dtype in ("float32", "float16"):
         return Dense(at_dtype(value, dtype, name))
-    wide = at_dtype(value, "float32", name)
-    if dtype == "int4":
-        return quantise_blocks(wide, precision.group, None if loudness is None else np.abs(loudness))
-    numbers, scale = quantise(wide, axis=0)
+    group = precision.group if dtype == "int4" else 0
+    loud = None if loudness is None else np.abs(loudness)
+    parts = [_rounded(at_dtype(rows, "float32", name), group, loud) for rows in value.split(_ROWS_AT_ONCE)]
+    numbers, scales = (
+        np.concatenate(found) for found in zip(*((one.numbers, one.scales) for one in parts), strict=True)
+    )
+    return Quantised(numbers, scales, parts[0].bits, parts[0].block)
+
+
+def _rounded(rows: F32, group: int, loudness: F32 | None) -> Quantised:
+    """Rows of a weight at int4 with a scale for each `group` inputs, or at int8 with one for each row (group 0)."""
+    if group:
+        return quantise_blocks(rows, group, loudness)
+    numbers, scale = quantise(rows, axis=0)
     return Quantised(numbers, scale[:, None], 8, 0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import msgspec
@@ -29,29 +29,37 @@ def parse_precision(text: str) -> dict[str, Precision]:
     """The record of every block for "fp16", or "language_model=int4:64,vision_encoder=fp16,*=fp32".
 
     `int4` alone is the recommended mix. `*` stands for every block that is not named; without it these are fp32.
-    `language_model.lora`, `.head`, `.embeddings` and `.kv` set what is stored or kept otherwise than the block.
-    ExportError names what is wrong.
+    `language_model.lora`, `.head`, `.embeddings` and `.kv` set what is stored or kept otherwise than the block. A word
+    for all may come first, and what follows changes it: "int4,language_model.embeddings=int8". ExportError names what
+    is wrong.
     """
     if not isinstance(text, str):
         raise ExportError(f"precision={text!r} is no text; give one of {', '.join(PRECISIONS)}, or block=word,...")
-    if "=" not in text:
-        word = text
-        text = MIX if word == "int4" else text
-        if text is word:
-            return {block: _record(block, text) for block in BLOCKS}
+    first, *others = text.split(",")
+    if "=" in first:
+        named = _named(text, text.split(","))
+    elif first == "int4":
+        named = _named(MIX, MIX.split(",")) | _named(text, others)
+    else:
+        named = dict.fromkeys(BLOCKS, first) | _named(text, others)
+    records = {block: _record(block, named.get(block, named.get(REST, "fp32"))) for block in BLOCKS}
+    for name in (name for name in named if "." in name):
+        block, _, part = name.partition(".")
+        records[block] = _with_part(records[block], block, part, named[name])
+    return records
+
+
+def _named(text: str, parts: Sequence[str]) -> dict[str, str]:
+    """Words by the block, part or `*` they are said of."""
     named: dict[str, str] = {}
-    for part in text.split(","):
+    for part in parts:
         name, _, word = (piece.strip() for piece in part.partition("="))
         if name.partition(".")[0] not in (*BLOCKS, REST):
             raise ExportError(f"precision={text!r} names the block {name!r}; give one of {', '.join(BLOCKS)}, or *")
         if name in named:
             raise ExportError(f"precision={text!r} names {name} twice; name it once")
         named[name] = word
-    records = {block: _record(block, named.get(block, named.get(REST, "fp32"))) for block in BLOCKS}
-    for name in (name for name in named if "." in name):
-        block, _, part = name.partition(".")
-        records[block] = _with_part(records[block], block, part, named[name])
-    return records
+    return named
 
 
 def _record(block: str, name: str) -> Precision:

@@ -17,15 +17,20 @@ from .int8 import MIN_NUMBERS, quantise
 from .keys import EMBEDDINGS_KEY
 from .language_model_graph import CheckpointWeights
 
+_ROWS_AT_ONCE = 8192
 # Module -> axis of its weight along which the output channels lie.
 _AXES = {nn.Linear: 0, nn.Conv2d: 0, nn.ConvTranspose2d: 1}
 
 
 def rounded(weight: Tensor, axis: int) -> Tensor:
     """The float32 values that int8 with a scale for each channel along `axis` stands for."""
-    numbers, scale = quantise(weight.float().numpy(), axis)
+    found = torch.empty(weight.shape, dtype=torch.float32)
     shape = [-1 if index == axis else 1 for index in range(weight.ndim)]
-    return torch.from_numpy(numbers.astype(np.float32) * scale.reshape(shape))
+    rows = _ROWS_AT_ONCE if axis == 0 else len(weight)  # channels do not depend on each other
+    for wide, part in zip(weight.split(rows), found.split(rows), strict=True):
+        numbers, scale = quantise(wide.float().numpy(), axis)
+        np.multiply(numbers, scale.reshape(shape), out=part.numpy())
+    return found
 
 
 class RoundedCheckpoint(Checkpoint):
@@ -48,7 +53,7 @@ class RoundedCheckpoint(Checkpoint):
         value = super().tensor(key)
         if key != EMBEDDINGS_KEY or "language_model" not in self._rounded:
             return value
-        return rounded(value, 0) if embeddings_as(self._rounded["language_model"]) == "int8" else value.half().float()
+        return rounded(value, 0) if embeddings_as(self._rounded["language_model"]) == "int8" else value.half()
 
     def load(self, block: str) -> nn.Module:
         """The block with the weights of its products and convolutions rounded."""

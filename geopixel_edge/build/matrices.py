@@ -36,9 +36,10 @@ class Quantised:
 
     def widened(self) -> F32:
         """The float32 weight (outputs, inputs) that it stands for."""
-        inputs = self.numbers.shape[1]
-        repeated = np.repeat(self.scales, self.block or inputs, axis=1)[:, :inputs]
-        values: F32 = self.numbers * repeated
+        values: F32 = self.numbers.astype(np.float32)
+        size = self.block or self.numbers.shape[1]
+        for index in range(self.scales.shape[1]):
+            values[:, index * size : (index + 1) * size] *= self.scales[:, index, None]
         return values
 
 

@@ -37,6 +37,15 @@ def test_int8_stays_int8_only_where_the_runtime_can() -> None:
     assert {record.weights for record in records.values()} == {"int8"}
 
 
+def test_a_word_for_all_is_changed_by_what_follows() -> None:
+    mix = parse_precision("int4,language_model.embeddings=int8,pixel_decoder=fp16")
+    assert mix["language_model"].parts == {"lora": "int8", "head": "int8", "embeddings": "int8"}
+    assert (mix["language_model"].weights, mix["vision_encoder"].weights) == ("int4", "int8")
+    assert mix["pixel_decoder"].name == "fp16"
+    halves = parse_precision("fp16, grounding_encoder=fp32")
+    assert [halves[block].name for block in ("vision_encoder", "grounding_encoder")] == ["fp16", "fp32"]
+
+
 def test_int4_is_the_recommended_mix() -> None:
     records = parse_precision("int4")
     language = records["language_model"]
@@ -66,7 +75,7 @@ def test_blocks_of_other_sizes_and_parts() -> None:
         ("decoder=fp16", "names the block 'decoder'"),
         ("language_model=fp16,language_model=int8", "names language_model twice"),
         ("language_model=", "precision='' of language_model"),
-        ("fp16,language_model=int8", "names the block 'fp16'"),
+        ("language_model=int8,fp16", "names the block 'fp16'"),
         ("vision_encoder=int4", "precision='int4' of vision_encoder: its convolutions take no int4"),
         ("language_model=int4:48", "precision='int4:48' of language_model is unknown"),
         ("language_model=int4,language_model.tail=int8", "names the part 'language_model.tail'"),
