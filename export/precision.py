@@ -8,7 +8,7 @@ from typing import get_args
 import msgspec
 
 from geopixel_edge.engine.manifest import BLOCKS, Dtype, Part, Precision
-from geopixel_edge.engine.precision import KEEPS_QUANTISED, PRECISIONS, precision_of
+from geopixel_edge.engine.precision import PRECISIONS, TAKES_INT4, precision_of
 from geopixel_edge.errors import ExportError
 
 REST = "*"
@@ -76,8 +76,8 @@ def _record(block: str, name: str) -> Precision:
 def _with_part(record: Precision, block: str, part: str, word: str) -> Precision:
     """The record with one part at a word of its own."""
     name = f"{block}.{part}"
-    if block not in KEEPS_QUANTISED or part not in _PARTS:
-        known = ", ".join(f"{block}.{part}" for block in KEEPS_QUANTISED for part in _PARTS)
+    if block not in TAKES_INT4 or part not in _PARTS:
+        known = ", ".join(f"{block}.{part}" for block in TAKES_INT4 for part in _PARTS)
         raise ExportError(f"precision names the part {name!r}; give one of {known}")
     if word not in _PARTS[part]:
         raise ExportError(f"precision={word!r} of {name}: give one of {', '.join(_PARTS[part])}")

@@ -36,10 +36,10 @@ examples:
 
 precisions:
   fp32, fp16    of weights and arithmetic
-  int8          of weights; the language model's stay so in memory and its activations are rounded before each product
-  int8-exact    of weights; the language model's stay so in memory, arithmetic is float32: small and slow
+  int8          of weights; those of products stay so in memory, and activations are rounded before each product
+  int8-exact    of weights; those of products stay so in memory, arithmetic is float32: small and slow
   int8-widened  of weights on disk; they become float32 when loaded, and arithmetic is float32
-  int4          the recommended mix: the language model int4 with its head and partial LoRA int8, encoders int8-widened
+  int4          the recommended mix: the language model int4 with its head and partial LoRA int8, encoders int8
   int4:32, :64, :128  of the language model's weights, by how many inputs share a scale (128 where none is named)
   int4-exact, -fp16   the same with float32 or float16 arithmetic, as int4:64-fp16
   language_model.head, .lora at int8 or int4, .embeddings at int8, fp16 or fp32, .kv (the cache) at fp32 or fp16

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from geopixel_edge.build.products import has_form, write_products
 from geopixel_edge.engine.manifest import Form, Precision
 
 from .checkpoint import Checkpoint
@@ -68,13 +71,15 @@ _MODULES: dict[str, Callable[[Any, Path, Precision, Weights], None]] = {
 def _write_module(
     checkpoint: Checkpoint, block: str, path: Path, precision: Precision, progress: tqdm[Any], form: Form
 ) -> None:
-    """Trace a block's torch module without its weights, stream these, and round them where they are to be int8.
-
-    Both forms are alike.
-    """
-    _MODULES[block](checkpoint.skeleton(block), path, precision, checkpoint.weights(block))
-    if precision.weights == "int8":
-        quantise_file(path)
+    """Trace a block's torch module without its weights, stream these, and round them where they are to be int8."""
+    is_rewritten = form == "ready" and has_form(precision)
+    with tempfile.TemporaryDirectory(dir=path.parent) if is_rewritten else nullcontext(path.parent) as folder:
+        traced = Path(folder) / path.name
+        _MODULES[block](checkpoint.skeleton(block), traced, precision, checkpoint.weights(block))
+        if precision.weights == "int8":
+            quantise_file(traced)
+        if is_rewritten:
+            write_products(traced, path, form, precision)
     progress.update()
 
 

@@ -1,4 +1,4 @@
-"""An engine whose language model has the other form: the same numbers, laid out for other operators."""
+"""An engine of the other form: the same numbers, laid out for other operators."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from ..model import Model
 from .decoder import DecoderGraph, DecoderSizes
 from .onnx_reader import EngineWeights
 from .portable import PortableGraph
+from .products import has_form, write_products
 from .ready import ReadyGraph
 
 GRAPHS: dict[Form, type[DecoderGraph]] = {"portable": PortableGraph, "ready": ReadyGraph}
-BLOCK = "language_model"
+LANGUAGE_MODEL = "language_model"
 Progress = Callable[[str, int, int], object]
 
 
@@ -34,11 +35,12 @@ def build_form(
     overwrite: bool = False,
     progress: Progress = lambda step, done, total: None,
 ) -> list[Check]:
-    """Write `source` to `target` with its language model in `form`, and return the checks the new engine passed.
+    """Write `source` to `target` in `form`, and return the checks the new engine passed.
 
-    Weights keep their numbers, one matrix is in memory at a time, and other blocks are copied. The new engine must give
-    its golden values, or nothing is published. `progress(step, done, total)` is told what is being done. EngineError
-    for a source that cannot be used; ExportError for a target that exists, a full disk or a failed check.
+    Weights keep their numbers, one matrix is in memory at a time, and blocks that are alike in both are copied. The new
+    engine must give its golden values, or nothing is published. `progress(step, done, total)` is told what is being
+    done. EngineError for a source that cannot be used; ExportError for a target that exists, a full disk or a failed
+    check.
     """
     target = Path(os.path.abspath(target))
     check_target(target, overwrite)
@@ -68,10 +70,16 @@ def _check_source(engine: Engine, form: Form) -> None:
         )
 
 
+def _changed(manifest: Manifest) -> list[str]:
+    """The blocks whose files differ between the forms."""
+    return [name for name, spec in manifest.blocks.items() if name == LANGUAGE_MODEL or has_form(spec.precision)]
+
+
 def _copy(engine: Engine, root: Path, progress: Progress) -> None:
-    """All files but the language model's."""
-    own = {spec.path for spec in engine.manifest.blocks[BLOCK].files}
-    others = [spec for spec in engine.manifest.files() if spec.path not in own]
+    """All files that are alike in both forms."""
+    manifest = engine.manifest
+    own = {spec.path for name in _changed(manifest) for spec in manifest.blocks[name].files}
+    others = [spec for spec in manifest.files() if spec.path not in own]
     for index, spec in enumerate(others):
         progress("copying", index, len(others))
         (root / spec.path).parent.mkdir(parents=True, exist_ok=True)
@@ -79,32 +87,40 @@ def _copy(engine: Engine, root: Path, progress: Progress) -> None:
 
 
 def _write(engine: Engine, root: Path, form: Form, progress: Progress) -> None:
-    manifest, spec = engine.manifest, engine.manifest.blocks[BLOCK]
+    manifest, blocks = engine.manifest, dict(engine.manifest.blocks)
+    for name in _changed(manifest):
+        spec = blocks[name]
+        place = spec.files[0].path
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        if name == LANGUAGE_MODEL:
+            spec = _write_language_model(engine, root / place, form, progress)
+        else:
+            progress(name, 0, 1)
+            write_products(engine.path(spec.files[0]), root / place, form, spec.precision)
+        files = tuple(describe_file(root, file) for file in (place, f"{place}.data"))
+        blocks[name] = msgspec.structs.replace(spec, files=files, footprint=None)
+    manifest = msgspec.structs.replace(manifest, blocks=blocks, form=form)
+    write_manifest(root, manifest)
+    progress("measuring", 0, 1)
+    for name, measured in measure_all(root, _changed(manifest)).items():
+        blocks[name] = msgspec.structs.replace(blocks[name], footprint=measured.footprint)
+    write_manifest(root, msgspec.structs.replace(manifest, blocks=blocks))
+
+
+def _write_language_model(engine: Engine, path: Path, form: Form, progress: Progress) -> BlockSpec:
+    """Write the decoder; its record with the inputs and outputs of the form."""
+    manifest, spec = engine.manifest, engine.manifest.blocks[LANGUAGE_MODEL]
     weights = EngineWeights(engine.path(spec.files[0]))
-    place = spec.files[0].path
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
-    graph = GRAPHS[form](root / place, sizes_of(manifest, weights.epsilon), spec.precision, weights)
+    graph = GRAPHS[form](path, sizes_of(manifest, weights.epsilon), spec.precision, weights)
     done = iter(range(1, manifest.sizes.layers + 1))
     graph.write(lambda: progress("language model", next(done), manifest.sizes.layers))
-    files = tuple(describe_file(root, name) for name in (place, f"{place}.data"))
-    block = msgspec.structs.replace(
-        spec, files=files, inputs=tuple(graph.graph.inputs), outputs=tuple(graph.graph.outputs), footprint=None
-    )
-    write_manifest(root, _with_block(manifest, block, form))
-    progress("measuring", 0, 1)
-    measured = measure_all(root, (BLOCK,)).get(BLOCK)
-    footprint = measured and measured.footprint
-    write_manifest(root, _with_block(manifest, msgspec.structs.replace(block, footprint=footprint), form))
+    return msgspec.structs.replace(spec, inputs=tuple(graph.graph.inputs), outputs=tuple(graph.graph.outputs))
 
 
 def sizes_of(manifest: Manifest, epsilon: float) -> DecoderSizes:
     """The decoder's sizes, most of which the manifest has."""
     s = manifest.sizes
     return DecoderSizes(s.layers, s.hidden, s.heads, s.kv_heads, s.head_dim, s.vocabulary, epsilon)
-
-
-def _with_block(manifest: Manifest, block: BlockSpec, form: Form) -> Manifest:
-    return msgspec.structs.replace(manifest, blocks={**manifest.blocks, BLOCK: block}, form=form)
 
 
 def _checked(root: Path) -> list[Check]:

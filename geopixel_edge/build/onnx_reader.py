@@ -38,30 +38,26 @@ class EngineWeights:
         self._path, self._data = path, path.with_name(path.name + ".data")
         try:
             graph = next(value for number, value, _ in decode(path.read_bytes()) if number == _GRAPH)
-            fields = decode(_bytes(graph))
+            fields = decode(bytes_of(graph))
         except (ValueError, StopIteration) as error:
             raise EngineMismatchError(f"{path} is no ONNX file ({error}); export the engine again") from None
         self._stored: dict[str, Stored] = {}
         self._attributes: dict[str, Attributes] = {}  # by the input that is a weight
         for number, value, _ in fields:
             if number == _INITIALIZER:
-                self._add(decode(_bytes(value)))
+                self._add(decode(bytes_of(value)))
             elif number == _NODE:
-                node = decode(_bytes(value))
-                attributes = dict(_attribute(_bytes(part)) for field, part, _ in node if field == 5)
-                self._attributes |= {_bytes(part).decode(): attributes for field, part, _ in node if field == 1}
+                node = decode(bytes_of(value))
+                attributes = dict(attribute_of(bytes_of(part)) for field, part, _ in node if field == 5)
+                self._attributes |= {bytes_of(part).decode(): attributes for field, part, _ in node if field == 1}
 
     def _add(self, tensor: list[Field]) -> None:
-        place = {}
-        for number, value, _ in tensor:
-            if number == 13:
-                entry = {field: _bytes(part).decode() for field, part, _ in decode(_bytes(value))}
-                place[entry[1]] = entry.get(2, "")
-        if place.get("location") == self._data.name:
-            name = next(_bytes(value).decode() for number, value, _ in tensor if number == 8)
+        place = stored_of(tensor, self._data.name)
+        if place is not None:
+            name = next(bytes_of(value).decode() for number, value, _ in tensor if number == 8)
             dtype = _NAMES.get(next((int(value) for number, value, _ in tensor if number == 2), 0), "")
             shape = tuple(int(value) for number, value, _ in tensor if number == 1)
-            self._stored[name] = Stored(dtype, shape, int(place["offset"]), int(place["length"]))
+            self._stored[name] = Stored(dtype, shape, *place)
 
     @property
     def epsilon(self) -> float:
@@ -109,16 +105,27 @@ class EngineWeights:
         return EngineMismatchError(f"{self._path} has no {name}, which its graph needs; export the engine again")
 
 
-def _bytes(value: int | bytes) -> bytes:
+def stored_of(tensor: list[Field], location: str) -> tuple[int, int] | None:
+    """Offset and length of a tensor in the data file `location`; None for one that is not there."""
+    place = {}
+    for number, value, _ in tensor:
+        if number == 13:
+            entry = {field: bytes_of(part).decode() for field, part, _ in decode(bytes_of(value))}
+            place[entry[1]] = entry.get(2, "")
+    return (int(place["offset"]), int(place["length"])) if place.get("location") == location else None
+
+
+def bytes_of(value: int | bytes) -> bytes:
+    """The value of a field that holds bytes; ValueError for another."""
     if isinstance(value, int):
         raise ValueError(f"{value} where a message should be")
     return value
 
 
-def _attribute(data: bytes) -> tuple[str, int | float]:
+def attribute_of(data: bytes) -> tuple[str, int | float]:
     """Name and number of an attribute; 0 for one of another kind."""
     fields = {number: value for number, value, _ in decode(data)}
-    name = _bytes(fields[1]).decode()
+    name = bytes_of(fields[1]).decode()
     if (single := fields.get(2)) is not None:
-        return name, float(struct.unpack("<f", _bytes(single))[0])
+        return name, float(struct.unpack("<f", bytes_of(single))[0])
     return name, int(fields.get(3, 0)) if isinstance(fields.get(3, 0), int) else 0

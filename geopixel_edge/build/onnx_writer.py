@@ -53,6 +53,7 @@ class GraphWriter:
         self.opset, self.contributed = opset, frozenset(contributed)
         self._nodes: list[Field] = []
         self._initializers: list[Field] = []
+        self._ends: list[Field] = []
         self.inputs: list[TensorSpec] = []
         self.outputs: list[TensorSpec] = []
         self._counter = 0
@@ -79,6 +80,18 @@ class GraphWriter:
             fields.append(_text(7, CONTRIBUTED))
         self._nodes.append(_message(1, *fields))
         return list(names)
+
+    def take(self, node: bytes) -> None:
+        """Append a node of another file as it is."""
+        self._nodes.append((1, node, _BYTES))
+
+    def take_constant(self, tensor: bytes) -> None:
+        """A small constant of another file."""
+        self._initializers.append((5, tensor, _BYTES))
+
+    def take_ends(self, ends: Sequence[Field]) -> None:
+        """Inputs and outputs of another file."""
+        self._ends += ends
 
     def fresh(self, kind: str) -> str:
         """A name that no other value has."""
@@ -122,7 +135,7 @@ class GraphWriter:
         ends = [_message(11, *_value(one)) for one in self.inputs] + [
             _message(12, *_value(one)) for one in self.outputs
         ]
-        graph = _message(7, *self._nodes, _text(2, graph_name), *self._initializers, *ends)
+        graph = _message(7, *self._nodes, _text(2, graph_name), *self._initializers, *self._ends, *ends)
         opsets = [_message(8, _text(1, ""), _whole(2, self.opset))]
         if self.contributed:
             opsets.append(_message(8, _text(1, CONTRIBUTED), _whole(2, 1)))

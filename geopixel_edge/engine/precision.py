@@ -59,15 +59,15 @@ PRECISIONS = {
         *(one for group in GROUPS for one in _int4(group, "-fp16", "float16", EXACT)),
     )
 }
-# ONNX Runtime keeps quantised weights in memory for matrix products alone; blocks with convolutions widen all of them.
-KEEPS_QUANTISED = ("language_model",)
+# ONNX Runtime keeps quantised weights in memory for matrix products alone; what is mostly convolutions widens them.
+_WIDENS = ("pixel_decoder",)
+# Only here are all weights those of products, and large enough for a scale in each block of inputs.
+TAKES_INT4 = ("language_model",)
 
 
 def precision_of(block: str, name: str) -> Precision:
     """The record for a block; KeyError for an unknown name or one that the block cannot take."""
     record = PRECISIONS[name]
-    if block in KEEPS_QUANTISED:
-        return record
-    if record.weights == "int4":
+    if record.weights == "int4" and block not in TAKES_INT4:
         raise KeyError(name)
-    return PRECISIONS["int8-widened"] if record.weights == "int8" else record
+    return PRECISIONS["int8-widened"] if record.weights == "int8" and block in _WIDENS else record

@@ -29,11 +29,11 @@ def test_a_word_for_each_and_one_for_the_rest() -> None:
     assert names("*=fp16,pixel_decoder=fp32") == {**dict.fromkeys(BLOCKS, "fp16"), "pixel_decoder": "fp32"}
 
 
-def test_int8_stays_int8_only_where_the_runtime_can() -> None:
+def test_int8_stays_int8_where_products_are_most_of_a_block() -> None:
     records = parse_precision("int8")
-    assert (records["language_model"].name, records["language_model"].ort_options) == ("int8", QUANTISED)
-    assert {records[block].name for block in BLOCKS if block != "language_model"} == {"int8-widened"}
-    assert records["vision_encoder"].ort_options == WIDENED
+    assert (records["pixel_decoder"].name, records["pixel_decoder"].ort_options) == ("int8-widened", WIDENED)
+    assert {records[block].name for block in BLOCKS if block != "pixel_decoder"} == {"int8"}
+    assert records["vision_encoder"].ort_options == QUANTISED
     assert {record.weights for record in records.values()} == {"int8"}
 
 
@@ -51,9 +51,9 @@ def test_int4_is_the_recommended_mix() -> None:
     language = records["language_model"]
     assert (language.weights, language.group, language.parts) == ("int4", 128, {"lora": "int8", "head": "int8"})
     assert {name: record.name for name, record in records.items()} == {
-        "vision_encoder": "int8-widened",
+        "vision_encoder": "int8",
         "language_model": "int4",
-        "grounding_encoder": "int8-widened",
+        "grounding_encoder": "int8",
         "pixel_decoder": "fp32",
     }
     assert "language_model int4 with a scale for each 128 inputs (lora int8) (head int8)" in quantisation(records)
