@@ -14,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from geopixel_edge import limits
+from geopixel_edge.arrays import F32
 from geopixel_edge.engine.digests import sha256_of
 from geopixel_edge.errors import CheckpointError, reason
 
@@ -107,6 +108,7 @@ class Checkpoint:
 
     def __init__(self, root: Path, adapter: Overlay | None = None) -> None:
         self.root, self.adapter = root, adapter
+        self.loudness: Mapping[str, F32] = {}  # of the inputs of linear layers, where calibration measured it
         try:
             if not root.is_dir():
                 raise CheckpointError(f"checkpoint={str(root)!r} is not a directory; give a Hugging Face checkpoint")

@@ -46,8 +46,13 @@ def picture() -> Image.Image:
 
 
 @torch.no_grad()
-def reference_values(checkpoint: Checkpoint, tokens: SpecialTokens) -> tuple[dict[str, F32], Golden]:
-    """What the torch modules give at every border, subsampled, and the facts about the question."""
+def reference_values(
+    checkpoint: Checkpoint, tokens: SpecialTokens, steps: int = NEW_TOKENS
+) -> tuple[dict[str, F32], Golden]:
+    """What the torch modules give at every border, subsampled, and the facts about the question.
+
+    `steps` tokens are generated; the borders are the first one's.
+    """
     config, image = checkpoint.config, picture()
     divided = reference.divide(image, 1, int(config.clip["image_size"]))
     seen = reference.image_tokens(checkpoint, divided)
@@ -56,7 +61,7 @@ def reference_values(checkpoint: Checkpoint, tokens: SpecialTokens) -> tuple[dic
     before, after = (reference.token_rows(checkpoint, part) for part in prompt.parts)
     embeds = torch.cat([before, seen, after])
     rows = torch.arange(len(before), len(before) + len(seen))
-    token_ids, logits, hidden = reference.greedy(checkpoint, embeds, rows, NEW_TOKENS)
+    token_ids, logits, hidden = reference.greedy(checkpoint, embeds, rows, steps)
     return_heap()
     features = checkpoint.load("grounding_encoder")(reference.grounding_input(image, int(config.sam2["image_size"])))
     masks, iou = checkpoint.load("pixel_decoder")(hidden[None], *features)
@@ -100,7 +105,7 @@ def check_rounding(checkpoint: Checkpoint, root: Path) -> None:
     rounded = [name for name, precision in precisions.items() if precision.weights in ("int8", "int4")]
     if not rounded:
         return
-    arrays, _ = reference_values(RoundedCheckpoint(checkpoint, precisions), manifest.tokens)
+    arrays, _ = reference_values(RoundedCheckpoint(checkpoint, precisions), manifest.tokens, steps=1)
     with exact_arithmetic(root):
         model = open_for_check(root)
         distances = compare(model, arrays)

@@ -86,7 +86,10 @@ class CheckpointWeights:
         return stored(self._tensor(name), name, self.precision, self._loudness(name))
 
     def _loudness(self, name: str) -> np.ndarray | None:
-        """Of each input of a layer that follows a norm: the norm's weight, since what it multiplies is even."""
+        """Of each input of a layer: as calibration heard it; or for one that follows a norm the norm's weight, since
+        what it multiplies is even."""
+        if (heard := self.checkpoint.loudness.get(name.removesuffix(".weight"))) is not None:
+            return heard
         layer, _, linear = name.removesuffix(".weight").removesuffix(".Plora_A").rpartition(".")
         norm = "norm" if name == "output.weight" else f"{layer.rpartition('.')[0]}.{_NORMS.get(linear, '')}"
         key = f"{norm}.weight"

@@ -100,7 +100,8 @@ def _provenance(checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> 
         source_sha256=checkpoint.digest(),
         source_name=checkpoint.root.resolve().name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        quantisation=quantisation(precisions),
+        quantisation=quantisation(precisions)
+        + ("; int4 scales by calibration pictures" if checkpoint.loudness else ""),
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
         adapter_sha256=checkpoint.adapter.digest() if checkpoint.adapter else None,
         adapter_name=checkpoint.adapter.name if checkpoint.adapter else None,

@@ -21,7 +21,7 @@ from geopixel_edge.memory.footprint import measure_all
 from geopixel_edge.resources import return_heap
 from geopixel_edge.runtimes.host import HostDevice
 
-from . import keys
+from . import calibration, keys
 from .adapter import Adapter
 from .checkpoint import Checkpoint
 from .embeddings import embeddings_as, table_of
@@ -29,7 +29,7 @@ from .golden import check_rounding, open_for_check, write_golden
 from .manifest import make_manifest, with_footprints
 from .precision import parse_precision
 from .record import write_record
-from .tokenizer import write_tokenizer
+from .tokenizer import read_tokens, write_tokenizer
 from .usage import Usage
 from .writers import WRITERS, steps
 
@@ -47,14 +47,16 @@ def export_engine(
     adapter: Path | None = None,
     form: Form = "ready",
     usage: Usage | None = None,
+    calibrate: Path | None = None,
 ) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
     `precision` is one word for all blocks or a word for each, as precision.parse_precision reads it. Nothing is
     published unless every check passes. `overwrite` replaces an engine directory, and nothing else. `adapter` is what
     fine-tuning `source` left, merged while it is read. `form` is the language model's: for ONNX Runtime, or in standard
-    operators. `usage` learns of child processes. CheckpointError when checkpoint or adapter are not whole or do not fit
-    each other; ExportError for an existing target, too little disk or memory, sizes the graphs cannot have or a failed
+    operators. `calibrate` is a folder of pictures, by which int4's scales are chosen. `usage` learns of child
+    processes. CheckpointError when checkpoint or adapter are not whole or do not fit each other; ExportError for an
+    existing target, pictures that cannot be used, too little disk or memory, sizes the graphs cannot have or a failed
     check. A failure or an interruption leaves `target` as it was and removes what was written aside; what a killed
     export left is removed by the next one to the same target.
     """
@@ -65,8 +67,11 @@ def export_engine(
     checkpoint = Checkpoint(source, Adapter(adapter) if adapter else None)
     checkpoint.check_all()
     _check_memory(checkpoint)
+    pictures = calibration.check(calibrate, precisions) if calibrate else []
     with aside(target) as root:
         _check_room(root, checkpoint, precisions)
+        if pictures:
+            checkpoint.loudness = calibration.loudness(checkpoint, read_tokens(source), pictures)
         _write_all(checkpoint, root, precisions, form)
         check_rounding(checkpoint, root)
         _measure(root, usage or Usage())

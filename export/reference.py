@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .checkpoint import Checkpoint
@@ -72,29 +72,48 @@ def grounding_input(image: Image.Image, side_px: int) -> Tensor:
 
 def image_tokens(checkpoint: Checkpoint, divided: Divided) -> Tensor:
     """Image tokens (T, hidden) of a divided image."""
-    module = checkpoint.load("vision_encoder")
-    tokens, separators = module(divided.views)
+    return stitched(checkpoint.load("vision_encoder"), divided)
+
+
+def stitched(vision_encoder: nn.Module, divided: Divided) -> Tensor:
+    """The same, of a loaded encoder."""
+    tokens, separators = vision_encoder(divided.views)
     return stitch(tokens, separators, divided.rows, divided.cols)
+
+
+def decoder_layer(checkpoint: Checkpoint, index: int) -> Layer:
+    """One layer of the language model, in float32."""
+    names, prefix = checkpoint.claims["language_model"], f"layers.{index}."
+    with torch.device("meta"):
+        layer = Layer(checkpoint.config, checkpoint.rank)
+    state = {
+        name.removeprefix(prefix): checkpoint.tensor(key).float()
+        for name, key in names.items()
+        if name.startswith(prefix)
+    }
+    layer.load_state_dict(state, assign=True)
+    return layer
+
+
+def reading(checkpoint: Checkpoint, length: int, image_rows: Tensor) -> Reading:
+    """What a layer has to know of one sequence of `length` rows, read from its beginning."""
+    return Reading.of(checkpoint.config, 1, torch.arange(length), image_rows)
+
+
+def final_norm(checkpoint: Checkpoint, rows: Tensor) -> Tensor:
+    """Rows (S, hidden) under the language model's last norm."""
+    weight = checkpoint.tensor(checkpoint.claims["language_model"]["norm.weight"]).float()
+    return F.rms_norm(rows, weight.shape, weight, checkpoint.config.rms_norm_eps)
 
 
 def hidden_states(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor) -> Tensor:
     """Final-normed hidden states (S, hidden), one decoder layer's weights in memory at a time."""
-    names, rows = checkpoint.claims["language_model"], embeds
-    reading = Reading.of(checkpoint.config, 1, torch.arange(len(embeds)), image_rows)
+    rows, read = embeds, reading(checkpoint, len(embeds), image_rows)
     for index in range(checkpoint.config.layers):
-        prefix = f"layers.{index}."
-        with torch.device("meta"):
-            layer = Layer(checkpoint.config, checkpoint.rank)
-        state = {
-            name.removeprefix(prefix): checkpoint.tensor(key).float()
-            for name, key in names.items()
-            if name.startswith(prefix)
-        }
-        layer.load_state_dict(state, assign=True)
-        rows = layer(rows, reading)
-        del layer, state  # before the next one is read
-    weight = checkpoint.tensor(names["norm.weight"]).float()
-    return F.rms_norm(rows, weight.shape, weight, checkpoint.config.rms_norm_eps)
+        layer = decoder_layer(checkpoint, index)
+        rows = layer(rows, read)
+        del layer  # before the next one is read
+    return final_norm(checkpoint, rows)
 
 
 def greedy(checkpoint: Checkpoint, embeds: Tensor, image_rows: Tensor, steps: int) -> tuple[list[int], Tensor, Tensor]:

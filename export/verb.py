@@ -33,6 +33,7 @@ examples:
   geopixel-edge export GeoPixel-7B engine --precision int8 --overwrite --json
   geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16
   geopixel-edge export GeoPixel-7B engine --adapter finetuned
+  geopixel-edge export GeoPixel-7B engine --precision int4 --calibrate pictures
 
 precisions:
   fp32, fp16    of weights and arithmetic
@@ -82,6 +83,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="PATH",
         help="merge what fine-tuning left: a PEFT LoRA directory, or the pytorch_model.bin of the wrapped model",
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="DIR",
+        help="choose int4's scales by how loud each input is on the pictures in DIR, at most 16 of them",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an engine directory that exists")
     parser.add_argument("--json", action="store_true", help="print the measured distances, time and memory as JSON")
@@ -139,7 +146,14 @@ def _export(args: argparse.Namespace) -> tuple[list[Check], Usage]:
         _unavailable(error.name or str(error), f"cannot be loaded ({error})")
     usage = Usage()
     checks = export_engine(
-        args.checkpoint, args.engine_dir, args.precision, args.overwrite, args.adapter, args.form, usage
+        args.checkpoint,
+        args.engine_dir,
+        args.precision,
+        args.overwrite,
+        args.adapter,
+        args.form,
+        usage,
+        args.calibrate,
     )
     return checks, usage
 

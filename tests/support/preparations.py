@@ -37,6 +37,13 @@ def adapter_in_clone(place: Place) -> None:
     fine_tuned().save_pretrained(str(place.clone / "finetuned"))
 
 
+def pictures_in_clone(place: Place) -> None:
+    """Beside the checkpoint, a folder of pictures."""
+    checkpoint_in_clone(place)
+    (place.clone / "pictures").mkdir(exist_ok=True)
+    shutil.copyfile(place.clone / "examples" / "scene.png", place.clone / "pictures" / "scene.png")
+
+
 def repository(place: Place) -> None:
     """The copy of the clone becomes a repository, as a clone is."""
     subprocess.run(["git", "init", "--quiet", str(place.clone)], check=True)
