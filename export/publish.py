@@ -20,6 +20,7 @@ from geopixel_edge.errors import ExportError, GeoPixelError
 from geopixel_edge.memory.footprint import measure_all
 from geopixel_edge.resources import return_heap
 from geopixel_edge.runtimes.host import HostDevice
+from geopixel_edge.text.tokenizer import Tokenizer
 
 from . import calibration, keys
 from .adapter import Adapter
@@ -29,7 +30,7 @@ from .golden import check_rounding, open_for_check, write_golden
 from .manifest import make_manifest, with_footprints
 from .precision import parse_precision
 from .record import write_record
-from .tokenizer import read_tokens, write_tokenizer
+from .tokenizer import MODEL_NAME, note_spare_rows, read_tokens, write_tokenizer
 from .usage import Usage
 from .writers import WRITERS, steps
 
@@ -118,6 +119,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
     with tqdm(total=steps(checkpoint) + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
         tokens = write_tokenizer(checkpoint.root, root)
+        note_spare_rows(Tokenizer(root / MODEL_NAME, tokens), checkpoint.config.vocabulary)
         bar.update()
         for block, precision in precisions.items():
             bar.set_description(block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from geopixel_edge.text.tokenizer import Tokenizer
 # Generated at import, so no type checker sees inside.
 sp_model: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
 MODEL_NAME = "tokenizer.model"
+log = logging.getLogger(__name__)
 TAGS = ("[SEG]", "<p>", "</p>")
 TURN_OPEN, TURN_CLOSE = "[UNUSED_TOKEN_146]", "[UNUSED_TOKEN_145]"
 ROLES = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -64,6 +66,17 @@ def write_tokenizer(checkpoint_dir: Path, engine_dir: Path) -> SpecialTokens:
     except OSError as error:
         raise ExportError(f"step tokenizer: {engine_dir} cannot be written in ({error.strerror}); make room") from None
     return tokens
+
+
+def note_spare_rows(tokenizer: Tokenizer, vocabulary: int) -> None:
+    """Say so where the embedding table has more rows than the tokenizer has ids; none of them is ever generated."""
+    if tokenizer.size < vocabulary:
+        log.warning(
+            "the tokenizer has %d ids, the embedding table %d rows: the last %d are never generated",
+            tokenizer.size,
+            vocabulary,
+            vocabulary - tokenizer.size,
+        )
 
 
 def _read(path: Path) -> bytes:

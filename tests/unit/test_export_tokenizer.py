@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sentencepiece
 
-from export.tokenizer import MODEL_NAME, read_tokenizer, read_tokens, sp_model, write_tokenizer
+from export.tokenizer import MODEL_NAME, note_spare_rows, read_tokenizer, read_tokens, sp_model, write_tokenizer
 from geopixel_edge.errors import CheckpointError, ExportError
 from geopixel_edge.text.tokenizer import StreamDecoder
 
@@ -222,3 +222,12 @@ def test_models_that_geopixel_has_not(tmp_path: Path, change: Callable[[Any], ob
     (root / MODEL_NAME).write_bytes(model.SerializeToString())
     with pytest.raises(CheckpointError, match=words):
         read_tokens(root)
+
+
+def test_rows_that_no_id_reaches_are_noted(caplog: pytest.LogCaptureFixture) -> None:
+    tokenizer = read_tokenizer(DATA / "checkpoint")
+    note_spare_rows(tokenizer, tokenizer.size)
+    assert caplog.text == ""
+    note_spare_rows(tokenizer, tokenizer.size + 9)
+    assert f"{tokenizer.size} ids" in caplog.text
+    assert "the last 9 are never generated" in caplog.text
