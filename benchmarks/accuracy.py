@@ -27,6 +27,7 @@ from geopixel_edge.writers.overlay import render
 from training.questions import Example, conversation, referring
 from training.scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
 
+from .agreement import Text, agreement, read_texts, write_texts
 from .scorers import Conversation, Referring, Shown, score_conversations, score_referring, well_formed
 
 MAX_SCENES = 100_000
@@ -41,6 +42,7 @@ class Run:
     referring: list[tuple[Example, Referring]] = field(default_factory=list)
     conversations: list[tuple[Example, Conversation]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
     pictures: int = 0
 
 
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> Run:
                 answer = image.ask(example.question, max_new_tokens=args.max_new_tokens)
                 if number == 0:
                     done.seconds.append(time.perf_counter() - start)
+                done.texts.append(Text(seed, example.question, answer.response))
                 _judge(done, scene, example, answer, args.out)
     return done
 
@@ -154,7 +157,7 @@ def _by(results: list[tuple[Example, Referring]], key: Callable[[Example], str])
 
 def report(found: dict[str, Any]) -> str:
     """The figures as text."""
-    parts = ("referring", "conversation", "latency_s")
+    parts = ("referring", "conversation", "agreement", "latency_s")
     values = [(f"{group}.{name}", value) for group in parts for name, value in found.get(group, {}).items()]
     rows = [(name, "-" if value is None else f"{value:.4f}") for name, value in values]
     lines = [
@@ -203,11 +206,19 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument("--max-new-tokens", type=int, default=512, help="longest answer (default: 512)")
     parser.add_argument("--threads", type=int, help="CPU threads per block (default: every core)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="write every response to FILE, a JSON object a line")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="compare responses with another run's --texts")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--out", type=Path, help="folder for pictures of failures")
     args = parser.parse_args(argv)
     _check(args)
-    found = figures(run(args), args)
+    others = read_texts(args.against) if args.against else []
+    done = run(args)
+    found = figures(done, args)
+    if args.against:
+        found["agreement"] = agreement(done.texts, others)
+    if args.texts:
+        write_texts(args.texts, done.texts)
     if args.json:
         write_json(found, indent=1)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import judge_conversation, judge_referring, main
+from benchmarks.agreement import Text, agreement, read_texts
 from benchmarks.scorers import score_conversations, score_referring
 from geopixel_edge import Answer
 from geopixel_edge.answer import Region
+from geopixel_edge.errors import OptionError
 from geopixel_edge.masks import Mask
 from geopixel_edge.timings import Timings
 from training.questions import Example, conversation, referring
@@ -150,3 +153,41 @@ def test_no_engine_and_no_place_for_pictures(
     (tmp_path / "file").write_text("")
     assert main([str(engine_fp32), *SMALL, "--out", str(tmp_path / "file")]) == 6
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_texts_of_two_runs_are_compared(engine_fp32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = tmp_path / "first.jsonl"
+    assert main([str(engine_fp32), *SMALL, "--texts", str(first), "--json"]) == 0
+    assert "agreement" not in json.loads(capsys.readouterr().out)
+    assert main([str(engine_fp32), *SMALL, "--against", str(first), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["agreement"]
+    assert told == {"questions": 6, "equal": 1.0, "words_alike": 1.0}
+    texts = read_texts(first)
+    assert len(texts) == 6
+    changed = [replace(texts[0], response=f"{texts[0].response} more"), *texts[1:]]
+    told = agreement(changed, texts)
+    assert told["equal"] == pytest.approx(5 / 6)
+    assert 5 / 6 < told["words_alike"] < 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read (No such file"),
+        ("text", "is no file of --texts"),
+        ('{"seed": 1}', "is no file of --texts"),
+    ],
+)
+def test_a_file_that_holds_no_texts_is_refused(
+    content: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "texts.jsonl"
+    if content is not None:
+        path.write_text(content)
+    assert main([*SMALL, "--against", str(path)]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_texts_of_other_scenes_are_refused() -> None:
+    with pytest.raises(OptionError, match="asked none of these questions"):
+        agreement([Text(1, "a", "b")], [Text(2, "a", "b")])
