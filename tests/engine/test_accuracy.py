@@ -184,7 +184,7 @@ def test_a_file_that_holds_no_texts_is_refused(
     path = tmp_path / "texts.jsonl"
     if content is not None:
         path.write_text(content)
-    assert main([*SMALL, "--against", str(path)]) == 2
+    assert main([*SMALL, "--against", str(path)]) == 3
     assert told in capsys.readouterr().err
 
 
