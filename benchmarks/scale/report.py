@@ -69,6 +69,13 @@ def _memory(found: dict[str, Any]) -> list[str]:
     if "memory" not in found:
         return []
     told = found["memory"]
-    names = ("export_peak_bytes", "load_peak_bytes", "run_peak_bytes", "run_limited_peak_bytes", "planned_bytes")
-    rows = [(name, human_bytes(told[name])) for name in names]
-    return ["", table(("memory", "at most"), rows), f"plan's error {100 * told['plan_error']:+.1f} %"]
+    names = ("export_peak_bytes", "load_peak_bytes", "run_peak_bytes", "run_limited_peak_bytes")
+    lines = ["", table(("memory", "at most"), [(name, human_bytes(told[name])) for name in names])]
+    for shape in ("square", "wide"):
+        for name in ("unlimited", "limited") if shape in told else ():
+            one = told[shape][name]
+            lines.append(
+                f"{shape} {name}: planned {human_bytes(one['planned_bytes'])} ({100 * one['plan_error']:+.1f} %), "
+                f"took {human_bytes(one['run_peak_bytes'])} and {one['run_s']:.0f} s"
+            )
+    return [*lines, f"a follow-up's first token takes {100 * told['follow_up_ratio']:.1f} % of the first question's"]
