@@ -32,7 +32,7 @@ from ..conftest import CHECKPOINT
 from ..support.engines import linked, sign
 
 NOISE = 2e-5  # float32's; measured: 3e-6
-ENCODED = ("image_tokens", "image_embed", "high_res0", "high_res1")
+ENCODED = ("image_tokens", "image_embed", "high_res1")  # `high_res0` lies before the first large product
 WEIGHTS = arrays(
     np.float32,
     st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3)),
