@@ -71,6 +71,9 @@ def _memory(found: dict[str, Any]) -> list[str]:
     told = found["memory"]
     names = ("export_peak_bytes", "load_peak_bytes", "run_peak_bytes", "run_limited_peak_bytes")
     lines = ["", table(("memory", "at most"), [(name, human_bytes(told[name])) for name in names])]
+    block = told["language_model"]
+    loaded, after = (block[f"{name}_bytes"] / block["file_bytes"] for name in ("load_peak", "after_prefill"))
+    lines.append(f"the language model: {loaded:.2f} times its file while it loads, {after:.2f} after 512 rows")
     for shape in ("square", "wide"):
         for name in ("unlimited", "limited") if shape in told else ():
             one = told[shape][name]

@@ -20,7 +20,7 @@ from geopixel_edge.images import load_image
 from geopixel_edge.memory.preview import preview
 from geopixel_edge.model import Model
 
-from . import encoders, llama_cpp, memory, ours, recompute
+from . import encoders, llama_cpp, memory, ours, recompute, resident
 from .floor import matrix_flop_per_s, read_bytes_per_s
 from .shapes import GEOPIXEL_7B, Shapes
 from .turns import in_turn
@@ -172,6 +172,7 @@ def _memory(engine: Path, whole: bool) -> dict[str, Any]:
         "run_limited_peak_bytes": square["limited"]["run_peak_bytes"],
         "plan_error": square["unlimited"]["plan_error"],
         "follow_up_ratio": square["unlimited"]["follow_up_first_token_s"] / square["unlimited"]["first_token_s"],
+        "language_model": resident.measured(engine),
         "square": square,
     }
     if whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,26 +16,15 @@ from ..support.random_decoder import write_decoder
 
 LAYERS, WHOLE = 5, 32
 CHILD = """
-import sys
+import json, sys
 from pathlib import Path
-import msgspec, numpy as np
+import msgspec
+from benchmarks.scale.resident import measure
 from geopixel_edge.engine.manifest import BlockSpec
-from geopixel_edge.memory.footprint import _kilobytes, _shape
-from geopixel_edge.runtimes.host import HostDevice
-from geopixel_edge.runtimes.onnx import OnnxRunner
 
-root, device = Path(sys.argv[1]), HostDevice()
+root = Path(sys.argv[1])
 spec = msgspec.json.decode((root / "spec.json").read_bytes(), type=BlockSpec)
-sizes = {"B": 1, "S": 512, "capacity": 512, "image_rows": 400, "output_rows": 1}
-feeds = {one.name: device.zeros(one.dtype, _shape(one.shape, sizes)) for one in spec.inputs}
-feeds["image_rows"].numpy()[:] = np.arange(400)
-feeds["seqlens_k"].numpy()[:], feeds["total_sequence_length"].numpy()[:] = 511, 512
-before = _kilobytes("VmRSS")
-runner = OnnxRunner(root / "language_model.onnx", spec, "language_model", device, 2)
-loaded, weights = _kilobytes("VmHWM") - before, _kilobytes("VmRSS") - before
-into = {name.replace("past_", "present_"): feeds[name] for name in feeds if name.startswith("past_")}
-runner.run(feeds, into)
-print(loaded * 1024, weights * 1024, (_kilobytes("VmRSS") - before) * 1024)
+print(json.dumps(measure(root / "language_model.onnx", spec, 2)))
 """
 
 
@@ -43,7 +33,8 @@ def test_memory_at_load_and_after_a_prefill(tmp_path: Path) -> None:
     spec = write_decoder(tmp_path, PRECISIONS["int4"], "ready", LAYERS)
     (tmp_path / "spec.json").write_bytes(msgspec.json.encode(spec))
     done = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], capture_output=True, text=True, check=True)
-    loaded, weights, after = (int(word) for word in done.stdout.split())
+    found = json.loads(done.stdout)
+    loaded, weights, after = (found[f"{name}_bytes"] for name in ("load_peak", "loaded", "after_prefill"))
     workspace = after - weights  # of one run, however many layers there are
     whole = weights / spec.bytes + workspace / (spec.bytes * WHOLE / LAYERS)
     print(
