@@ -15,6 +15,10 @@ class ImageError(GeoPixelError):
     exit_code = 3
 
 
+class GeoReferenceError(ImageError):
+    """Where the image is cannot be worked out; correct its transform, control points or CRS as the message says."""
+
+
 class QueryError(GeoPixelError):
     """The question or history cannot be put to the model; reword it as the message says."""
 

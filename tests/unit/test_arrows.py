@@ -74,8 +74,10 @@ LIBRARIES = {
     "onnxruntime": ("runtimes/",),
     "tensorrt": ("runtimes/tensorrt.py", "build/"),
     "cuda": ("runtimes/cuda.py",),
-    "rasterio": ("rasters/geotiff.py", "writers/"),
-    "pyogrio": ("rasters/geotiff.py", "writers/"),
+    "rasterio": ("rasters/", "writers/"),
+    "pyogrio": ("writers/",),
+    "pyproj": ("rasters/extra.py",),
+    "shapely": ("rasters/extra.py", "writers/"),
     "supervision": ("interop/", "answer.py"),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }

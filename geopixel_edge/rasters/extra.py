@@ -1,0 +1,49 @@
+"""The libraries of the extra `geo`, imported when first needed: whoever needs none of them pays for none."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from ..errors import RuntimeUnavailableError
+
+REMEDY = "pip install 'geopixel-edge[geo]'"
+
+
+def missing(library: str, error: ImportError) -> RuntimeUnavailableError:
+    """The error for a library of the extra that cannot be imported."""
+    detail = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
+    return RuntimeUnavailableError(
+        f"{library} is needed to read where an image is, and is not installed{detail}: {REMEDY}"
+    )
+
+
+def load_rasterio() -> ModuleType:
+    """rasterio; RuntimeUnavailableError without it."""
+    try:
+        import rasterio
+    except ImportError as error:
+        raise missing("rasterio", error) from None
+    module: ModuleType = rasterio
+    return module
+
+
+def load_shapely() -> ModuleType:
+    """shapely; RuntimeUnavailableError without it."""
+    try:
+        import shapely
+    except ImportError as error:
+        raise missing("shapely", error) from None
+    module: ModuleType = shapely
+    return module
+
+
+def load_pyproj() -> ModuleType:
+    """pyproj, fetching no grids over the network; RuntimeUnavailableError without it."""
+    try:
+        import pyproj
+    except ImportError as error:
+        raise missing("pyproj", error) from None
+    if pyproj.network.is_network_enabled():
+        pyproj.network.set_network_enabled(False)
+    module: ModuleType = pyproj
+    return module
