@@ -12,6 +12,11 @@ MAX_IMAGE_FILE_BYTES = 2 * 1024 * 1024 * 1024
 # Several images share one prompt; ten of the smallest (841 tokens) still leave half of it for text.
 MAX_IMAGES = 10
 
+# Percentiles of a scene come from one picture of it no larger than this: 4 million samples give them to 0.1 %.
+MAX_PERCENTILE_SIDE_PX = 2_048
+# A strip or tile is decoded whole for any pixel of it; the largest in use, tiles of 4,096 pixels, take 50 MB a band.
+MAX_BLOCK_BYTES = 256 * 1024 * 1024
+
 # --- Answers ----------------------------------------------------------------------------------------------
 # Masks grow from 256 logits a side: the most ragged of the widest image is some 20 MB of RLE, a usual one 10 kB.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024

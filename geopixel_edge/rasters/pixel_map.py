@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import math
 import threading
@@ -145,3 +146,6 @@ def _transformer(pixel_map: Gcps | Rpc, thread: int) -> Any:
     numbers = msgspec.structs.asdict(pixel_map)
     height_m, dem = numbers.pop("height_m"), numbers.pop("dem")
     return RPCTransformer(RPC(**numbers), **({"rpc_dem": dem} if dem else {"rpc_height": height_m}))
+
+
+atexit.register(_transformer.cache_clear)  # GDAL's handles are freed while there is a GDAL

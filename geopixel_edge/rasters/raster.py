@@ -66,6 +66,9 @@ class Raster(Protocol):
     def overview(self, longest_side_px: int) -> Window:
         """The whole scene, decimated so that no side exceeds `longest_side_px`; never enlarged. Raises as `read`."""
 
+    def stored(self, x: int, y: int, width: int, height: int) -> bool:
+        """False where no pixel of a window holds data, as far as that is known without reading any."""
+
     def close(self) -> None:
         """Let the file go; later reads raise ImageError."""
 

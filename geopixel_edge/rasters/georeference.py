@@ -1,0 +1,122 @@
+"""Where an open dataset is, from what GDAL found in the file and beside it."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import GeoReferenceError
+from .pixel_map import Affine, Gcps, PixelMap, Rpc
+from .place import Place, make_place
+
+_MAX_PRJ_BYTES = 65_536
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # what rasterio gives where a file has no transform
+
+
+def place_of(dataset: Any, path: Path, what: str, notes: list[str]) -> Place:
+    """The place of an open rasterio dataset: its transform, else its control points, else its polynomials.
+
+    A CRS that cannot be read is left out with a note. GeoReferenceError for a map that places nothing and for a .prj
+    beside a world file that is no CRS.
+    """
+    size = (int(dataset.width), int(dataset.height))
+    numbers = tuple(float(value) for value in dataset.transform[:6])
+    points, of_points = dataset.gcps
+    pixel_map: PixelMap
+    if numbers != _IDENTITY:
+        pixel_map, crs = Affine(*numbers), _wkt(dataset.crs, notes) or _prj_beside(path, what)
+    elif points:
+        pixel_map = Gcps(tuple((float(one.col), float(one.row), float(one.x), float(one.y)) for one in points))
+        crs = _wkt(of_points or dataset.crs, notes)
+    elif dataset.rpcs is not None:
+        pixel_map, crs = _rpc(dataset.rpcs, what), "EPSG:4326"
+    else:
+        return make_place(size, None, None, what)
+    place = make_place(size, pixel_map, crs, what)
+    used = place.operation()
+    if used is not None and used.ballpark:
+        notes.append(
+            f"the datum of its CRS has no known shift to WGS84: longitudes and latitudes may be off ({used.name})"
+        )
+    if place.georeferencing == "gcps":
+        residual = "" if place.residual_px is None else f", which miss it by {place.residual_px:.2g} px (RMS)"
+        notes.append(f"placed approximately, by {len(points)} ground control points{residual}")
+    if isinstance(pixel_map, Rpc):
+        notes.append(f"placed approximately, by rational polynomials on flat ground at {pixel_map.height_m:g} m")
+    return place
+
+
+def _wkt(crs: Any, notes: list[str]) -> str | None:
+    """WKT2 of a rasterio CRS; None, with a note, where there is no text of it that pyproj reads."""
+    if not crs:
+        return None
+    from .crs import horizontal_wkt
+
+    for version in ("WKT2_2019", None):
+        try:
+            text = str(crs.to_wkt(version=version) if version else crs.to_wkt())
+            horizontal_wkt(text)
+            return text
+        except (GeoReferenceError, ValueError):  # rasterio's CRSError is a ValueError
+            continue
+    notes.append("its CRS cannot be read and was left out")
+    return None
+
+
+def _prj_beside(path: Path, what: str) -> str | None:
+    """The text of the .prj beside a world file, where both are there."""
+    if world_file(path) is None:
+        return None
+    for beside in (path.with_suffix(".prj"), path.with_suffix(".PRJ")):
+        try:
+            if not stat.S_ISREG(beside.stat().st_mode):
+                continue
+            with beside.open("rb") as stream:
+                data = stream.read(_MAX_PRJ_BYTES + 1)
+        except OSError:
+            continue
+        text = data.decode("utf-8-sig", "replace").strip("\0 \r\n\t")
+        if text:
+            from .crs import horizontal_wkt
+
+            try:
+                return horizontal_wkt(text)
+            except GeoReferenceError:
+                raise GeoReferenceError(
+                    f"{what}: {beside.name!r} beside it is no CRS; write WKT into it, or remove it"
+                ) from None
+    return None
+
+
+def world_file(path: Path) -> Path | None:
+    """The world file beside an image, under one of the names that GDAL looks for; None without one."""
+    extension = path.suffix.lstrip(".")
+    if not extension:
+        return None
+    endings = (f"{extension[0]}{extension[-1]}w", f"{extension}w", "wld")
+    for ending in endings:
+        for name in (ending, ending.lower(), ending.upper()):
+            beside = path.with_suffix("." + name)
+            if beside.is_file():
+                return beside
+    return None
+
+
+def _rpc(rpcs: Any, what: str) -> Rpc:
+    values = {**rpcs.to_dict(), "kind": "rpc", "height_m": rpcs.height_off}
+    try:
+        found = msgspec.convert(values, Rpc)
+    except msgspec.ValidationError:
+        raise GeoReferenceError(f"{what}: its rational polynomials are incomplete; correct or remove them") from None
+    lengths = {
+        len(found.line_num_coeff),
+        len(found.line_den_coeff),
+        len(found.samp_num_coeff),
+        len(found.samp_den_coeff),
+    }
+    if lengths != {20}:
+        raise GeoReferenceError(f"{what}: its rational polynomials need 20 coefficients each; correct or remove them")
+    return found
