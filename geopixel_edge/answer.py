@@ -13,78 +13,16 @@ from numpy.typing import NDArray
 from .errors import ImageError
 from .image_ref import ImageRef
 from .json_text import plain
-from .masks import Mask
+from .parts import Event, MaskFound, Phrase, Region, Text
 from .timings import Timings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from supervision import Detections
 
+    from .rasters.place import Place
 
-@dataclass(frozen=True)
-class Region:
-    """One `[SEG]` of the answer: the phrase it belongs to ("" if none) and what it covers.
-
-    `span` is the phrase's character range in `Answer.text`, empty where there is no phrase. `score` is the pixel
-    decoder's own estimate of the mask's IoU.
-    """
-
-    phrase: str
-    span: tuple[int, int]
-    mask: Mask
-    score: float
-
-    @property
-    def bbox(self) -> tuple[int, int, int, int]:
-        """x, y, width, height in pixels; all 0 for an empty mask."""
-        return self.mask.bbox
-
-    @property
-    def xyxy(self) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1 in pixels, the end exclusive; all 0 for an empty mask."""
-        x_px, y_px, w_px, h_px = self.bbox
-        return x_px, y_px, x_px + w_px, y_px + h_px
-
-    @property
-    def area_px(self) -> int:
-        """Number of pixels covered."""
-        return self.mask.area_px
-
-    def _repr_png_(self) -> bytes:
-        """The mask in a notebook: white on black, at most 512 pixels a side."""
-        from .writers import overlay
-
-        return overlay.thumbnail(self.mask)
-
-    def __repr__(self) -> str:
-        x_px, y_px, w_px, h_px = self.bbox
-        where = f"{self.area_px} px in {w_px} x {h_px} at {x_px}, {y_px}"
-        return f"<Region {self.phrase!r}: {where}; score {self.score:.2f}>"
-
-
-@dataclass(frozen=True)
-class Text:
-    """The next readable text outside a phrase."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """A phrase of the readable text, whole, and its character range in `Answer.text`."""
-
-    text: str
-    span: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class MaskFound:
-    """A region whose mask is known now."""
-
-    region: Region
-
-
-Event = Text | Phrase | MaskFound
+__all__ = ["Answer", "Event", "MaskFound", "Phrase", "Region", "Text"]
 
 
 @dataclass(eq=False, repr=False)
@@ -113,6 +51,18 @@ class Answer:
     def image_size(self) -> tuple[int, int] | None:
         """Width, height in pixels; None without exactly one image."""
         return self.image.size if self.image else None
+
+    @property
+    def place(self) -> Place | None:
+        """Where the image is; None without exactly one, or where nothing places it."""
+        return self.image.place if self.image else None
+
+    def located_text(self) -> str:
+        """The text, with the centre and area of its regions behind each phrase: "a ship (24.4512 N, 54.3218 E; 1,240
+        m2)". The text alone where the image has no longitude and latitude."""
+        from .writers import located
+
+        return located.text(self.text, self.regions)
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -144,9 +94,8 @@ class Answer:
 
         `image_size` is width, height; numbers that are not finite become None.
         """
-        from .document import SCHEMA, SCHEMA_VERSION, region_entry
+        from .document import SCHEMA, SCHEMA_VERSION, image_entry, region_entry
 
-        image = self.image and {"path": self.image.path and str(self.image.path), "sha256": self.image.sha256}
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -156,7 +105,7 @@ class Answer:
             "token_ids": [int(token_id) for token_id in self.token_ids],
             "finish_reason": self.finish_reason,
             "image_size": list(self.image_size) if self.image_size else None,
-            "image": image,
+            "image": self.image and image_entry(self.image),
             "inputs": [str(path) for path in self.inputs],
             "regions": [region_entry(region) for region in self.regions],
             "notes": list(self.notes),
@@ -199,7 +148,7 @@ class Answer:
         from .writers import save
 
         pixels, missing = self.image.find() if self.image else (None, "")
-        return save(self.to_dict(), self.regions, directory, pixels, missing)
+        return save(self.to_dict(), self.regions, directory, pixels, missing, self.place)
 
     # --- Other forms ------------------------------------------------------------------------------------------
 
@@ -216,10 +165,14 @@ class Answer:
         return dataset(self.regions, self.image_size, self.image.path.name if self.image and self.image.path else "")
 
     def to_geojson(self) -> dict[str, Any]:
-        """What regions.geojson holds: a FeatureCollection in pixel coordinates."""
+        """What regions.geojson holds: a FeatureCollection, in longitude and latitude where the image has them.
+
+        In pixels otherwise, and the member `geopixel_edge` says so. RuntimeUnavailableError without the extra `geo`
+        where the image has a place.
+        """
         from .writers import geojson
 
-        return geojson.document(self.regions, self.image_size)
+        return geojson.document(self.regions, self.image_size, self.place)
 
     def plot(self, *, labels: bool = True) -> Image:
         """The RGB image with its masks laid over it, by default each with its number and phrase.
@@ -237,7 +190,7 @@ class Answer:
         from .writers import notebook
 
         pixels, missing = self.image.find() if self.image else (None, "")
-        return notebook.frame(self.to_dict(), self.regions, pixels, missing)
+        return notebook.frame(self.to_dict(), self.regions, pixels, missing, self.place)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 80 else self.text[:79].rstrip() + "\u2026"

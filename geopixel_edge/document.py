@@ -17,6 +17,9 @@ from .errors import GeoPixelError, OutputError
 from .image_ref import ImageRef
 from .json_text import finite, plain
 from .masks import Mask
+from .rasters.colouring import Reading
+from .rasters.place import Place
+from .rasters.region_place import RegionPlace
 from .timings import Timings
 
 if TYPE_CHECKING:
@@ -46,16 +49,19 @@ class RegionEntry(msgspec.Struct, frozen=True):
     bbox: tuple[int, int, int, int]
     area_px: int
     segmentation: SegmentationEntry
+    place: RegionPlace | None = None
 
 
 class ImageEntry(msgspec.Struct, frozen=True):
-    """Where the one image asked about was, and the digest of its pixels."""
+    """Where the one image asked about was, the digest of its pixels, its place and how a raster became them."""
 
     path: str | None
     sha256: _Digest | None
+    place: Place | None = None
+    reading: Reading | None = None
 
 
-RegionFields = tuple[str, tuple[int, int], Mask, float]  # as of `Region`; a score of null is NaN
+RegionFields = tuple[str, tuple[int, int], Mask, float, RegionPlace | None]  # as of `Region`; a score of null is NaN
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -76,7 +82,8 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def region_entry(region: Region) -> dict[str, Any]:
-    """Plain values of one region, as `RegionEntry` has them."""
+    """Plain values of one region, as `RegionEntry` has them; `place` where there is one."""
+    place = {} if region.place is None else {"place": msgspec.to_builtins(region.place)}
     return {
         "phrase": region.phrase,
         "span": list(region.span),
@@ -84,7 +91,15 @@ def region_entry(region: Region) -> dict[str, Any]:
         "bbox": list(region.bbox),
         "area_px": region.area_px,
         "segmentation": region.mask.to_coco(),
+        **place,
     }
+
+
+def image_entry(image: ImageRef) -> dict[str, Any]:
+    """Plain values of an image, as `ImageEntry` has them; `place` and `reading` where they say something."""
+    place = {} if image.place is None else {"place": image.place.to_dict()}
+    reading = {} if image.reading is None else {"reading": msgspec.to_builtins(image.reading)}
+    return {"path": image.path and str(image.path), "sha256": image.sha256, **place, **reading}
 
 
 def read(document: object, what: str = "document") -> tuple[dict[str, Any], list[RegionFields]]:
@@ -121,7 +136,8 @@ def _fields(found: Document) -> dict[str, Any]:
         digests = found.provenance.get("image_sha256")  # all that the first documents tell of their image
         digest = digests[0] if isinstance(digests, list) and len(digests) == 1 else None
         entry = found.image or ImageEntry(None, digest if isinstance(digest, str) else None)
-        image = ImageRef(Path(entry.path) if entry.path else None, entry.sha256, found.image_size)
+        path = Path(entry.path) if entry.path else None
+        image = ImageRef(path, entry.sha256, found.image_size, entry.place, entry.reading)
     same = ("query", "text", "response", "token_ids", "finish_reason", "notes", "timings")
     return {
         **{name: getattr(found, name) for name in same},
@@ -166,6 +182,9 @@ def _check_size(found: Document, what: str) -> None:
         if found.image is not None:
             _refuse(what, "image_size", None, "an answer with an image has its width and height")
         return
+    place = found.image and found.image.place
+    if place and place.size_px != found.image_size:
+        _refuse(what, "image.place.size_px", place.size_px, f"width and height of image_size {found.image_size}")
     try:
         check_size(*found.image_size)
     except GeoPixelError as error:
@@ -191,7 +210,7 @@ def _region(entry: RegionEntry, found: Document, name: str, what: str) -> Region
         _refuse(what, f"{name}.bbox", entry.bbox, f"its mask has {mask.bbox}")
     if entry.area_px != mask.area_px:
         _refuse(what, f"{name}.area_px", entry.area_px, f"its mask has {mask.area_px}")
-    return entry.phrase, entry.span, mask, math.nan if entry.score is None else entry.score
+    return entry.phrase, entry.span, mask, math.nan if entry.score is None else entry.score, entry.place
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .images import LoadedImage
+    from .rasters.colouring import Reading
+    from .rasters.place import Place
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,22 @@ class ImageRef:
     """An image without its bytes: a pickle and answer.json hold `path`, `sha256` and `size` (width, height) alone.
 
     `path` is absolute, None for an array or an image made in memory; `sha256` is `LoadedImage.sha256`, None where an
-    older answer.json does not tell it. `held` are the read-only uint8 (height, width, 3) pixels, shared, not copied.
+    older answer.json does not tell it. `place` is where it is, None for a picture that nothing places; `reading` how a
+    raster is read again. `held` are the read-only uint8 (height, width, 3) pixels, shared, not copied.
     """
 
     path: Path | None
     sha256: str | None
     size: tuple[int, int]
+    place: Place | None = None
+    reading: Reading | None = None
     held: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, image: LoadedImage) -> ImageRef:
         """A reference that shares the pixels of `image`."""
-        return cls(image.path, image.sha256, (image.width_px, image.height_px), image.pixels)
+        size = (image.width_px, image.height_px)
+        return cls(image.path, image.sha256, size, image.place, image.reading, image.pixels)
 
     def pixels(self) -> NDArray[np.uint8]:
         """uint8 (height, width, 3), read again from `path` where they are not held; they are held from then on.
@@ -67,7 +73,7 @@ class ImageRef:
         """The same image, its pixels read from `source`; ImageError when that cannot be read or is another image."""
         from .images import load_image
 
-        found = ImageRef.of(load_image(source))
+        found = ImageRef.of(load_image(source, self.reading if isinstance(source, (str, os.PathLike)) else None))
         where = f"image={str(found.path or 'array')!r}"
         if found.size != self.size:
             raise ImageError(
@@ -79,7 +85,7 @@ class ImageRef:
                 f"{where} has other pixels (sha256 {str(found.sha256)[:12]}\u2026) than the image asked about "
                 f"({self.sha256[:12]}\u2026); bring that one back"
             )
-        return found
+        return replace(found, place=self.place)  # it may have been given, not read
 
     def __copy__(self) -> ImageRef:
         return self
@@ -88,4 +94,4 @@ class ImageRef:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., ImageRef], tuple[Any, ...]]:
-        return ImageRef, (self.path, self.sha256, self.size)
+        return ImageRef, (self.path, self.sha256, self.size, self.place, self.reading)

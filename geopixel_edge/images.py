@@ -18,23 +18,35 @@ import numpy.typing as npt
 from PIL import Image
 
 from . import limits
-from .errors import ImageError
+from .errors import ImageError, OptionError, RuntimeUnavailableError
+from .rasters.colouring import Reading
+from .rasters.extra import REMEDY
 from .rasters.opening import from_pillow, from_stream, path_behind
+from .rasters.place import Place
 from .rasters.problems import check_size, printable, too_little_memory
+from .rasters.routing import geo_is_there, note_of_lost_place, route_of
 from .rasters.stretch import UInt8Array
+from .rasters.whole import place_alone, read_whole
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".j2k")
+Source = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """RGB pixels: uint8, (height, width, 3), C-contiguous, read-only, owned; `notes` says what was converted."""
+    """RGB pixels: uint8, (height, width, 3), C-contiguous, read-only, owned; `notes` says what was converted.
+
+    `place` is where they are, None where nothing places them; `reading` is how the samples of a raster that GDAL read
+    became them, None for other images.
+    """
 
     pixels: UInt8Array = field(repr=False)
     name: str
     notes: tuple[str, ...]
     sha256: str  # hex digest over "{height}x{width}x3:" and the pixel bytes
     path: Path | None = field(default=None, repr=False)  # absolute; None for arrays and images made in memory
+    place: Place | None = field(default=None, repr=False)
+    reading: Reading | None = field(default=None, repr=False)
 
     @property
     def height_px(self) -> int:
@@ -47,34 +59,49 @@ class LoadedImage:
         return int(self.pixels.shape[1])
 
 
-def load_image(source: str | os.PathLike[str] | Image.Image | npt.NDArray[Any]) -> LoadedImage:
+@dataclass(frozen=True)
+class _Loaded:
+    pixels: UInt8Array
+    name: str
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
+    place: Place | None = None
+    reading: Reading | None = None
+
+
+def load_image(source: Source, reading: Reading | None = None) -> LoadedImage:
     """Load a file, a Pillow image or an (height, width, 3) uint8 array; anything unusable is an ImageError.
 
+    `reading` says which bands of a raster are shown and how they are stretched; other images take no bands.
     The result shares no memory with `source`. Bounds: `limits.MAX_IMAGE_SIDE_PX`, `MAX_IMAGE_PIXELS` and
     `MAX_IMAGE_FILE_BYTES`, all checked before pixels are decoded. Too little memory is a ResourceError.
     """
+    reading = reading or Reading()
     try:
-        pixels, name, notes, path = _pixels_of(source)
+        found = _loaded(source, reading)
     except MemoryError:
         kind = "array" if isinstance(source, np.ndarray) else type(source).__name__
         what = f"image={printable(str(source))!r}" if isinstance(source, (str, os.PathLike)) else f"image=<{kind}>"
         raise too_little_memory(what) from None
-    pixels.flags.writeable = False
-    digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}x3:".encode())
-    digest.update(pixels.data)
-    return LoadedImage(pixels, name, notes, digest.hexdigest(), path)
+    found.pixels.flags.writeable = False
+    digest = hashlib.sha256(f"{found.pixels.shape[0]}x{found.pixels.shape[1]}x3:".encode())
+    digest.update(found.pixels.data)
+    kept = (found.path, found.place, found.reading)
+    return LoadedImage(found.pixels, found.name, found.notes, digest.hexdigest(), *kept)
 
 
-def _pixels_of(source: object) -> tuple[UInt8Array, str, tuple[str, ...], Path | None]:
+def _loaded(source: object, reading: Reading) -> _Loaded:
+    if isinstance(source, (str, os.PathLike)):
+        return _from_path(source, reading)
+    if reading.bands is not None:
+        raise OptionError(f"bands={reading.bands!r} choose among a raster file's bands; give its path, not its pixels")
     if isinstance(source, np.ndarray):
-        return _from_array(source), "array", (), None
+        return _Loaded(_from_array(source), "array")
     if isinstance(source, Image.Image):
         name = printable(os.path.basename(str(getattr(source, "filename", "") or "")) or "image")
         path = path_behind(source)  # Pillow forgets its file once it has decoded it
         pixels, notes = from_pillow(source, f"image=<{type(source).__name__} {name!r}>")
-        return pixels, name, notes, path
-    if isinstance(source, (str, os.PathLike)):
-        return _from_path(source)
+        return _Loaded(pixels, name, notes, path)
     raise ImageError(
         f"image is a {type(source).__name__}; give a path, a Pillow image or an (height, width, 3) uint8 array"
     )
@@ -92,8 +119,38 @@ def _from_array(array: npt.NDArray[Any]) -> UInt8Array:
     return np.array(array, dtype=np.uint8, order="C", copy=True, subok=False)
 
 
-def _from_path(source: str | os.PathLike[str]) -> tuple[UInt8Array, str, tuple[str, ...], Path]:
+def _from_path(source: str | os.PathLike[str], reading: Reading) -> _Loaded:
     what = f"image={printable(str(source))!r}"
+    path, size_bytes = _checked(source, what)
+    absolute = Path(os.path.abspath(path))
+    try:
+        # An open stream, not the path: Pillow would map a path's bytes, and a file cut meanwhile kills the process.
+        stream = path.open("rb")
+    except OSError as error:
+        raise ImageError(f"{what} cannot be opened ({type(error).__name__}); correct its permissions") from None
+    with stream:
+        route, geo = route_of(stream, absolute, what), geo_is_there()
+        if route.by_gdal(reading.bands is not None) and geo:
+            pixels, said, found = read_whole(absolute, what, reading)
+            return _Loaded(pixels, printable(path.name), said, absolute, found, reading)
+        if route.kind == "jp2":
+            raise RuntimeUnavailableError(f"{what} is a JPEG 2000, which GDAL reads; {REMEDY}")
+        if reading.bands is not None:
+            raise OptionError(f"bands={reading.bands!r}: {what} is a plain image, its colours are red, green, blue")
+        if size_bytes > limits.MAX_IMAGE_FILE_BYTES:
+            raise ImageError(f"{what} has {size_bytes} bytes, over {limits.MAX_IMAGE_FILE_BYTES}; cut out a scene")
+        pixels, said = from_stream(stream, 0, what, path)
+    told = list(said)
+    place: Place | None = None
+    if route.located and geo:
+        place = place_alone(absolute, what, told)
+    elif route.located:
+        told.append(note_of_lost_place(path))
+    return _Loaded(pixels, printable(path.name), tuple(told), absolute, place)
+
+
+def _checked(source: str | os.PathLike[str], what: str) -> tuple[Path, int]:
+    """The path of a regular file of a known extension that is not empty, and its bytes."""
     try:
         path = Path(os.fsdecode(source))
         status = path.stat() if os.fspath(source) else None
@@ -107,13 +164,4 @@ def _from_path(source: str | os.PathLike[str]) -> tuple[UInt8Array, str, tuple[s
         raise ImageError(f"{what} has extension {path.suffix!r}; convert it to one of {' '.join(EXTENSIONS)}")
     if status.st_size == 0:
         raise ImageError(f"{what} is empty (0 bytes); copy it again from its source")
-    if status.st_size > limits.MAX_IMAGE_FILE_BYTES:
-        raise ImageError(f"{what} has {status.st_size} bytes, over {limits.MAX_IMAGE_FILE_BYTES}; cut out a scene")
-    try:
-        # An open stream, not the path: Pillow would map a path's bytes, and a file cut meanwhile kills the process.
-        stream = path.open("rb")
-    except OSError as error:
-        raise ImageError(f"{what} cannot be opened ({type(error).__name__}); correct its permissions") from None
-    with stream:
-        pixels, notes = from_stream(stream, 0, what, path)
-    return pixels, printable(path.name), notes, Path(os.path.abspath(path))
+    return path, status.st_size

@@ -51,7 +51,8 @@ def prepare(
     if options.draft and options.temperature == 0 and (found := family.segmented(query)):
         phrase, kind = found
         draft = model.drafts.about(phrase, kind, lambda text: tokenizer.encode(text, bos=False))
-    assembler, notes = AnswerAssembler(tokenizer), notes + said
+    place = images[0].place if len(images) == 1 else None
+    assembler, notes = AnswerAssembler(tokenizer, place), notes + said
     turn = Turn(query, options, assembler, watch, tokens.eos, tokens.seg, grounded, draft, notes)
     return Asked(turn, prompt, grids, plan)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .masks import Mask
+
+if TYPE_CHECKING:
+    from .rasters.region_place import RegionPlace
 
 
 class Region(Protocol):
@@ -37,3 +40,7 @@ class Region(Protocol):
     @property
     def area_px(self) -> int:
         """Number of pixels covered."""
+
+    @property
+    def place(self) -> RegionPlace | None:
+        """Where it is on the ground; None where the image has no CRS."""

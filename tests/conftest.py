@@ -17,6 +17,12 @@ CHECKPOINT = TESTS / "data" / "tiny-geopixel" / "checkpoint"
 collect_ignore = [str(path) for path in needs_torch(TESTS)] if importlib.util.find_spec("torch") is None else []
 
 
+@pytest.fixture
+def without_geo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read by the base package alone, as where the extra `geo` is not installed."""
+    monkeypatch.setenv("GEOPIXEL_EDGE_NO_GEO", "1")
+
+
 def export_engine(target: Path, precision: str) -> None:
     """The reference checkpoint at a precision."""
     from export.publish import export_engine as export

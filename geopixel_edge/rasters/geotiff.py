@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,9 +98,16 @@ class GeoTiff:
         return Window(self._colouring.rgb(samples), samples.valid)
 
 
-def open_raster(source: str | os.PathLike[str], reading: Reading | None = None, what: str | None = None) -> GeoTiff:
+def open_raster(
+    source: str | os.PathLike[str],
+    reading: Reading | None = None,
+    what: str | None = None,
+    *,
+    largest: Callable[[int, int], None] | None = None,
+) -> GeoTiff:
     """Open a raster file of any size through GDAL; nothing but its header and its percentiles is read.
 
+    `what` names it in errors; `largest` is called with its width and height first, and may refuse them.
     Raises ImageError for a file that cannot be used, GeoReferenceError where it says nonsense about its place,
     OptionError for a `reading` it does not have, RuntimeUnavailableError without the extra `geo`.
     """
@@ -111,6 +119,8 @@ def open_raster(source: str | os.PathLike[str], reading: Reading | None = None, 
     warned: list[str] = []
     dataset = open_dataset(path, what, warned)
     try:
+        if largest is not None:
+            largest(int(dataset.width), int(dataset.height))
         with gdal(what, warned):
             return GeoTiff(path, what, dataset, reading or Reading(), warned)
     except BaseException:

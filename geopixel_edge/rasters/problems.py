@@ -21,14 +21,14 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")[-200:]
 
 
-def check_size(width_px: int, height_px: int, what: str) -> None:
+def check_size(width_px: int, height_px: int, what: str, remedy: str = "cut it into smaller scenes") -> None:
     """Raise ImageError for an image without pixels or over `limits.MAX_IMAGE_SIDE_PX` and `MAX_IMAGE_PIXELS`."""
     if width_px < 1 or height_px < 1:
         raise ImageError(f"{what} has {width_px} x {height_px} pixels; give an image with at least one pixel")
     if max(width_px, height_px) > limits.MAX_IMAGE_SIDE_PX or width_px * height_px > limits.MAX_IMAGE_PIXELS:
         raise ImageError(
             f"{what} has {width_px} x {height_px} pixels, over the limit of {limits.MAX_IMAGE_SIDE_PX} a side or "
-            f"{limits.MAX_IMAGE_PIXELS} in all; cut it into smaller scenes"
+            f"{limits.MAX_IMAGE_PIXELS} in all; {remedy}"
         )
 
 

@@ -18,6 +18,8 @@ FILL_ORDER, STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PL
 PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, SUB_PAGES = 317, 320, 322, 323, 324, 325, 330
 INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING, REFERENCE_LEVELS = 332, 338, 339, 530, 532
 GDAL_METADATA, GDAL_NODATA, DNG_VERSION = 42112, 42113, 50706
+# Pixel scale, tie points, transformation, the CRS's keys, rational polynomials: any of them places a picture.
+GEOREFERENCE = frozenset({33550, 33922, 34264, 34735, 50844})
 
 _KIND_TAGS = frozenset({SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT})
 _TEXT_TAGS = frozenset({GDAL_METADATA, GDAL_NODATA})
@@ -43,6 +45,7 @@ class Page:
     big: bool
     numbers: Mapping[int, tuple[int, ...]]
     texts: Mapping[int, str]
+    georeferenced: bool = False
 
     def number(self, tag: int, default: int) -> int:
         """The first number of a tag."""
@@ -130,7 +133,7 @@ def _entries(form: _Form, offset: int) -> tuple[dict[int, _Entry], int]:
     table = form.read(offset + count_bytes, count * entry_bytes + struct.calcsize("<" + next_code))
     entries: dict[int, _Entry] = {}
     for tag, kind, number, field in struct.iter_unpack(form.order + entry_code, table[: count * entry_bytes]):
-        if tag in _ALL_TAGS:
+        if tag in _ALL_TAGS or tag in GEOREFERENCE:
             if tag in entries:
                 raise DamagedTiff(f"tag {tag} occurs twice in a page")
             entries[tag] = _Entry(kind, number, field)
@@ -153,7 +156,7 @@ def _page(form: _Form, entries: dict[int, _Entry], wanted: frozenset[int]) -> Pa
                 raise DamagedTiff(f"tag {tag} holds {entry.count} values of type {entry.kind}, no number")
             data = _value(form, entry, struct.calcsize("<" + code))
             numbers[tag] = struct.unpack(f"{form.order}{entry.count * len(code)}{code[0]}", data)
-    return Page(form.order == ">", form.big, numbers, texts)
+    return Page(form.order == ">", form.big, numbers, texts, not GEOREFERENCE.isdisjoint(entries))
 
 
 def _value(form: _Form, entry: _Entry, item_bytes: int) -> bytes:

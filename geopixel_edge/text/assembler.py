@@ -8,6 +8,8 @@ from collections import deque
 from ..answer import MaskFound, Phrase, Region, Text
 from ..errors import InferenceError
 from ..masks import Mask
+from ..rasters.place import Place
+from ..rasters.region_place import region_place
 from .detokenizer import ChunkDecoder, MarkFilter
 from .tokenizer import Tokenizer
 
@@ -26,8 +28,8 @@ class AnswerAssembler:
     an empty one has the phrase "" and an empty span at its place.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, place: Place | None = None) -> None:
+        self.tokenizer, self.place = tokenizer, place  # where the one image is
         self._ids: list[int] = []
         self._chunk: ChunkDecoder | None = None
         self._marks = MarkFilter(tokenizer.tokens.turn_close)
@@ -69,7 +71,8 @@ class AnswerAssembler:
         """Give the oldest `[SEG]` without a mask its mask; InferenceError if none waits."""
         if not self._waiting:
             raise InferenceError("a mask came without a [SEG] that waits for one; report this as a bug")
-        self._regions.append(Region(*self._waiting.popleft(), mask, float(score)))
+        place = region_place(self.place, mask.polygons()) if self.place and self.place.has_crs else None
+        self._regions.append(Region(*self._waiting.popleft(), mask, float(score), place))
         return MaskFound(self._regions[-1])
 
     def finish(self) -> list[Text | Phrase]:

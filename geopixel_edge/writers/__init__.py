@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..json_text import encode_json
-from . import geojson, notebook, overlay, report
+from . import geojson, located, notebook, overlay, report
 from .files import FILES, publish
 
 if TYPE_CHECKING:
+    from ..rasters.place import Place
     from ..regions import Region
 
-__all__ = ["geojson", "notebook", "overlay", "report", "save"]
+__all__ = ["geojson", "located", "notebook", "overlay", "report", "save"]
 
 
 def save(
@@ -29,17 +30,18 @@ def save(
     directory: str | os.PathLike[str],
     pixels: NDArray[np.uint8] | None,
     missing: str = "",
+    place: Place | None = None,
 ) -> tuple[Path, ...]:
     """Write an answer's files to `directory`; without exactly one image only answer.json and report.html.
 
-    `missing` says why the image's `pixels` are not there: there is no overlay.png then. OutputError as of
-    `files.publish`.
+    `place` is where the image is. `missing` says why the image's `pixels` are not there: there is no overlay.png then.
+    OutputError as of `files.publish`.
     """
-    contents = {"answer.json": b"", "report.html": report.encode(document, regions, pixels, missing)}
+    contents = {"answer.json": b"", "report.html": report.encode(document, regions, pixels, missing, place=place)}
     if pixels is not None:
         contents["overlay.png"] = overlay.encode(pixels, regions)
     if document["image_size"]:
-        contents["regions.geojson"] = geojson.encode(regions, document["image_size"])
+        contents["regions.geojson"] = geojson.encode(regions, document["image_size"], place)
     partial = {FILES: list(contents)} if missing else {}
     contents["answer.json"] = encode_json({**document, **partial}, indent=1)
     image = document["image"] or {}

@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from . import located
 from .colours import hex_colour
+from .ground_marks import ground_marks
 from .outlines import MAX_CORNERS, svg_path
 from .report_page import SCRIPT, STYLE
 
 if TYPE_CHECKING:
+    from ..rasters.place import Place
     from ..regions import Region
 
 # Below this side an enlarged image shows its pixels instead of a blur.
@@ -48,15 +51,17 @@ def encode(
     pixels: NDArray[np.uint8] | None,
     missing: str = "",
     detail: Detail = Detail(),  # noqa: B008 - immutable
+    place: Place | None = None,
 ) -> bytes:
     """The page in UTF-8 for what answer.json holds, its regions, and the image's uint8 (H, W, 3) pixels.
 
-    `missing` says why the pixels are not there: the masks are shown on plain ground then.
+    `place` is where the image is. `missing` says why the pixels are not there: the masks are shown on plain ground
+    then.
     """
     script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
     size = document["image_size"]
-    figure = _figure(regions, (size[0], size[1]), pixels, detail) if size else ""
+    figure = _figure(regions, (size[0], size[1]), pixels, detail, ground_marks(place)) if size else ""
     notes = [*document["notes"], *([f"The image is not shown. {missing}"] if missing else [])]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -91,7 +96,9 @@ def _facts(document: Document) -> str:
 # --- The image ------------------------------------------------------------------------------------------------
 
 
-def _figure(regions: Sequence[Region], size: tuple[int, int], pixels: NDArray[np.uint8] | None, detail: Detail) -> str:
+def _figure(
+    regions: Sequence[Region], size: tuple[int, int], pixels: NDArray[np.uint8] | None, detail: Detail, marks: str
+) -> str:
     width_px, height_px = size
     scale = min(1.0, detail.side_px / max(size))
     shown = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
@@ -107,7 +114,7 @@ def _figure(regions: Sequence[Region], size: tuple[int, int], pixels: NDArray[np
         f'<figure><div class="stage{small}" style="--ratio:{shown[0] / shown[1]:.5f}">'
         f'{image}<svg viewBox="0 0 {shown[0]} {shown[1]}" preserveAspectRatio="none" aria-hidden="true"><mask id="cut">'
         '<rect width="100%" height="100%" fill="#fff"/><g id="holes" fill-rule="evenodd"></g></mask>'
-        f'<rect class="veil" width="100%" height="100%" mask="url(#cut)"/>{paths}</svg>{tags}</div>'
+        f'<rect class="veil" width="100%" height="100%" mask="url(#cut)"/>{paths}</svg>{tags}{marks}</div>'
         f"{_CONTROL_BAR if regions else ''}</figure>"
     )
 
@@ -172,8 +179,15 @@ def _marked(text: str, regions: Sequence[Region]) -> str:
         out.append(_text(text[at:start]))
         words = [(text[start:end], indices, "")] if end > start else [(str(i + 1), [i], " pin") for i in indices]
         out += [_phrase(*word) for word in words]
+        out.append(_placed([regions[index] for index in indices]))
         at = end
     return "".join(out) + _text(text[at:])
+
+
+def _placed(regions: Sequence[Region]) -> str:
+    """The coordinates behind a phrase."""
+    said = located.places(regions)
+    return f' <span class="where">{_text(said)}</span>' if said else ""
 
 
 def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
@@ -190,6 +204,8 @@ def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
 def _row(index: int, region: Region, image_size: Sequence[int] | None) -> str:
     share = f" \u00b7 {100 * region.area_px / math.prod(image_size):.2g} %" if image_size else ""
     size = f"{region.area_px:,} px{share}" if region.area_px else "empty mask"
+    if said := located.where(region):
+        size += f" \u00b7 {said[1:-1]}"
     name = _text(region.phrase) or f"<em>Region {index + 1}</em>"
     score, bar = "", ""
     if math.isfinite(region.score):

@@ -45,6 +45,13 @@ text-overflow:ellipsis;pointer-events:none;opacity:0;transition:opacity .16s;box
 font-size:.86rem}
 .controls label{display:flex;gap:.5rem;align-items:center}
 .controls input{accent-color:var(--accent);margin:0}
+.scale,.north{position:absolute;bottom:.8rem;color:#fff;font-size:.78rem;font-weight:600;pointer-events:none;
+text-shadow:0 0 3px #000,0 0 6px #000}
+.scale{left:.9rem;border:solid #fff;border-width:0 2px 2px;padding:0 .3rem .1rem;text-align:center;white-space:nowrap;
+filter:drop-shadow(0 0 2px #000)}
+.north{right:.9rem;display:grid;justify-items:center;transform:rotate(var(--turn))}
+.stage .north svg{position:static;width:1.3rem;height:1.75rem;fill:#fff;filter:drop-shadow(0 0 2px #000)}
+.where{color:var(--soft);font-size:.82em}
 .hidden .mask,.hidden .veil{display:none}
 .card{background:var(--card);border:1px solid var(--line);border-radius:14px;box-shadow:var(--shade);
 padding:1.5rem 1.6rem}

@@ -16,7 +16,10 @@ from geopixel_edge.images import load_image
 
 from ..support.rasters import bands, create, first_page, write_tiff
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("without_geo"),
+]
 
 FLIPS_PER_FILE = 150
 

@@ -124,7 +124,7 @@ def test_a_format_that_is_not_allowed_under_an_allowed_name(tmp_path: Path, kind
     refused(path, "none of JPEG, PNG, BMP, WEBP, TIFF")
 
 
-@pytest.mark.parametrize("name", ["scene.jp2", "scene.gif", "scene", "scene.png.txt", "scene.svg"])
+@pytest.mark.parametrize("name", ["scene.jpx", "scene.gif", "scene", "scene.png.txt", "scene.svg"])
 def test_an_unknown_extension(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(encoded("rgb.png"))

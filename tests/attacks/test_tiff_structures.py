@@ -17,7 +17,10 @@ from geopixel_edge.images import load_image
 
 from ..support.rasters import HEIGHT_PX, WIDTH_PX, bands, create, first_page, set_tag, write_tiff
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("without_geo"),
+]
 
 BLAME = ("damaged", "truncated", "wrongly named", "copy it again")
 

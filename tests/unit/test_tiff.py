@@ -18,8 +18,8 @@ from geopixel_edge.rasters.tiff_structure import codec_is_there
 
 from ..support.rasters import HEIGHT_PX, WIDTH_PX, bands, create, gdal_reads, set_tag, write_tiff
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
+UNPLACED = "ignore::rasterio.errors.NotGeoreferencedWarning"
+pytestmark = [pytest.mark.filterwarnings(UNPLACED), pytest.mark.usefixtures("without_geo")]
 ZSTD = ["zstd"] if codec_is_there(50_000) else []  # not in every build of Pillow
 COMPRESSIONS = ["none", "lzw", "deflate", "packbits", "lzma", *ZSTD]
 LAYOUTS: list[dict[str, object]] = [{"blockysize": 9}, {"tiled": True, "blockxsize": 32, "blockysize": 16}]

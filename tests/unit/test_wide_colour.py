@@ -17,7 +17,10 @@ from geopixel_edge.images import load_image
 
 from ..support.rasters import HEIGHT_PX, WIDTH_PX, bands, create, write_tiff
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.usefixtures("without_geo"),
+]
 
 VALUES = np.moveaxis(bands(3, "uint16"), 0, 2) + 3  # (height, width, 3), about 12 of 16 bits, both bytes in use
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}

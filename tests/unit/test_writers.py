@@ -67,6 +67,7 @@ def test_geojson_outlines_the_same_pixels() -> None:
         "y_axis": "down",
         "crs": None,
         "image_size": [WIDTH, HEIGHT],
+        "georeferenced": False,
     }
     assert not {"crs", "coordinates", "geometry", "properties"} & set(data)
     for feature, mask in zip(data["features"], MASKS, strict=True):
