@@ -18,7 +18,7 @@ from .image_ref import ImageRef
 from .json_text import finite, plain
 from .masks import Mask
 from .rasters.colouring import Reading
-from .rasters.place import Place
+from .rasters.place import Place, plain_values
 from .rasters.region_place import RegionPlace
 from .timings import Timings
 
@@ -83,7 +83,7 @@ class Document(msgspec.Struct, frozen=True):
 
 def region_entry(region: Region) -> dict[str, Any]:
     """Plain values of one region, as `RegionEntry` has them; `place` where there is one."""
-    place = {} if region.place is None else {"place": msgspec.to_builtins(region.place)}
+    place = {} if region.place is None else {"place": plain_values(region.place)}
     return {
         "phrase": region.phrase,
         "span": list(region.span),
@@ -98,7 +98,7 @@ def region_entry(region: Region) -> dict[str, Any]:
 def image_entry(image: ImageRef) -> dict[str, Any]:
     """Plain values of an image, as `ImageEntry` has them; `place` and `reading` where they say something."""
     place = {} if image.place is None else {"place": image.place.to_dict()}
-    reading = {} if image.reading is None else {"reading": msgspec.to_builtins(image.reading)}
+    reading = {} if image.reading is None else {"reading": plain_values(image.reading)}
     return {"path": image.path and str(image.path), "sha256": image.sha256, **place, **reading}
 
 

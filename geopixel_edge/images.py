@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from . import limits
 from .errors import ImageError, OptionError, RuntimeUnavailableError
 from .rasters.colouring import Reading
 from .rasters.extra import REMEDY
+from .rasters.given import GivenPlace
 from .rasters.opening import from_pillow, from_stream, path_behind
 from .rasters.place import Place
 from .rasters.problems import check_size, printable, too_little_memory
 from .rasters.routing import geo_is_there, note_of_lost_place, route_of
+from .rasters.scene_stretch import FULL_RANGE, Ends
 from .rasters.stretch import UInt8Array
 from .rasters.whole import place_alone, read_whole
 
@@ -59,6 +62,10 @@ class LoadedImage:
         return int(self.pixels.shape[1])
 
 
+ImageSource = Source | LoadedImage
+Images = ImageSource | Sequence[ImageSource] | None
+
+
 @dataclass(frozen=True)
 class _Loaded:
     pixels: UInt8Array
@@ -69,10 +76,11 @@ class _Loaded:
     reading: Reading | None = None
 
 
-def load_image(source: Source, reading: Reading | None = None) -> LoadedImage:
+def load_image(source: Source, reading: Reading | None = None, given: GivenPlace | None = None) -> LoadedImage:
     """Load a file, a Pillow image or an (height, width, 3) uint8 array; anything unusable is an ImageError.
 
-    `reading` says which bands of a raster are shown and how they are stretched; other images take no bands.
+    `reading` says which bands of a raster are shown and how they are stretched; other images take no bands. `given` is
+    where the picture is, whatever its file says.
     The result shares no memory with `source`. Bounds: `limits.MAX_IMAGE_SIDE_PX`, `MAX_IMAGE_PIXELS` and
     `MAX_IMAGE_FILE_BYTES`, all checked before pixels are decoded. Too little memory is a ResourceError.
     """
@@ -87,7 +95,15 @@ def load_image(source: Source, reading: Reading | None = None) -> LoadedImage:
     digest = hashlib.sha256(f"{found.pixels.shape[0]}x{found.pixels.shape[1]}x3:".encode())
     digest.update(found.pixels.data)
     kept = (found.path, found.place, found.reading)
-    return LoadedImage(found.pixels, found.name, found.notes, digest.hexdigest(), *kept)
+    image = LoadedImage(found.pixels, found.name, found.notes, digest.hexdigest(), *kept)
+    return image if given is None else placed(image, given)
+
+
+def placed(image: LoadedImage, given: GivenPlace) -> LoadedImage:
+    """The same image at the place that is given; a note where its file says another."""
+    place = given.place((image.width_px, image.height_px))
+    own = (f"the place given replaces that of {image.name}",) if image.place and image.place.has_crs else ()
+    return replace(image, place=place, notes=(*image.notes, *own))
 
 
 def _loaded(source: object, reading: Reading) -> _Loaded:
@@ -165,3 +181,29 @@ def _checked(source: str | os.PathLike[str], what: str) -> tuple[Path, int]:
     if status.st_size == 0:
         raise ImageError(f"{what} is empty (0 bytes); copy it again from its source")
     return path, status.st_size
+
+
+def open_images(
+    images: Images, bands: Sequence[int] | None, given: GivenPlace | None, learnt: Sequence[Ends] | None
+) -> list[LoadedImage]:
+    """The images of a question, loaded: none, one, or at most `limits.MAX_IMAGES`.
+
+    `bands` and `given` are of one image alone; `learnt` are the percentiles that wide samples are stretched to.
+    """
+    sources = [] if images is None else list(images) if isinstance(images, (list, tuple)) else [images]
+    if images is not None and not 1 <= len(sources) <= limits.MAX_IMAGES:
+        raise ImageError(f"image holds {len(sources)} images; give 1 to {limits.MAX_IMAGES}, or None for text alone")
+    for name, value in (("bands", bands), ("bounds and transform", given)):
+        if value is not None and len(sources) != 1:
+            raise OptionError(f"{name} are of one image, and there are {len(sources)}; open it alone")
+    chosen = tuple(bands) if isinstance(bands, list) else bands
+    reading = Reading(chosen, None, FULL_RANGE if learnt is None else tuple(learnt))  # type: ignore[arg-type]
+    loaded = []
+    for source in sources:
+        if not isinstance(source, LoadedImage):
+            loaded.append(load_image(source, reading, given))  # type: ignore[arg-type]
+        elif bands is not None:
+            raise OptionError(f"bands={bands!r}: {source.name} is loaded already; give its path")
+        else:
+            loaded.append(source if given is None else placed(source, given))
+    return loaded

@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from . import limits
 from .answer import Answer, Region
 from .batched import answer_in_batches
@@ -18,18 +15,16 @@ from .checks import check_integer
 from .engine import BUNDLED
 from .engine.directory import Engine
 from .engine.scrub import Scrubber
-from .errors import ImageError
-from .images import LoadedImage, load_image
+from .images import Images, open_images
+from .images import ImageSource as ImageSource
 from .memory.amount import parse_memory
 from .model import Model
 from .options import AskOptions
+from .rasters.given import given_place
 from .runtimes.loading import check_device
 from .session import OpenedImage
 from .stop import StopToken
 from .turn import AnswerStream
-
-ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | LoadedImage
-Images = ImageSource | Sequence[ImageSource] | None
 
 
 class Pipeline:
@@ -92,11 +87,25 @@ class Pipeline:
             stop.set("cancelled")
             raise
 
-    def open(self, image: Images, *, hd_num: int = 9) -> OpenedImage:
-        """An image to ask several questions about; what depends on the image alone is computed once."""
+    def open(
+        self,
+        image: Images,
+        *,
+        hd_num: int = 9,
+        bands: Sequence[int] | None = None,
+        bounds: Sequence[float] | None = None,
+        transform: Sequence[float] | None = None,
+        crs: Any = None,
+    ) -> OpenedImage:
+        """An image to ask several questions about; what depends on the image alone is computed once.
+
+        `bands`: which band of a raster, or which three as red, green, blue. `bounds` (west, south, east, north) or
+        `transform` (six numbers as of `rasterio.Affine`), in `crs`, place a picture whose file does not.
+        """
         self.model.check_usable()
         check_integer("hd_num", hd_num, 1, limits.MAX_HD_NUM)
-        return OpenedImage(self.model, _load(image), hd_num)
+        learnt = self.engine.manifest.pixel_percentiles
+        return OpenedImage(self.model, open_images(image, bands, given_place(bounds, crs, transform), learnt), hd_num)
 
     def segment(
         self, image: Images, phrase: str, options: AskOptions | None = None, *, hd_num: int = 9, **overrides: Any
@@ -170,12 +179,3 @@ def _with_model(model: Model, device: str, threads: int | None, memory: int | st
     pipeline = Pipeline.__new__(Pipeline)
     pipeline.model, pipeline.device, pipeline.threads, pipeline.memory = model, device, threads, memory
     return pipeline
-
-
-def _load(image: Images) -> list[LoadedImage]:
-    if image is None:
-        return []
-    sources = list(image) if isinstance(image, (list, tuple)) else [image]
-    if not sources or len(sources) > limits.MAX_IMAGES:
-        raise ImageError(f"image holds {len(sources)} images; give 1 to {limits.MAX_IMAGES}, or None for text alone")
-    return [one if isinstance(one, LoadedImage) else load_image(one) for one in sources]  # type: ignore[arg-type]

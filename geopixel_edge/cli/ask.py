@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .arguments import add_generation, add_json
+from .placing import add_place
 
 SUMMARY = "answer a question about an image (or several, or none)"
 
@@ -17,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_json(parser)
     add_generation(parser)
+    add_place(parser)
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default); higher is more varied")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens of this probability")
     parser.add_argument("--seed", type=int, help="repeat a draw")

@@ -7,6 +7,7 @@ import sys
 
 from ..options import AskOptions
 from .arguments import tell
+from .placing import bands_of, given_by, opening
 from .streams import write_json
 from .words import is_there, looks_like_a_file
 
@@ -24,19 +25,22 @@ def check_text(args: argparse.Namespace, text: str, kind: str) -> None:
 
 def answer(args: argparse.Namespace, images: list[str], question: str, options: AskOptions, phrase: str | None) -> int:
     """Ask, and print what comes; with a `phrase` only the regions, each called by it unless the model has a name."""
-    from ..images import load_image
+    from ..images import open_images
     from ..pipeline import Pipeline
     from ..writers.files import check_place
     from .terminal import Painter, printable, regions_table, timings_table, wants_colour, write_stream
 
     # A wrong path, or a place that would not take the answer, is told before a large engine is verified and loaded.
-    loaded = [load_image(image) for image in images]
+    loaded = open_images(images or None, bands_of(args), given_by(args), None)
     if args.out is not None:
         check_place(args.out, [image.path for image in loaded if image.path is not None])
     pipeline = Pipeline(args.engine, device=args.device, threads=args.threads, memory=args.memory)
     painter = Painter(wants_colour(sys.stdout))
     prose = phrase is None and not args.json
-    with pipeline.open(loaded or None, hd_num=args.hd_num) as opened:
+    # A raster is stretched to what the engine learnt from, which is known now.
+    wide = any(image.reading is not None for image in loaded)
+    place = opening(args) if wide else {}
+    with pipeline.open((images if wide else loaded) or None, hd_num=args.hd_num, **place) as opened:
         stream = opened.stream(question, options)
         if prose and sys.stdout.isatty():
             write_stream(stream, sys.stdout, painter)

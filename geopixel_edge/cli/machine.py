@@ -13,12 +13,14 @@ from typing import Any
 
 from ..errors import EngineError, NativeMissingError
 from ..kernels.native import SWITCH, load
+from ..rasters.extra import brought_along
 from ..resources import shortage
 from ..runtimes.onnx_import import import_onnxruntime
 from ..version import __version__
 from .terminal import human_bytes, table
 
 PACKAGES = ("numpy", "Pillow", "sentencepiece", "msgspec")
+GEO_PACKAGES = ("rasterio", "pyogrio", "pyproj", "shapely")
 # As `requires-python` says; older ones have no wheel of the ONNX Runtime that is needed.
 OLDEST_PYTHON = (3, 10)
 # GeoPixel-7B has 8,914,455,156 parameters; two bytes each, and as much again as a fifth of them for cache and views.
@@ -41,6 +43,7 @@ def examine() -> list[Finding]:
         Finding("geopixel-edge", __version__),
         _python(),
         *(_package(name) for name in PACKAGES),
+        *_geo(),
         *_onnxruntime(),
         _kernels(),
         _bundled(),
@@ -69,6 +72,21 @@ def _package(name: str) -> Finding:
         return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, "missing", False, f"pip install {name}")
+
+
+def _geo() -> list[Finding]:
+    """The libraries of the extra `geo`, with the GDAL and PROJ that they bring; nothing stops without them."""
+    found = []
+    for name in GEO_PACKAGES:
+        try:
+            value = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found.append(
+                Finding(name, "not installed", True, "to read where images are: pip install 'geopixel-edge[geo]'")
+            )
+            continue
+        found.append(Finding(name, value + brought_along(name)))
+    return found
 
 
 def _onnxruntime() -> list[Finding]:

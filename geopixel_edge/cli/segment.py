@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .arguments import add_generation, add_json
+from .placing import add_place
 
 SUMMARY = "find what a phrase names, without prose"
 
@@ -15,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("phrase", metavar="PHRASE", help='what to look for, as in "the red ship"')
     add_json(parser)
     add_generation(parser)
+    add_place(parser)
 
 
 def run(args: argparse.Namespace) -> int:

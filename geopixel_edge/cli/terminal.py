@@ -88,15 +88,20 @@ def write_stream(events: Iterable[Event], stream: TextIO, painter: Painter) -> N
 
 
 def regions_table(regions: Sequence[Region], painter: Painter) -> str:
-    """One line per region: number, phrase, box, area and score."""
-    rows = []
+    """One line per region: number, phrase, box, area and score; centre and area on the ground where they are known."""
+    from ..writers.located import area, position
+
+    rows, placed = [], any(region.place is not None and region.place.centroid for region in regions)
     for number, region in enumerate(regions, 1):
         x_px, y_px, w_px, h_px = region.bbox
         phrase = printable(" ".join(region.phrase.split())) or "-"
-        rows.append(
-            (str(number), phrase, f"{w_px} x {h_px} at {x_px}, {y_px}", str(region.area_px), f"{region.score:.3f}")
-        )
-    head, *lines = table(("region", "phrase", "box, px", "area, px", "score"), rows, left=2).split("\n")
+        row = (str(number), phrase, f"{w_px} x {h_px} at {x_px}, {y_px}", str(region.area_px), f"{region.score:.3f}")
+        centre = region.place and region.place.centroid
+        size = region.place.area_m2 if region.place else None
+        ground = (position(*centre) if centre else "-", area(size) if size is not None else "-")
+        rows.append((*row, *(ground if placed else ())))
+    header = ("region", "phrase", "box, px", "area, px", "score", *(("centre", "area") if placed else ()))
+    head, *lines = table(header, rows, left=2).split("\n")
     return "\n".join([head, *(painter.paint(line, index) for index, line in enumerate(lines))])
 
 

@@ -32,6 +32,10 @@ def faults(manifest: Manifest) -> list[str]:
         found.append(f"two special tokens share an id, {ids}")
     if len({token.text for token in tokens.added}) != len(tokens.added):
         found.append("an added token is listed twice")
+    if any(low >= high for low, high in manifest.pixel_percentiles or ()):
+        found.append(
+            f"pixel_percentiles={manifest.pixel_percentiles} has a pair whose lower end is not below the other"
+        )
     return found
 
 

@@ -47,3 +47,18 @@ def load_pyproj() -> ModuleType:
         pyproj.network.set_network_enabled(False)
     module: ModuleType = pyproj
     return module
+
+
+def brought_along(library: str) -> str:
+    """ ", GDAL 3.10.3" or the like: what a wheel of the extra brings inside, and for PROJ where its data is."""
+    try:
+        if library == "rasterio":
+            return f", GDAL {load_rasterio().__gdal_version__}"
+        if library == "pyproj":
+            pyproj = load_pyproj()
+            return f", PROJ {pyproj.proj_version_str}, data in {pyproj.datadir.get_data_dir()}"
+        if library == "shapely":
+            return f", GEOS {load_shapely().geos_version_string}"
+    except (RuntimeUnavailableError, AttributeError) as error:
+        return f", unusable: {error}"
+    return ""

@@ -34,7 +34,9 @@ class GivenPlace(msgspec.Struct, frozen=True):
         if crs.is_geographic:
             turn = 360 * math.radians(1) / crs.axis_info[0].unit_conversion_factor
             if max(abs(south), abs(north)) > turn / 4:
-                raise OptionError(f"bounds={self.bounds}: a latitude is over 90 degrees; the order is west, south, east, north")
+                raise OptionError(
+                    f"bounds={self.bounds}: a latitude is over 90 degrees; the order is west, south, east, north"
+                )
             east += turn if east < west else 0.0  # across the antimeridian
         if not west < east or not south < north:
             raise OptionError(f"bounds={self.bounds}: give west < east and south < north, in the CRS's units")

@@ -85,7 +85,7 @@ def _cut(rings: list[Points]) -> list[LonLatPolygon]:
     if west >= -180 and east <= 180:
         return [rings]
     shapely = load_shapely()
-    whole = shapely.make_valid(shapely.polygons(rings[0], holes=rings[1:] or None))
+    whole = shapely.make_valid(shapely.Polygon(rings[0], rings[1:]))
     pieces: list[LonLatPolygon] = []
     for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
         part = shapely.intersection(whole, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))

@@ -157,8 +157,7 @@ class Place(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as answer.json and a record of a layer hold them; `from_dict` is the way back."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
+        return plain_values(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Place:
@@ -189,6 +188,12 @@ def make_place(
         raise GeoReferenceError(f"{what}: {error}") from None
     source = whole if whole != wkt else None
     return Place(size_px, pixel_map, wkt, source, systems.unplaced(wkt), residual)
+
+
+def plain_values(record: msgspec.Struct) -> dict[str, Any]:
+    """A record as JSON has it: lists in the place of tuples."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
+    return plain
 
 
 def densified(ring: NDArray[Any], step_px: float = STEP_PX) -> Points:

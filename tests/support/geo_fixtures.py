@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import rasterio
 
+from geopixel_edge.masks import Mask
 from geopixel_edge.rasters.pixel_map import Affine, Gcps, PixelMap, Rpc
 from geopixel_edge.rasters.place import Place, make_place
 
@@ -44,3 +45,11 @@ def corners(box: tuple[int, int, int, int]) -> np.ndarray:
     """The closed ring of a box x, y, width, height, as `Mask.polygons` orders an outline."""
     x, y, w, h = box
     return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h], [x, y]], dtype=np.int32)
+
+
+def block(size: tuple[int, int], box: tuple[int, int, int, int]) -> Mask:
+    """A mask (width, height) that covers a box x, y, width, height."""
+    bits = np.zeros(size[::-1], np.bool_)
+    x, y, w, h = box
+    bits[y : y + h, x : x + w] = True
+    return Mask.from_array(bits)

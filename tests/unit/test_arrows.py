@@ -54,11 +54,11 @@ ARROWS = {
     "writing": f"{BASE} question answer blocks model runtimes",
     "session": f"{BASE} question answer blocks families images memory model options runtimes text turn writing",
     "batched": f"{BASE} question answer blocks memory model options runtimes session",
-    "pipeline": f"{BASE} answer batched engine images memory model options runtimes session turn",
+    "pipeline": f"{BASE} answer batched engine images memory model options rasters runtimes session turn",
     "build": f"{BASE} engine engine.golden memory model runtimes",
     "cli": (
         f"{BASE} answer build engine engine.golden families images kernels memory memory.preview model options "
-        "pipeline runtimes session text turn writers"
+        "pipeline rasters runtimes session text turn writers"
     ),
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline session turn",
