@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,24 @@ class _Ear(logging.Filter):
 _ear = _Ear()
 
 
+class _Hook:
+    """rasterio decodes GDAL's messages as UTF-8 in a callback: of bytes that are none, quoted from a damaged file,
+    Python would print a traceback. Within `gdal` it is dropped; all else goes to the hook that was there."""
+
+    def __init__(self, before: Callable[[Any], Any]) -> None:
+        self.before = before
+
+    def __call__(self, unraisable: Any) -> None:
+        within = getattr(_ear.local, "heard", None) is not None
+        if not (within and isinstance(unraisable.exc_value, UnicodeDecodeError)):
+            self.before(unraisable)
+
+
+def _hook() -> None:
+    if not isinstance(sys.unraisablehook, _Hook):
+        sys.unraisablehook = _Hook(sys.unraisablehook)
+
+
 @contextmanager
 def gdal(what: str, warned: list[str] | None = None) -> Iterator[Any]:
     """rasterio, within GDAL's options; its failures become this package's errors, its warnings go to `warned`.
@@ -59,6 +78,7 @@ def gdal(what: str, warned: list[str] | None = None) -> Iterator[Any]:
 
     logger, outer = logging.getLogger(_LOGGER), getattr(_ear.local, "heard", None)
     logger.addFilter(_ear)
+    _hook()
     heard: list[str] = []
     _ear.local.heard = heard
     try:
