@@ -15,6 +15,7 @@ from .preparations import (
     adapter_in_clone,
     checkpoint_in_clone,
     files_in_clone,
+    geotiff_in_folder,
     nothing,
     pictures_in_clone,
     repository,
@@ -44,6 +45,7 @@ class How:
 
 
 PLAIN, EXPORT, BENCH = "pip install .", "pip install '.[export]'", "pip install -e '.[bench]'"
+GEO = "pip install '.[geo]'"
 PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
 MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4' 'cmake>=3.20' 'ninja>=1.11'"
 FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
@@ -69,6 +71,11 @@ ARM = (
 def user(shows: str = "", *writes: str) -> How:
     """A command of somebody who installed the package and is in a folder of their own."""
     return How("installed", shows, writes, in_clone=False, after=(PLAIN,))
+
+
+def placed(shows: str, *writes: str) -> How:
+    """A command of somebody who installed the extra for georeferenced images."""
+    return How("installed", shows, writes, in_clone=False, after=(GEO,), long=True)
 
 
 def exported(prepare: Callable[[Place], None] = checkpoint_in_clone) -> How:
@@ -116,6 +123,7 @@ SNIPPETS = {
     "docs/start.md": ("installed", PLAIN),
     "docs/ask.md": ("installed", PLAIN),
     "docs/sharing.md": ("installed", PLAIN),
+    "docs/georeferenced.md": ("installed", GEO),
     "training/README.md": ("editable", BENCH),
 }
 
@@ -135,6 +143,11 @@ TABLE = {
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
     EXPORT: How("installed", after=(PLAIN,), long=True),
+    GEO: How("installed", after=(PLAIN,), prepare=geotiff_in_folder, long=True),
+    'geopixel-edge segment geo.tif "the ships" --out ships': placed(" N, 54", "ships/regions.geojson"),
+    'geopixel-edge segment scene.png "the ships" --bounds 54.37 24.48 54.38 24.49 --crs EPSG:4326 --out placed': placed(
+        " N, 54.37", "placed/regions.geojson"
+    ),
     "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
     MIXED: exported(),
     "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16": exported(),

@@ -23,6 +23,19 @@ def files_in_clone(place: Place) -> None:
     shutil.copytree(place.folder, place.clone, dirs_exist_ok=True)
 
 
+def geotiff_in_folder(place: Place) -> None:
+    """A generated port with ships in it, 0.3 m a pixel, as geo.tif among a user's files."""
+    from rasterio.transform import Affine
+
+    from training.scenes import make_scene
+
+    from .rasters import write_tiff
+
+    image = make_scene(1_000_003, 640, "port").image.transpose(2, 0, 1)
+    where = {"crs": "EPSG:32640", "transform": Affine(0.3, 0, 251_000, 0, -0.3, 2_711_000)}
+    write_tiff(place.folder / "geo.tif", image, photometric="rgb", **where)
+
+
 def checkpoint_in_clone(place: Place) -> None:
     """GeoPixel-7B's place is taken by the reference checkpoint, and the name `engine` is free."""
     files_in_clone(place)
