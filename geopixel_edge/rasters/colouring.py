@@ -36,7 +36,8 @@ class Colouring:
     """What is decided once about a raster's colours.
 
     `ends` of the stretch, None where samples are 8 bits; `palette` (n, 3); `bits` of a sample where they are fewer than
-    its type has; `inverted` samples count from white; `opaque` is the alpha that hides all.
+    its type has; `inverted` samples count from white; `opaque` is the alpha that hides all; `premultiplied` colours
+    were multiplied by it.
     """
 
     kind: Kind
@@ -46,12 +47,17 @@ class Colouring:
     bits: int | None
     inverted: bool
     opaque: float
+    premultiplied: bool
 
     def rgb(self, samples: Samples) -> UInt8Array:
         """uint8 (height, width, 3), laid over white by its alpha; missing pixels are white."""
         rgb = self._opaque_rgb(samples.values)
         if samples.alpha is not None:
-            lay_over_white(rgb, *_as_uint16(samples.alpha, self.opaque))
+            alpha, opaque = _as_uint16(samples.alpha, self.opaque)
+            if self.premultiplied:
+                share = np.maximum(alpha, 1).astype(np.float64)[..., None] / opaque
+                rgb = np.minimum(np.rint(rgb / share), WHITE).astype(np.uint8)
+            lay_over_white(rgb, alpha, opaque)
         rgb[~samples.valid] = WHITE
         return rgb
 
@@ -71,9 +77,10 @@ class Colouring:
         return np.array(np.broadcast_to(values, (*values.shape[:2], 3)), order="C")
 
 
-def decide(reader: SampleReader, reading: Reading, what: str) -> Colouring:
+def decide(reader: SampleReader, reading: Reading, premultiplied: bool, what: str) -> Colouring:
     """The colouring of an open raster; reads a decimated picture of it where the samples need one.
 
+    `premultiplied` says so of its colours, since GDAL does not.
     ImageError for samples that are no colours, OptionError for ends that do not fit.
     """
     dataset, bands = reader.dataset, reader.bands
@@ -94,6 +101,7 @@ def decide(reader: SampleReader, reading: Reading, what: str) -> Colouring:
         bits=bits,
         inverted=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
         opaque=_opacity(reader),
+        premultiplied=premultiplied,
     )
 
 

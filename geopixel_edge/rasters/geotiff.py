@@ -21,6 +21,8 @@ from .raster import Window
 from .samples import SampleReader, Samples
 from .scene_stretch import FULL_RANGE, Ends
 
+_ASSOCIATED_ALPHA = 1  # of a TIFF's ExtraSamples
+
 
 class GeoTiff:
     """A raster that GDAL reads, as `raster.Raster`; one thread's. Made by `open_raster`."""
@@ -32,11 +34,13 @@ class GeoTiff:
         chosen = choose([one.name for one in dataset.colorinterp], dataset.descriptions, reading.bands, what)
         self.bands: tuple[int, ...] = chosen.numbers
         self._samples = SampleReader(dataset, chosen)
-        self._colouring: Colouring = decide(self._samples, reading, what)
+        page = _first_page(path)
+        premultiplied = page is not None and _ASSOCIATED_ALPHA in page.numbers.get(tags.EXTRA_SAMPLES, ())
+        self._colouring: Colouring = decide(self._samples, reading, premultiplied, what)
         self.place: Place = place_of(dataset, path, what, notes)
         if len(dataset.subdatasets) > 1:
             notes.append(f"{len(dataset.subdatasets)} pages: the first one was taken")
-        if (turned := _orientation(path)) != 1:
+        if (turned := _orientation(page)) != 1:
             notes.append(f"orientation {turned} was not applied: coordinates are those of the stored pixels")
         notes += [chosen.note] if chosen.note else []
         notes += [_stretch_note(self._samples.dtype.name, self._colouring.ends, reading)] if self.stretch else []
@@ -139,8 +143,7 @@ def _first_page(path: Path) -> tags.Page | None:
     return None
 
 
-def _orientation(path: Path) -> int:
-    page = _first_page(path)
+def _orientation(page: tags.Page | None) -> int:
     found = page.number(tags.ORIENTATION, 1) if page else 1
     return found if 1 <= found <= 8 else 1
 

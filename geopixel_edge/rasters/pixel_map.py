@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GeoReferenceError
-from .extra import load_rasterio
+from ..errors import GeoReferenceError, ImageError
+from .gdal import gdal
 
 Points = NDArray[np.float64]  # (n, 2): x, y
 Number = float
@@ -125,8 +125,12 @@ def check(pixel_map: PixelMap, what: str) -> None:
 def _by_rasterio(pixel_map: Gcps | Rpc, points: Points) -> Points:
     if not len(points):
         return np.empty((0, 2), np.float64)
-    way = _transformer(pixel_map, threading.get_ident())
-    x, y = way.xy(points[:, 1], points[:, 0], offset="ul")  # its corner "ul" of a pixel is the edge itself
+    try:
+        with gdal("the image's place"):
+            way = _transformer(pixel_map, threading.get_ident())
+            x, y = way.xy(points[:, 1], points[:, 0], offset="ul")  # its corner "ul" of a pixel is the edge itself
+    except ImageError:  # nothing of these points is mapped
+        return np.full(points.shape, np.nan)
     out = np.column_stack([np.atleast_1d(x), np.atleast_1d(y)]).astype(np.float64, copy=False)
     out[~np.isfinite(out).all(axis=1)] = np.nan
     return out
@@ -135,7 +139,6 @@ def _by_rasterio(pixel_map: Gcps | Rpc, points: Points) -> Points:
 @functools.lru_cache(maxsize=16)
 def _transformer(pixel_map: Gcps | Rpc, thread: int) -> Any:
     """rasterio's transformer of a map; GDAL's handles are one thread's."""
-    load_rasterio()
     from rasterio.control import GroundControlPoint
     from rasterio.rpc import RPC
     from rasterio.transform import GCPTransformer, RPCTransformer

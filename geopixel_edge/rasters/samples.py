@@ -14,7 +14,7 @@ from .stretch import BoolArray
 
 # x, y, width, height in pixels of the scene
 Box = tuple[int, int, int, int]
-# A decimated picture is put together of squares of so many of its own pixels.
+# A decimated picture is put together of squares of so many of its own pixels; of rows where blocks are whole rows.
 _PART_PX = 256
 
 
@@ -37,7 +37,8 @@ class SampleReader:
         self.masked = "per_dataset" in flags and bands.alpha is None
         self.nodata = tuple(_nodata(dataset, number) for number in bands.numbers)
         self.dtype = np.dtype(dataset.dtypes[bands.numbers[0] - 1])
-        self._sparse = bool(dataset.profile.get("tiled")) and not self.masked and self._unwritten_is_missing()
+        self._tiled = bool(dataset.profile.get("tiled"))
+        self._sparse = self._tiled and not self.masked and self._unwritten_is_missing()
 
     def read(self, box: Box, size: tuple[int, int] | None = None, average: bool = False) -> Samples:
         """The samples of a box; `size` (width, height) decimates it, by the nearest pixel or by their average."""
@@ -73,9 +74,10 @@ class SampleReader:
         values = np.zeros((rows, columns, len(self.bands.numbers)), self.dtype)
         valid = np.zeros((rows, columns), np.bool_)
         alpha = np.zeros((rows, columns), self.dataset.dtypes[self.bands.alpha - 1]) if self.bands.alpha else None
+        across = _PART_PX if self._tiled else columns
         for top in range(0, rows, _PART_PX):
-            for left in range(0, columns, _PART_PX):
-                right, bottom = min(left + _PART_PX, columns), min(top + _PART_PX, rows)
+            for left in range(0, columns, across):
+                right, bottom = min(left + across, columns), min(top + _PART_PX, rows)
                 x, y = left * every, top * every
                 box = (x, y, min(right * every, width) - x, min(bottom * every, height) - y)
                 if not self.stored(box):

@@ -102,6 +102,7 @@ def test_samples_of_odd_bits(tmp_path: Path, bits: int) -> None:
         (3, {"photometric": "rgb", "interleave": "band"}),
         (3, {"photometric": "rgb", "nodata": 30}),
         (4, {"photometric": "rgb", "alpha": "yes"}),
+        (4, {"photometric": "rgb", "alpha": "premultiplied"}),
         (4, {"photometric": "rgb"}),
         (4, {"photometric": "cmyk"}),
     ],
@@ -113,6 +114,8 @@ def test_both_readers_agree_on_8_bits(
     samples = bands(count, "uint8")
     if options.get("nbits"):
         samples = samples % (1 << options["nbits"])
+    if options.get("alpha") == "premultiplied":
+        samples[:3] = np.minimum(samples[:3], samples[3])
     if "nodata" in options:
         samples[:, 3:9] = options["nodata"]
     path = write_tiff(tmp_path / "it.tif", samples, **options)
