@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from ..errors import ImageError
-from .extra import REMEDY
 from .georeference import world_file
 from .tiff_plan import inspect
 from .tiff_structure import UNSIGNED
@@ -65,7 +64,7 @@ def route_of(stream: BinaryIO, path: Path, what: str) -> Route:
 
 def note_of_lost_place(path: Path) -> str:
     """What is said of a located file whose place is not kept."""
-    return f"{path.name} is georeferenced; install geopixel-edge[geo] to keep its place ({REMEDY})"
+    return f"{path.name} is georeferenced; install geopixel-edge[geo] to keep its place"
 
 
 def _place_beside(path: Path) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from benchmarks.stretch import main as stretch
 from geopixel_edge import MaskFound, Pipeline
 from geopixel_edge.cli import main as cli
 from geopixel_edge.errors import OptionError
@@ -77,6 +78,13 @@ def test_wide_samples_are_seen_as_the_pictures_it_learnt_from(bundled: Pipeline,
     assert there.mask.iou(right.mask) > 0.6
     with bundled.open(scene / "u16.tif", bands=(3, 2, 1)) as other:
         assert (other.images[0].pixels[..., 0] != seen.pixels[..., 0]).any()
+
+
+@pytest.mark.long
+def test_the_benchmark_of_the_stretch_favours_what_it_learnt(capsys: Capture) -> None:
+    assert stretch(["--scenes", "6", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["onto what it learnt"]["ship"]["iou"] > found["onto 0..255"]["ship"]["iou"] + 0.1
 
 
 def test_a_plain_picture_is_placed_by_bounds(bundled: Pipeline) -> None:

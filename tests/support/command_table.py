@@ -156,6 +156,7 @@ TABLE = {
     INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
     BENCH: How("editable", long=True),
     **{f"python -m benchmarks.{name}": bench(word) for name, word in {"latency": "whole", "draft": "equal"}.items()},
+    "python -m benchmarks.stretch --scenes 24": bench("as drawn"),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
     "python -m training.contact_sheet sheet.png --seed 300 --scenes 24": bench("sheet", "sheet.png"),
     "python -m training.contact_sheet masks.png --seed 300 --scenes 24 --outlines": bench("masks", "masks.png"),
