@@ -24,8 +24,9 @@ _DRIVERS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
 }
-CACHE_MIB = 64
-_OPTIONS = {"GDAL_CACHEMAX": CACHE_MIB, "CPL_VSIL_CURL_ALLOWED_FILENAME": "none", "GDAL_HTTP_MAX_RETRY": "0"}
+# In bytes: rasterio hands the number on as such, GDAL's own megabytes would be a cache of 64 bytes.
+CACHE_BYTES = 64 * 1024 * 1024
+_OPTIONS = {"GDAL_CACHEMAX": CACHE_BYTES, "CPL_VSIL_CURL_ALLOWED_FILENAME": "none", "GDAL_HTTP_MAX_RETRY": "0"}
 _LOGGER = "rasterio._env"
 _MAX_WARNINGS = 4
 

@@ -11,6 +11,7 @@ import pytest
 
 from geopixel_edge.errors import GeoReferenceError, ImageError, OptionError
 from geopixel_edge.rasters.colouring import Reading
+from geopixel_edge.rasters.gdal import gdal
 from geopixel_edge.rasters.geotiff import open_raster
 
 from ..support.geo_fixtures import FIXTURES, FOLDER, OPENED, REFUSED, crs_of
@@ -119,6 +120,12 @@ def test_what_was_never_written_is_known_without_reading(tmp_path: Path) -> None
         assert small.rgb.shape == (667, 1000, 3)
         assert 250 <= int(small.valid.sum()) <= 361
         assert (small.rgb[small.valid] == 77).all()
+
+
+def test_gdals_cache_holds_blocks_not_64_bytes() -> None:
+    """With less than a block GDAL decodes one again for every row and band of a decimated picture: minutes."""
+    with gdal("it") as rasterio:
+        assert rasterio.env.getenv()["GDAL_CACHEMAX"] == 64 * 2**20
 
 
 def test_sentinel_bands_are_found_by_their_names(tmp_path: Path) -> None:
