@@ -66,6 +66,7 @@ def ask(pipeline: Pipeline, image: ImageSource) -> tuple[Answer, LoadedImage]:
         return opened.ask("What stands here?", max_new_tokens=2, compat=True), opened.images[0]
 
 
+@pytest.mark.usefixtures("without_geo")
 @pytest.mark.parametrize("mode", FORMATS)
 def test_an_image_of_every_mode(pipeline: Pipeline, tmp_path: Path, mode: str) -> None:
     image = picture(mode)
