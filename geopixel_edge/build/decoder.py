@@ -1,7 +1,7 @@
-"""The language model's graph, operator by operator: what its two forms share.
+"""The language model's graph, operator by operator: what its forms share.
 
-One graph serves prefill and decode. Partial LoRA gathers the image rows and scatters them back, so that it costs
-nothing when there are none. Weights come from a checkpoint or from an engine, one matrix in memory at a time.
+One graph serves prefill and decode. Partial LoRA works on the image rows alone, so that it costs nothing when there are
+none. Weights come from a checkpoint or from an engine, one matrix in memory at a time.
 """
 
 from __future__ import annotations
@@ -103,6 +103,10 @@ class DecoderGraph(ABC):
     def quantised(self, rows: str, name: str, matrix: Quantised) -> str:
         """rows @ a weight that stays quantised in memory."""
 
+    @abstractmethod
+    def updated(self, full: str, update: str, width: int, add: str) -> str:
+        """`full` (rows, width) with `update` (image rows, width) added where the image rows are, by the operator `add`."""
+
     # --- What both share ----------------------------------------------------------------------------------------
 
     def cast(self, name: str, source: str, target: str) -> str:
@@ -126,12 +130,10 @@ class DecoderGraph(ABC):
         graph.input("output_rows", "int64", ("output_rows",))
         for slot in self._slots():
             graph.input(f"past_{slot}", self.cache_dtype, self._cache_shape())
-        graph.constant("axis_1", np.array([1], np.int64))
         graph.constant("flat_rows", np.array([-1, sizes.hidden], np.int64))
         graph.constant("merge_heads", np.array([-1, sizes.heads * sizes.head_dim], np.int64))
         graph.op("Shape", "inputs_embeds", name="batch_and_rows", end=2)
         self.form_inputs()
-        graph.op("Unsqueeze", "image_rows", "axis_1", name="image_index")
         return self.cast(graph.op("Reshape", "inputs_embeds", "flat_rows"), "float32", self.dtype)
 
     def _product(self, rows: str, name: str, matrix: Matrix) -> str:
@@ -149,32 +151,33 @@ class DecoderGraph(ABC):
         )
         return self.graph.op("DequantizeLinear", *stored, name=name, axis=1)
 
-    def _image_rows(self, rows: str) -> str:
+    def image_rows(self, rows: str) -> str:
+        """Those of the rows that hold image tokens."""
         return self.graph.op("Gather", rows, "image_rows", axis=0)
 
     def _linear(self, rows: str, image_rows: str, name: str) -> str:
         """rows @ W, plus the low-rank update on the image rows."""
-        graph = self.graph
         full = self._product(rows, f"{name}.weight", self.weights.matrix(f"{name}.weight"))
         down = self._product(image_rows, f"{name}.Plora_A.weight", self.weights.matrix(f"{name}.Plora_A.weight"))
         up = self.weights.matrix(f"{name}.Plora_B.weight")
         update = self._product(down, f"{name}.Plora_B.weight", up)
         # ONNX Runtime makes a Gemm of MatMul and Add, which is faster but takes no quantised weights as they are.
-        kind = "Add" if isinstance(up, Dense) or self.precision.widened else "Sum"
-        return graph.op("ScatterND", full, "image_index", graph.op(kind, self._image_rows(full), update))
+        add = "Add" if isinstance(up, Dense) or self.precision.widened else "Sum"
+        width = (up.values if isinstance(up, Dense) else up.numbers).shape[0]
+        return self.updated(full, update, width, add)
 
     def _attention(self, index: int, rows: str) -> str:
         name = f"layers.{index}.attention"
-        mixed = self.attend(index, self._linear(rows, self._image_rows(rows), f"{name}.wqkv"))
-        return self._linear(mixed, self._image_rows(mixed), f"{name}.wo")
+        mixed = self.attend(index, self._linear(rows, self.image_rows(rows), f"{name}.wqkv"))
+        return self._linear(mixed, self.image_rows(mixed), f"{name}.wo")
 
     def _feed_forward(self, index: int, rows: str) -> str:
         graph, name = self.graph, f"layers.{index}.feed_forward"
-        image_rows = self._image_rows(rows)
+        image_rows = self.image_rows(rows)
         gate = self._linear(rows, image_rows, f"{name}.w1")
         silu = graph.op("Mul", gate, graph.op("Sigmoid", gate))
         gated = graph.op("Mul", silu, self._linear(rows, image_rows, f"{name}.w3"))
-        return self._linear(gated, self._image_rows(gated), f"{name}.w2")
+        return self._linear(gated, self.image_rows(gated), f"{name}.w2")
 
     def _layer(self, index: int, rows: str, delta: str) -> tuple[str, str]:
         normed, rows = self.add_and_norm(rows, delta, f"layers.{index}.attention_norm.weight")

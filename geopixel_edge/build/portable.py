@@ -1,7 +1,7 @@
 """The portable form: opset 24, standard operators alone, what TensorRT builds from.
 
 The KV cache is written in place (`TensorScatter`), an explicit boolean mask says what may be attended to (TensorRT
-ignores lengths and aligns `is_causal` differently). No `If`, no contributed operator, no `ScatterND` reduction.
+ignores lengths and aligns `is_causal` differently). No `If`, no contributed operator, no scattered rows.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class PortableGraph(DecoderGraph):
     def form_inputs(self) -> None:
         """Positions, slots and mask, and the shapes that q, k and v are cut into."""
         graph, sizes = self.graph, self.sizes
+        self._zero_rows: set[str] = set()
         graph.input("position_ids", "int64", ("B", "S"))
         graph.input("write_index", "int64", ("B",))
         graph.input("attention_mask", "bool", ("B", 1, "S", "capacity"))
@@ -32,6 +33,7 @@ class PortableGraph(DecoderGraph):
         for name, heads in (("query_heads", sizes.heads), ("kv_heads", sizes.kv_heads)):
             cut = graph.constant(f"{name}.sizes", np.array([heads, sizes.head_dim], np.int64))
             graph.op("Concat", "batch_and_rows", cut, name=name, axis=0)
+        self._place_updates()
         self.weight("cos", self.cache_dtype)
         self.weight("sin", self.cache_dtype)
 
@@ -63,6 +65,27 @@ class PortableGraph(DecoderGraph):
         mixed = graph.op("Attention", query, key, value, "attention_mask", scale=scale)
         merged = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), "merge_heads")
         return self.cast(merged, self.cache_dtype, self.dtype)
+
+    def updated(self, full: str, update: str, width: int, add: str) -> str:
+        """Every row gathers its update, text rows one of zeros: a GPU scatters rows many times slower than it gathers."""
+        padded = self.graph.op("Concat", update, self._zero_row(width), axis=0)
+        return self.graph.op(add, full, self.graph.op("Gather", padded, "update_rows", axis=0))
+
+    def _zero_row(self, width: int) -> str:
+        name = f"zeros_{width}"
+        if name not in self._zero_rows:
+            self._zero_rows.add(self.graph.constant(name, np.zeros((1, width), self.dtype)))
+        return name
+
+    def _place_updates(self) -> None:
+        """`update_rows` (rows,): each row's place among the image rows, or their number for a text row."""
+        graph = self.graph
+        for name, value in (("zero", 0), ("one", 1)):
+            graph.constant(name, np.array(value, np.int64))
+        count = graph.op("Shape", "image_rows")
+        rows = graph.op("ReduceProd", "batch_and_rows", keepdims=1)
+        places = graph.op("Range", "zero", graph.op("Squeeze", count), "one")
+        graph.op("ScatterElements", graph.op("Expand", count, rows), "image_rows", places, name="update_rows", axis=0)
 
     def quantised(self, rows: str, name: str, matrix: Quantised) -> str:
         """DequantizeLinear and MatMul, which ONNX Runtime makes one product of when it loads the file."""
