@@ -105,7 +105,10 @@ class DecoderGraph(ABC):
 
     @abstractmethod
     def updated(self, full: str, update: str, width: int, add: str) -> str:
-        """`full` (rows, width) with `update` (image rows, width) added where the image rows are, by the operator `add`."""
+        """`full` (rows, width) with `update` (image rows, width) added where the image rows are.
+
+        `add` is the operator to do so with.
+        """
 
     # --- What both share ----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -53,9 +53,9 @@ def build_form(
             raise ExportError(
                 f"{target.parent} has {free} bytes free, the engine needs about {needed}; make room first"
             )
-        _copy(engine, root, progress)
+        copy_others(engine, root, changed_blocks(engine.manifest), progress)
         _write(engine, root, form, progress)
-        checks = _checked(root)
+        checks = checked(root, "cpu")
         publish(root, target, overwrite)
     return checks
 
@@ -70,16 +70,15 @@ def _check_source(engine: Engine, form: Form) -> None:
         )
 
 
-def _changed(manifest: Manifest) -> list[str]:
+def changed_blocks(manifest: Manifest) -> list[str]:
     """The blocks whose files differ between the forms."""
     return [name for name, spec in manifest.blocks.items() if name == LANGUAGE_MODEL or has_form(spec.precision)]
 
 
-def _copy(engine: Engine, root: Path, progress: Progress) -> None:
-    """All files that are alike in both forms."""
-    manifest = engine.manifest
-    own = {spec.path for name in _changed(manifest) for spec in manifest.blocks[name].files}
-    others = [spec for spec in manifest.files() if spec.path not in own]
+def copy_others(engine: Engine, root: Path, blocks: Collection[str], progress: Progress) -> None:
+    """All files but those of `blocks`."""
+    own = {spec.path for block in blocks for spec in engine.manifest.blocks[block].files}
+    others = [spec for spec in engine.manifest.files() if spec.path not in own]
     for index, spec in enumerate(others):
         progress("copying", index, len(others))
         (root / spec.path).parent.mkdir(parents=True, exist_ok=True)
@@ -88,30 +87,40 @@ def _copy(engine: Engine, root: Path, progress: Progress) -> None:
 
 def _write(engine: Engine, root: Path, form: Form, progress: Progress) -> None:
     manifest, blocks = engine.manifest, dict(engine.manifest.blocks)
-    for name in _changed(manifest):
-        spec = blocks[name]
-        place = spec.files[0].path
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        if name == LANGUAGE_MODEL:
-            spec = _write_language_model(engine, root / place, form, progress)
-        else:
-            progress(name, 0, 1)
-            write_products(engine.path(spec.files[0]), root / place, form, spec.precision)
-        files = tuple(describe_file(root, file) for file in (place, f"{place}.data"))
-        blocks[name] = msgspec.structs.replace(spec, files=files, footprint=None)
+    for name in changed_blocks(manifest):
+        blocks[name] = write_block(engine, name, root, GRAPHS[form], form, progress)
     manifest = msgspec.structs.replace(manifest, blocks=blocks, form=form)
     write_manifest(root, manifest)
     progress("measuring", 0, 1)
-    for name, measured in measure_all(root, _changed(manifest)).items():
+    for name, measured in measure_all(root, changed_blocks(manifest)).items():
         blocks[name] = msgspec.structs.replace(blocks[name], footprint=measured.footprint)
     write_manifest(root, msgspec.structs.replace(manifest, blocks=blocks))
 
 
-def _write_language_model(engine: Engine, path: Path, form: Form, progress: Progress) -> BlockSpec:
+def write_block(
+    engine: Engine, name: str, root: Path, decoder: type[DecoderGraph], form: Form, progress: Progress
+) -> BlockSpec:
+    """Write one of `changed_blocks` in a form, the language model as `decoder` lays it out, into `root`.
+
+    Returns its entry of a manifest, without footprint.
+    """
+    spec = engine.manifest.blocks[name]
+    place = spec.files[0].path
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    if name == LANGUAGE_MODEL:
+        spec = _write_language_model(engine, root / place, decoder, progress)
+    else:
+        progress(name, 0, 1)
+        write_products(engine.path(spec.files[0]), root / place, form, spec.precision)
+    files = tuple(describe_file(root, file) for file in (place, f"{place}.data"))
+    return msgspec.structs.replace(spec, files=files, footprint=None)
+
+
+def _write_language_model(engine: Engine, path: Path, decoder: type[DecoderGraph], progress: Progress) -> BlockSpec:
     """Write the decoder; its record with the inputs and outputs of the form."""
     manifest, spec = engine.manifest, engine.manifest.blocks[LANGUAGE_MODEL]
     weights = EngineWeights(engine.path(spec.files[0]))
-    graph = GRAPHS[form](path, sizes_of(manifest, weights.epsilon), spec.precision, weights)
+    graph = decoder(path, sizes_of(manifest, weights.epsilon), spec.precision, weights)
     done = iter(range(1, manifest.sizes.layers + 1))
     graph.write(lambda: progress("language model", next(done), manifest.sizes.layers))
     return msgspec.structs.replace(spec, inputs=tuple(graph.graph.inputs), outputs=tuple(graph.graph.outputs))
@@ -123,10 +132,10 @@ def sizes_of(manifest: Manifest, epsilon: float) -> DecoderSizes:
     return DecoderSizes(s.layers, s.hidden, s.heads, s.kv_heads, s.head_dim, s.vocabulary, epsilon)
 
 
-def _checked(root: Path) -> list[Check]:
+def checked(root: Path, device: str) -> list[Check]:
     """The checks of the new engine; ExportError when it fails one."""
     try:
-        checks = verify(Model.open(root, "cpu"))
+        checks = verify(Model.open(root, device))
     except GeoPixelError as error:
         raise ExportError(f"nothing was published: the engine that was built does not run: {error}") from error
     if failed := [f"{one.block} {one.quantity}" for one in checks if not one.passed]:

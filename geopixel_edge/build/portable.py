@@ -52,22 +52,31 @@ class PortableGraph(DecoderGraph):
         packed = self.cast(packed, self.dtype, self.cache_dtype)
         query, key, value = graph.ops("Split", packed, "qkv_widths", names=[f"{k}_{index}" for k in "qkv"], axis=-1)
         query, key = (
-            graph.op("RotaryEmbedding", self._heads(states, shape), "cos", "sin", "position_ids")
-            for states, shape in ((query, "query_heads"), (key, "kv_heads"))
+            self.rotated(self._heads(states, shape)) for states, shape in ((query, "query_heads"), (key, "kv_heads"))
         )
         key, value = (
-            graph.op(
-                "TensorScatter", f"past_{kind}_{index}", new, "write_index", name=f"present_{kind}_{index}", axis=2
-            )
+            self.cached(f"{kind}_{index}", new)
             for kind, new in (("key", key), ("value", self._heads(value, "kv_heads")))
         )
-        scale = 1 / math.sqrt(self.sizes.head_dim)
-        mixed = graph.op("Attention", query, key, value, "attention_mask", scale=scale)
+        mixed = self.mixed(query, key, value)
         merged = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), "merge_heads")
         return self.cast(merged, self.cache_dtype, self.dtype)
 
+    def rotated(self, states: str) -> str:
+        """(B, heads, rows, head size) at their positions' angles."""
+        return self.graph.op("RotaryEmbedding", states, "cos", "sin", "position_ids")
+
+    def cached(self, slot: str, new: str) -> str:
+        """The buffer `past_<slot>` with the new rows written in place, which is `present_<slot>`."""
+        return self.graph.op("TensorScatter", f"past_{slot}", new, "write_index", name=f"present_{slot}", axis=2)
+
+    def mixed(self, query: str, key: str, value: str) -> str:
+        """Attention of the query's heads under the mask, (B, heads, rows, head size)."""
+        scale = 1 / math.sqrt(self.sizes.head_dim)
+        return self.graph.op("Attention", query, key, value, "attention_mask", scale=scale)
+
     def updated(self, full: str, update: str, width: int, add: str) -> str:
-        """Every row gathers its update, text rows one of zeros: a GPU scatters rows many times slower than it gathers."""
+        """Every row gathers its update, text rows one of zeros: a GPU gathers rows faster than it scatters them."""
         padded = self.graph.op("Concat", update, self._zero_row(width), axis=0)
         return self.graph.op(add, full, self.graph.op("Gather", padded, "update_rows", axis=0))
 

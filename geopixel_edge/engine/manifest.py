@@ -29,6 +29,7 @@ Distance = Annotated[float, Meta(ge=0)]
 Form = Literal["portable", "ready"]
 # What a block may store or compute otherwise than the rest of it.
 Part = Literal["lora", "head", "embeddings", "kv"]
+Range = tuple[Dimension, Dimension, Dimension]  # least, usual, most
 Dtype = Literal["float32", "float16", "bfloat16", "float8", "int64", "int32", "int8", "int4", "uint8", "bool"]
 
 
@@ -97,11 +98,26 @@ class Footprint(Struct, frozen=True):
     workspace: tuple[Term, ...]
 
 
-class BlockSpec(Struct, frozen=True):
+class EnginePlan(Struct, frozen=True):
+    """What a block of TensorRT's was built by and for; an engine of another version or GPU would not load.
+
+    `profiles` hold least, usual and most of every symbolic dimension. `in_place`: past and present of the cache share
+    memory. `verified`: its golden values were met on the GPU it is for.
+    """
+
+    version: Name  # of the library
+    sm: Count  # the GPU's compute capability, 87 for 8.7
+    profiles: tuple[dict[str, Range], ...]
+    build_peak_bytes: Dimension
+    in_place: bool = True
+    verified: bool = False
+
+
+class BlockSpec(Struct, frozen=True, omit_defaults=True):
     """One exported block: `files[0]` is handed to the runtime, the rest is its external data.
 
     `dims` holds the symbolic dimensions that the files fix or bound, `options` the runtime's settings beyond those of
-    the precision. A block without `footprint` is planned for by the size of its files.
+    the precision. A block without `footprint` is planned for by the size of its files. `plan` is TensorRT's.
     """
 
     runtime: Name
@@ -112,6 +128,7 @@ class BlockSpec(Struct, frozen=True):
     footprint: Footprint | None = None
     dims: dict[str, Count] = {}
     options: dict[str, str] = {}
+    plan: EnginePlan | None = None
 
     @property
     def session_options(self) -> dict[str, str]:
@@ -224,6 +241,11 @@ class Manifest(Struct, frozen=True):
         names = {block: spec.precision.name.partition("-")[0] for block, spec in self.blocks.items()}
         same = len(set(names.values())) == 1
         return next(iter(names.values())) if same else ",".join(f"{block}={name}" for block, name in names.items())
+
+    @property
+    def verified(self) -> bool:
+        """Whether every block was verified where it runs; those that run anywhere were when they were exported."""
+        return all(block.plan is None or block.plan.verified for block in self.blocks.values())
 
     def files(self) -> list[FileSpec]:
         """Every file the manifest vouches for."""

@@ -177,3 +177,14 @@ def _address(array: Array) -> int:
 
 def _unregister(runtime: Any, registered: Array) -> None:
     runtime.cudaHostUnregister(_address(registered))
+
+
+def compute_capability(index: int = 0) -> int | None:
+    """Of one GPU, 87 for 8.7; None where there is no such GPU, driver or package."""
+    try:
+        from cuda.core import Device
+
+        found = Device(index).compute_capability
+    except Exception:  # cuda-core's errors have no common base
+        return None
+    return 10 * int(found.major) + int(found.minor)

@@ -41,7 +41,7 @@ class RandomWeights:
         random = np.random.default_rng(list(name.encode()))  # equal weights would share memory
         dtype = stored_as(self.precision, name)
         if dtype in ("float32", "float16"):
-            return Dense(random.standard_normal((outputs, inputs), np.float32).astype(dtype) / np.sqrt(inputs))
+            return Dense((random.standard_normal((outputs, inputs), np.float32) / np.sqrt(inputs)).astype(dtype))
         bits, block = (4, block_for(inputs, self.precision.group)) if dtype == "int4" else (8, 0)
         top = 1 << (bits - 1)
         numbers = random.integers(1 - top, top, (outputs, inputs), dtype=np.int8)

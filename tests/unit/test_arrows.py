@@ -73,7 +73,7 @@ OUTSIDE = {
 # Library -> where in the package it may be imported.
 LIBRARIES = {
     "onnxruntime": ("runtimes/",),
-    "tensorrt": ("runtimes/tensorrt.py", "build/"),
+    **dict.fromkeys(("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"), ("runtimes/tensorrt", "build/")),
     "cuda": ("runtimes/cuda.py",),
     "rasterio": ("rasters/", "writers/"),
     "pyogrio": ("writers/",),
