@@ -23,7 +23,7 @@ from .families import family_of
 from .families.prompt import Prompt
 from .images import LoadedImage
 from .masks import Mask
-from .memory.plan import Layout, Plan, Request, make_plan
+from .memory.plan import Layout, Plan, Request, fixed_capacity, make_plan
 from .memory.residency import Residency
 from .processes import Owner
 from .resources import shortage_told
@@ -61,7 +61,8 @@ class Model:
                 f"the tokenizer has {self.tokenizer.size} ids, the model {self.manifest.sizes.vocabulary}; export again"
             )
         self.embeddings = TokenEmbeddings(engine.path(self.manifest.embeddings.file), self.manifest.sizes)
-        self.plan = self.planned(Request((Layout(1, 1, 1024),), max_new_tokens=1024))
+        rows = min(1024, (fixed_capacity(self.manifest) or 2048) // 2)
+        self.plan = self.planned(Request((Layout(1, 1, rows),), max_new_tokens=rows))
         self.residency = self.residency_kind(engine, device, threads)
         self._language: LanguageModel | None = None
         if self.plan.all_resident:

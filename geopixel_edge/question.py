@@ -10,7 +10,7 @@ from .blocks.divider import Grid
 from .families.prompt import Prompt
 from .image_ref import ImageRef
 from .images import LoadedImage
-from .memory.plan import Layout, Plan, Request
+from .memory.plan import Layout, Plan, Request, fixed_capacity
 from .model import Model
 from .options import AskOptions
 from .stop import StopToken, Watch
@@ -62,7 +62,8 @@ def _planned(
 ) -> tuple[tuple[Grid, ...], list[str], Plan]:
     """The finest division that the prompt and the memory allow, and what had to be done differently."""
     sizes, found = model.manifest.sizes, {}
-    for finer in range(hd_num, 0, -1) if model.budget_bytes and images else (hd_num,):
+    bounded = model.budget_bytes is not None or fixed_capacity(model.manifest) is not None
+    for finer in range(hd_num, 0, -1) if bounded and images else (hd_num,):
         found[finer] = model.family.layout(
             images, finer, prompt.text_tokens, options.max_new_tokens, sizes, options.compat
         )

@@ -83,7 +83,10 @@ def verify(model: Model) -> list[Check]:
     """
     checks, views = measure(model)
     facts = read_golden(model.engine)[0]
-    record, manifest = read_record(model.engine, facts), model.manifest
+    manifest = model.manifest
+    # TensorRT's plans compute as they were built, and are not run in float32 on the CPU: distance alone counts.
+    built = any(block.plan is not None for block in manifest.blocks.values())
+    record = None if built else read_record(model.engine, facts)
     drifts = {} if record is None else _drifts(model, views, record)
     floor = _floor(model)
     stated = manifest.distance if facts.record is None else facts.record.distance

@@ -113,8 +113,12 @@ def make_plan(manifest: Manifest, request: Request, budget_bytes: int | None = N
 
 def _candidates(manifest: Manifest, request: Request) -> Iterator[Plan]:
     """Every plan, the fastest first."""
+    fixed = fixed_capacity(manifest)
     for number, layout in enumerate(request.layouts):
-        whole = cache_capacity(manifest, layout.prompt_tokens + request.max_new_tokens)
+        positions = layout.prompt_tokens + request.max_new_tokens
+        if fixed is not None and positions > fixed and layout is not request.layouts[-1]:
+            continue  # a coarser one may fit
+        whole = cache_capacity(manifest, positions)
         for index, (views, chunk, masks) in enumerate(_CHUNKS):
             dims = _bounded(manifest, Dims(views, chunk, masks, whole, request.batch))
             for all_resident in (True, False) if index == 0 else (False,):
@@ -122,9 +126,22 @@ def _candidates(manifest: Manifest, request: Request) -> Iterator[Plan]:
                 yield Plan(dims, layout, stages, all_resident, reduced=number > 0)
 
 
+def fixed_capacity(manifest: Manifest) -> int | None:
+    """The only cache length that the engine was built for; None where it takes any."""
+    return manifest.blocks["language_model"].dims.get("capacity")
+
+
 def cache_capacity(manifest: Manifest, positions: int) -> int:
-    """The cache's length: what the engine fixes, else enough for these positions."""
-    fixed = manifest.blocks["language_model"].dims.get("capacity")
+    """The cache's length: what the engine fixes, else enough for these positions.
+
+    MemoryBudgetError where the engine's is too short.
+    """
+    fixed = fixed_capacity(manifest)
+    if fixed is not None and positions > fixed:
+        raise MemoryBudgetError(
+            f"prompt and answer may take {positions} positions, and the engine was built for a cache of {fixed}; give "
+            f"a smaller max_new_tokens or hd_num, or build it with --capacity {positions}"
+        )
     return fixed or -(-positions // CAPACITY_GRANULE) * CAPACITY_GRANULE
 
 
@@ -139,6 +156,7 @@ def _bounded(manifest: Manifest, dims: Dims) -> Dims:
         views_per_run=most("vision_encoder", "n", dims.views_per_run),
         prompt_chunk=most("language_model", "S", dims.prompt_chunk),
         masks_per_run=most("pixel_decoder", "n", dims.masks_per_run),
+        batch=most("language_model", "B", dims.batch),
     )
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
-from ..errors import ResourceError, RuntimeUnavailableError
+from ..errors import GeoPixelError, ResourceError, RuntimeUnavailableError, reason
 from ..resources import shortage
 from . import Tensor
 
+log = logging.getLogger(__name__)
 PINNED_BYTES = 4 << 20
 MOST_STAGED = PINNED_BYTES // 4
 _ALIGNED = 256
@@ -112,6 +114,33 @@ class CudaDevice:
             self.wait()
         return host
 
+    @property
+    def compute_capability(self) -> int:
+        """Of this GPU, 87 for 8.7; RuntimeUnavailableError where there is none."""
+        return _capability(self._open()[0])
+
+    def capture(self, action: Callable[[], object]) -> Callable[[], None] | None:
+        """What `action` queues, as one graph that a call queues again; None where CUDA captures none of it.
+
+        `action` runs once, and nothing of it is done: the graph is to be called for that too.
+        """
+        from cuda.bindings import runtime
+
+        good = runtime.cudaError_t.cudaSuccess
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        if runtime.cudaStreamBeginCapture(self.stream, mode)[0] != good:
+            return None
+        try:
+            action()
+        except GeoPixelError as error:
+            log.debug("not captured: %s", error)
+        ended, graph = runtime.cudaStreamEndCapture(self.stream)
+        told, made = runtime.cudaGraphInstantiate(graph, 0) if ended == good else (ended, None)
+        if told != good:
+            log.debug("no CUDA graph (%s); every run is queued anew", told)
+            return None
+        return _Graph(self, runtime, made, graph)
+
     def free_bytes(self) -> int:
         """Memory of the GPU that nobody has."""
         from cuda.bindings import runtime
@@ -123,7 +152,11 @@ class CudaDevice:
     def wait(self) -> None:
         """Until everything queued is done."""
         if self._opened is not None:
-            self._opened[1].sync()
+            try:
+                self._opened[1].sync()
+            except Exception as error:  # cuda-core's errors have no common base
+                message = f"device='cuda:{self.index}' failed ({reason(error)}); make a new Pipeline"
+                raise RuntimeUnavailableError(message) from None
 
     def _move(self, target: int, source: int, size: int) -> None:
         """Queue a copy of bytes between any two addresses."""
@@ -139,6 +172,20 @@ class CudaDevice:
         if self._staging is None:
             self._staging = _Pinned(self)
         return self._staging
+
+
+class _Graph:
+    """A captured run; its memory lives as long as this."""
+
+    def __init__(self, device: CudaDevice, runtime: Any, made: Any, graph: Any) -> None:
+        self._device, self._runtime, self._made = device, runtime, made
+        weakref.finalize(self, _destroy, runtime, made, graph).atexit = False
+
+    def __call__(self) -> None:
+        (error,) = self._runtime.cudaGraphLaunch(self._made, self._device.stream)
+        if error != self._runtime.cudaError_t.cudaSuccess:
+            message = f"device='cuda:{self._device.index}' failed ({error.name}); make a new Pipeline"
+            raise RuntimeUnavailableError(message)
 
 
 class _Pinned:
@@ -184,7 +231,16 @@ def compute_capability(index: int = 0) -> int | None:
     try:
         from cuda.core import Device
 
-        found = Device(index).compute_capability
-    except Exception:  # cuda-core's errors have no common base
+        return _capability(Device(index))
+    except Exception:  # as above
         return None
+
+
+def _capability(device: Any) -> int:
+    found = device.compute_capability
     return 10 * int(found.major) + int(found.minor)
+
+
+def _destroy(runtime: Any, made: Any, graph: Any) -> None:
+    runtime.cudaGraphExecDestroy(made)
+    runtime.cudaGraphDestroy(graph)

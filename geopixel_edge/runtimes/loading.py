@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..engine.directory import Engine
 from ..engine.precision import EXACT
@@ -13,6 +13,10 @@ from ..resources import shortage
 from . import Device, Runner
 from .host import HostDevice
 from .onnx_import import import_onnxruntime, prepare_cuda
+from .tensorrt_import import MODULES
+
+if TYPE_CHECKING:
+    from .tensorrt import Gpu
 
 log = logging.getLogger(__name__)
 _DEVICE = re.compile("auto|cpu|cuda(?::([0-9]{1,3}))?")
@@ -51,8 +55,12 @@ def device_for(engine: Engine, device: str) -> Device:
     """`open_device`, for an engine that is to run there.
 
     A language model in the ready form attends in its cache's dtype, and no GPU does so in float32: "auto" is then the
-    CPU, with a warning, and a GPU asked for is a RuntimeUnavailableError. Others as open_device's.
+    CPU, with a warning, and a GPU asked for is a RuntimeUnavailableError. One with plans of TensorRT runs on a GPU
+    alone, and needs no ONNX Runtime where all its blocks are plans. Others as open_device's.
     """
+    runtimes = {block.runtime for block in engine.manifest.blocks.values()}
+    if planned := sorted(runtimes & MODULES.keys()):
+        return _gpu(device, planned[0], alone="onnx" not in runtimes)
     found = open_device(device)
     cache = next(one for one in engine.manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
     if found.memory == "cpu" or engine.manifest.form != "ready" or cache.dtype != "float32":
@@ -65,6 +73,17 @@ def device_for(engine: Engine, device: str) -> Device:
         raise RuntimeUnavailableError(f"device={device!r}: {told}, or give device='cpu'")
     log.warning("device='auto' is the CPU: %s", told)
     return HostDevice()
+
+
+def _gpu(device: str, runtime: str, alone: bool) -> Device:
+    """The GPU that `device` means, for an engine with plans; RuntimeUnavailableError where none answers."""
+    from .cuda import CudaDevice
+
+    if check_device(device) == "cpu":
+        raise RuntimeUnavailableError(f"device='cpu': {runtime} engines run on an NVIDIA GPU; give 'cuda'")
+    found = CudaDevice(int(device.partition(":")[2] or 0))
+    _ = found.compute_capability  # answers, or is told
+    return found if alone else open_device(f"cuda:{found.index}")
 
 
 def load_block(engine: Engine, block: str, device: Device, threads: int | None) -> Runner:
@@ -80,7 +99,12 @@ def load_block(engine: Engine, block: str, device: Device, threads: int | None) 
         from .onnx import OnnxRunner
 
         return OnnxRunner(paths[0], spec, block, device, threads)
-    raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}; this version runs 'onnx' engines")
+    if spec.runtime in MODULES:
+        from .tensorrt import TensorRtRunner
+
+        return TensorRtRunner(paths[0], spec, block, cast("Gpu", device))
+    known = ", ".join(["onnx", *MODULES])
+    raise RuntimeUnavailableError(f"block {block!r} is for runtime {spec.runtime!r}; this version runs {known}")
 
 
 def load_probed(engine: Engine, block: str, threads: int | None) -> Runner:

@@ -19,6 +19,7 @@ from ..timings import book
 from . import NONE, Device, Tensor
 from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
+from .shapes import made
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -133,21 +134,7 @@ class OnnxRunner:
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> OnnxStep:
         """A saved binding to these addresses."""
         self._owner.check()
-        return OnnxStep(self, feeds, {**self._made(feeds, into), **into})
-
-    def _made(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Memory for the outputs that `into` does not name, in the shapes that the feeds give the declared symbols."""
-        sides = {
-            symbol: side
-            for name, tensor in feeds.items()
-            for symbol, side in zip(self.inputs[name].shape, tensor.shape, strict=False)
-        }
-        made = {}
-        for out in self.spec.outputs:
-            if out.name not in into:
-                shape = [sides[side] if isinstance(side, str) else side for side in out.shape]
-                made[out.name] = self.device.empty(out.dtype, shape)
-        return made
+        return OnnxStep(self, feeds, {**made(self.spec, self.device, feeds, into), **into})
 
     def close(self) -> None:
         """Give the weights back; the runner cannot be used again."""
