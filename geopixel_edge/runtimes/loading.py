@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .tensorrt import Gpu
 
 log = logging.getLogger(__name__)
+_VERIFY = "geopixel-edge verify ENGINE --device cuda"
 _DEVICE = re.compile("auto|cpu|cuda(?::([0-9]{1,3}))?")
 
 
@@ -60,7 +61,7 @@ def device_for(engine: Engine, device: str) -> Device:
     """
     runtimes = {block.runtime for block in engine.manifest.blocks.values()}
     if planned := sorted(runtimes & MODULES.keys()):
-        return _gpu(device, planned[0], alone="onnx" not in runtimes)
+        return _gpu(engine, device, planned[0], alone="onnx" not in runtimes)
     found = open_device(device)
     cache = next(one for one in engine.manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
     if found.memory == "cpu" or engine.manifest.form != "ready" or cache.dtype != "float32":
@@ -75,7 +76,7 @@ def device_for(engine: Engine, device: str) -> Device:
     return HostDevice()
 
 
-def _gpu(device: str, runtime: str, alone: bool) -> Device:
+def _gpu(engine: Engine, device: str, runtime: str, alone: bool) -> Device:
     """The GPU that `device` means, for an engine with plans; RuntimeUnavailableError where none answers."""
     from .cuda import CudaDevice
 
@@ -83,6 +84,8 @@ def _gpu(device: str, runtime: str, alone: bool) -> Device:
         raise RuntimeUnavailableError(f"device='cpu': {runtime} engines run on an NVIDIA GPU; give 'cuda'")
     found = CudaDevice(int(device.partition(":")[2] or 0))
     _ = found.compute_capability  # answers, or is told
+    if not engine.manifest.verified:
+        log.warning("%s was built on another machine: hold it to its golden values, `%s`", engine.root, _VERIFY)
     return found if alone else open_device(f"cuda:{found.index}")
 
 

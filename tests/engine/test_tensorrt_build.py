@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from geopixel_edge.build import tensorrt_child
+from geopixel_edge.build.products import write_products
 from geopixel_edge.build.tensorrt import PLANS, Report, build_tensorrt
 from geopixel_edge.build.tensorrt_builder import Wanted
 from geopixel_edge.build.tensorrt_profiles import default_capacity
@@ -22,9 +24,10 @@ from geopixel_edge.cli import main
 from geopixel_edge.engine import BUNDLED
 from geopixel_edge.engine.directory import Engine, read_manifest
 from geopixel_edge.engine.manifest import BLOCKS
+from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import EngineCorruptError, ExportError, OptionError, RuntimeUnavailableError
 
-from ..support.engines import linked, put
+from ..support.engines import linked, put, sign
 
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="TensorRT-RTX has wheels for Linux on x86-64"
@@ -106,6 +109,21 @@ def test_other_blocks_stay_as_they_are(small: Path) -> None:
     before, after = read_manifest(BUNDLED), Engine(small).manifest
     assert {name for name, block in after.blocks.items() if block != before.blocks[name]} == set(SMALL)
     assert (after.form, after.provenance.packages["tensorrt-rtx"]) == (before.form, after.blocks[SMALL[0]].plan.version)  # type: ignore[union-attr]
+
+
+def test_a_block_of_the_ready_form_is_written_anew(tmp_path: Path) -> None:
+    """Its products are ONNX Runtime's own, which TensorRT's parser refuses."""
+    root, aside = linked(BUNDLED, tmp_path), tmp_path / "aside"
+    aside.mkdir()
+    written = aside / "vision_encoder.onnx"
+    write_products(root / written.name, written, "ready", PRECISIONS["int8"])
+    for path in aside.iterdir():
+        put(root, path.name, path.read_bytes())
+    precision = msgspec.to_builtins(PRECISIONS["int8"])
+    sign(root, lambda manifest: manifest["blocks"]["vision_encoder"].update(precision=precision))
+    assert b"MatMulNBits" in (root / written.name).read_bytes()
+    (built,) = build(root, tmp_path / "out", blocks=SMALL).blocks
+    assert built.layers["DEQUANTIZE"] > 10
 
 
 def test_a_build_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,17 @@ class FakeCuda:
     def __init__(self) -> None:
         self.queued: list[tuple[int, int, int]] = []
         self.registered: set[int] = set()
+        self.destroyed: list[Any] = []
         self.fails = False
+
+    def end_capture(self, stream: int) -> tuple[Any, Any]:
+        graph = tuple(self.queued)
+        self.queued.clear()
+        return ("refused" if self.fails else "ok"), graph
+
+    def launch(self, made: tuple[str, Any], stream: int) -> tuple[Any]:
+        self.queued += made[1]
+        return (SimpleNamespace(name="cudaErrorLaunchFailure") if self.fails else "ok",)
 
     def copy(self, target: int, source: int, size: int, kind: object, stream: int) -> tuple[Any]:
         self.queued.append((target, source, size))
@@ -52,13 +62,25 @@ class FakeCuda:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     found = FakeCuda()
     stream = SimpleNamespace(handle=5, sync=found.sync)
-    device = SimpleNamespace(set_current=lambda: None, create_stream=lambda: stream, allocate=found.allocate)
+    device = SimpleNamespace(
+        set_current=lambda: None,
+        create_stream=lambda: stream,
+        allocate=found.allocate,
+        compute_capability=SimpleNamespace(major=8, minor=7),
+    )
     runtime = SimpleNamespace(
         cudaMemcpyKind=SimpleNamespace(cudaMemcpyDefault=4),
         cudaError_t=SimpleNamespace(cudaSuccess="ok"),
         cudaMemcpyAsync=found.copy,
         cudaHostRegister=found.register,
         cudaHostUnregister=found.registered.discard,
+        cudaStreamCaptureMode=SimpleNamespace(cudaStreamCaptureModeThreadLocal=1),
+        cudaStreamBeginCapture=lambda stream, mode: ("ok",),
+        cudaStreamEndCapture=found.end_capture,
+        cudaGraphInstantiate=lambda graph, flags: ("ok", ("made", graph)),
+        cudaGraphLaunch=found.launch,
+        cudaGraphExecDestroy=found.destroyed.append,
+        cudaGraphDestroy=found.destroyed.append,
     )
     for name, members in (("cuda.core", {"Device": lambda index: device}), ("cuda.bindings", {"runtime": runtime})):
         module = ModuleType(name)
@@ -123,3 +145,43 @@ def test_a_gpu_that_is_lost_is_named(fake: FakeCuda) -> None:
     with pytest.raises(RuntimeUnavailableError, match=r"'cuda:3' failed \(cudaErrorIllegalAddress\)"):
         tensor.write(np.zeros(2, np.float32))
     fake.queued.clear()
+
+
+def test_what_is_captured_is_done_when_it_is_launched(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    assert device.compute_capability == 87
+    source, target = device.put(np.arange(4.0)), device.put(np.zeros(4))
+    device.wait()
+    graph = device.capture(lambda: device.copy(source, target))
+    assert graph is not None
+    assert not target.numpy().any()
+    for first in (1.0, 2.0):
+        source.write(np.array([first, 1.0, 2.0, 3.0]))
+        graph()
+        assert target.numpy()[0] == first
+    fake.fails = True
+    with pytest.raises(RuntimeUnavailableError, match=r"'cuda:0' failed \(cudaErrorLaunchFailure\)"):
+        graph()
+    fake.queued.clear()
+    del graph
+    gc.collect()
+    assert len(fake.destroyed) == 2
+
+
+def test_what_is_not_captured_is_none(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    fake.fails = True
+    assert device.capture(lambda: None) is None
+
+
+def test_a_gpu_that_is_lost_while_it_is_waited_for(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = CudaDevice(2)
+    assert device.stream == 5
+    assert device._opened is not None
+
+    def lost() -> None:
+        raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
+
+    monkeypatch.setattr(device._opened[1], "sync", lost)
+    with pytest.raises(RuntimeUnavailableError, match=r"'cuda:2' failed .*LAUNCH_FAILED.*; make a new Pipeline"):
+        device.wait()
