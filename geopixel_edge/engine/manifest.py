@@ -99,18 +99,14 @@ class Footprint(Struct, frozen=True):
 
 
 class EnginePlan(Struct, frozen=True):
-    """What a block of TensorRT's was built by and for; an engine of another version or GPU would not load.
-
-    `profiles` hold least, usual and most of every symbolic dimension. `in_place`: past and present of the cache share
-    memory. `verified`: its golden values were met on the GPU it is for.
-    """
+    """What a block of TensorRT's was built by and for. `in_place`: past and present of the cache share memory."""
 
     version: Name  # of the library
     sm: Count  # the GPU's compute capability, 87 for 8.7
-    profiles: tuple[dict[str, Range], ...]
+    profiles: tuple[dict[str, Range], ...]  # of symbolic dimensions
     build_peak_bytes: Dimension
     in_place: bool = True
-    verified: bool = False
+    verified: bool = False  # its golden values were met on such a GPU
 
 
 class BlockSpec(Struct, frozen=True, omit_defaults=True):
@@ -244,7 +240,7 @@ class Manifest(Struct, frozen=True):
 
     @property
     def verified(self) -> bool:
-        """Whether every block was verified where it runs; those that run anywhere were when they were exported."""
+        """Whether every plan was verified on its GPU."""
         return all(block.plan is None or block.plan.verified for block in self.blocks.values())
 
     def files(self) -> list[FileSpec]:
