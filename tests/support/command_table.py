@@ -124,6 +124,7 @@ SNIPPETS = {
     "docs/ask.md": ("installed", PLAIN),
     "docs/sharing.md": ("installed", PLAIN),
     "docs/georeferenced.md": ("installed", GEO),
+    "docs/scenes.md": ("installed", GEO),
     "training/README.md": ("editable", BENCH),
 }
 
