@@ -31,6 +31,7 @@ from .errors import (
     QueryError,
     ResourceError,
     RuntimeUnavailableError,
+    SceneIncompleteError,
     SessionClosedError,
 )
 from .resources import shortage_told
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .masks import Mask
     from .options import AskOptions
     from .pipeline import Pipeline
+    from .scenes.result import SceneObject, SceneResult
     from .session import OpenedImage
     from .stop import StopToken
     from .timings import Timings
@@ -78,6 +80,9 @@ __all__ = [
     "Region",
     "ResourceError",
     "RuntimeUnavailableError",
+    "SceneIncompleteError",
+    "SceneObject",
+    "SceneResult",
     "SessionClosedError",
     "StopToken",
     "Text",
@@ -91,6 +96,8 @@ _HOMES = {
     "Mask": "masks",
     "OpenedImage": "session",
     "Pipeline": "pipeline",
+    "SceneObject": "scenes.result",
+    "SceneResult": "scenes.result",
     "StopToken": "stop",
     "Timings": "timings",
     **dict.fromkeys(("Answer", "MaskFound", "Phrase", "Region", "Text"), "answer"),

@@ -105,6 +105,12 @@ class OutputError(GeoPixelError):
     exit_code = 6
 
 
+class SceneIncompleteError(GeoPixelError):
+    """Windows of a scene failed, or it was ended early; the same command goes on from what is recorded."""
+
+    exit_code = 7
+
+
 class CheckpointError(GeoPixelError):
     """The checkpoint is incomplete, damaged or not a GeoPixel model; the message names the key or file."""
 

@@ -58,3 +58,17 @@ MAX_MODEL_SIZE = 2**20
 MAX_MODEL_LAYERS = 512
 # SAM 2 sees 1,024 pixels a side; activations grow with the square, and with the fourth power in global attention.
 MAX_MODEL_SIDE_PX = 4_096
+
+# --- Scenes -----------------------------------------------------------------------------------------------
+# GDAL's own bound of a side.
+MAX_SCENE_SIDE_PX = 2**31 - 1
+# Ten days at a second each; ledgers and merging are tested up to here.
+MAX_SCENE_WINDOWS = 1_000_000
+# A window is one image to the model, divided as any other.
+MAX_SCENE_WINDOW_PX = 8_192
+# A table of these is gigabytes; what finds more has answered noise.
+MAX_OBJECTS = 10_000_000
+# Each is a question to every window; more kinds than this are a description's work.
+MAX_PHRASES = 16
+# Each process holds an engine of its own; no machine here has room for so many.
+MAX_JOBS = 64

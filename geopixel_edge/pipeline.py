@@ -22,6 +22,8 @@ from .model import Model
 from .options import AskOptions
 from .rasters.given import given_place
 from .runtimes.loading import check_device
+from .scenes.pipeline_scene import scene_of
+from .scenes.result import SceneResult
 from .session import OpenedImage
 from .stop import StopToken
 from .turn import AnswerStream
@@ -141,6 +143,17 @@ class Pipeline:
             return self.open(image, hd_num=hd_num)
 
         return answer_in_batches(self.model, pairs, opened, asked, stop or StopToken())
+
+    def scene(
+        self, image: str | os.PathLike[str], phrases: str | Sequence[str], out: Any, **options: Any
+    ) -> SceneResult:
+        """Ask every window of a scene of any size for kinds of things, and write a layer of the objects.
+
+        `out`: one path or several, ending in .gpkg, .geojson, .fgb, .parquet or .tif. `options`: those of SceneOptions,
+        `on_progress`, called with a `Progress`, and `stop`. The same call goes on where an earlier one ended.
+        Raises what names the argument; SceneIncompleteError when stopped. The result counts windows that failed.
+        """
+        return scene_of(self, image, phrases, out, **options)
 
     # --- The engine ---------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ examples:
   geopixel-edge ask before.png after.png "<ImageHere> or <ImageHere>: which shows more ships?" --engine engine
   geopixel-edge ask "What is a pier?" --engine engine
   geopixel-edge segment scene.png "the red ship" --json
+  geopixel-edge scene geo.tif "ships" --out ships.gpkg
   geopixel-edge verify engine
   geopixel-edge plan --size 4000x3000 --memory 2GB
   geopixel-edge build engine portable --form portable
@@ -29,10 +30,11 @@ exit codes:
   0  done                      4  the engine directory cannot be used or fails its checks
   1  any other error           5  runtime, device, kernel, memory or thread is missing
   2  usage                     6  the result cannot be written
-  3  image, question or option cannot be used       130  interrupted    141  the reader of the output went away
+  3  image, question or option cannot be used       7  windows of a scene failed
+  130  interrupted             141  the reader of the output went away
 """
 
-VERBS = ("ask", "segment", "info", "verify", "plan", "build", "doctor")
+VERBS = ("ask", "segment", "scene", "info", "verify", "plan", "build", "doctor")
 
 
 def _parser(with_installed: bool) -> argparse.ArgumentParser:

@@ -41,6 +41,7 @@ def load_pyproj() -> ModuleType:
     """pyproj, fetching no grids over the network; RuntimeUnavailableError without it."""
     try:
         import pyproj
+        import pyproj.network
     except ImportError as error:
         raise missing("pyproj", error) from None
     if pyproj.network.is_network_enabled():

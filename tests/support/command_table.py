@@ -132,6 +132,7 @@ SNIPPETS = {
     "docs/ask.md": ("installed", PLAIN),
     "docs/sharing.md": ("installed", PLAIN),
     "docs/georeferenced.md": ("installed", GEO),
+    "docs/scenes.md": ("installed", GEO),
     "training/README.md": ("editable", BENCH),
 }
 
@@ -156,6 +157,10 @@ TABLE = {
     'geopixel-edge segment scene.png "the ships" --bounds 54.37 24.48 54.38 24.49 --crs EPSG:4326 --out placed': placed(
         " N, 54.37", "placed/regions.geojson"
     ),
+    'geopixel-edge scene geo.tif "ships" "buildings" --out ships.gpkg --out ships.geojson': placed(
+        r"\d+ ships", "ships.gpkg", "ships.geojson", "ships.gpkg.stac.json"
+    ),
+    'geopixel-edge scene geo.tif "ships" --out ships.gpkg': placed(r"\d+ ships", "ships.gpkg"),
     "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
     MIXED: exported(),
     "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16": exported(),

@@ -35,7 +35,7 @@ ARROWS = {
     "image_ref": f"{BASE} images rasters",
     "regions": f"{BASE} masks rasters",
     "document": f"{BASE} image_ref masks rasters regions",
-    "writers": f"{BASE} document masks rasters regions",
+    "writers": f"{BASE} document kernels masks rasters regions",
     "parts": f"{BASE} masks rasters writers",
     "interop": f"{BASE} masks regions writers",
     "answer": f"{BASE} document image_ref interop masks parts rasters regions writers",
@@ -49,19 +49,20 @@ ARROWS = {
     "model": f"{BASE} blocks draft engine families images masks memory runtimes text",
     "engine.probes": f"{BASE} blocks engine memory model runtimes",
     "engine.golden": f"{BASE} blocks engine engine.probes families images memory model options runtimes",
+    "scenes": f"{BASE} engine images kernels masks memory rasters writers",
     "turn": f"{BASE} answer draft options text",
     "question": f"{BASE} answer blocks draft families image_ref images memory model options text turn",
     "writing": f"{BASE} question answer blocks model runtimes",
     "session": f"{BASE} question answer blocks families images memory model options runtimes text turn writing",
     "batched": f"{BASE} question answer blocks memory model options runtimes session",
-    "pipeline": f"{BASE} answer batched engine images memory model options rasters runtimes session turn",
+    "pipeline": f"{BASE} answer batched engine images memory model options rasters runtimes scenes session turn",
     "build": f"{BASE} engine engine.golden memory model runtimes",
     "cli": (
         f"{BASE} answer build engine engine.golden families images kernels memory memory.preview model options "
-        "pipeline rasters runtimes session text turn writers"
+        "pipeline rasters runtimes scenes session text turn writers"
     ),
     "__main__": "cli",
-    "": f"{BASE} answer image_ref masks options pipeline session turn",
+    "": f"{BASE} answer image_ref masks options pipeline scenes session turn",
 }
 # Rooms outside the package -> whom they may import at all.
 OUTSIDE = {
@@ -79,6 +80,7 @@ LIBRARIES = {
     "pyogrio": ("writers/",),
     "pyproj": ("rasters/extra.py",),
     "shapely": ("rasters/extra.py", "writers/"),
+    "pyarrow": ("writers/",),
     "supervision": ("interop/", "answer.py"),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }

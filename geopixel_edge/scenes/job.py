@@ -1,0 +1,208 @@
+"""A scene from its file to its layers: windows asked, recorded and merged; a job that was ended goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ImageError, OptionError, SceneIncompleteError
+from ..rasters.place import Place
+from ..stop import StopToken
+from ..version import __version__
+from .asking import Asker
+from .ledger import Ledger
+from .opening import Scene
+from .options import SceneOptions
+from .result import Progress
+from .windows import Grid, make_grid
+from .working import Result, Work, work_through, work_together
+
+OnProgress = Callable[[Progress], None]
+LEDGER = ".job"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a scene before any window is read."""
+
+    size_px: tuple[int, int]
+    place: Place
+    bands: tuple[int, ...]
+    stretch: tuple[tuple[float, float], ...] | None
+    notes: tuple[str, ...]
+
+
+def read_header(scene: Scene) -> Header:
+    """Open a scene, look at its header and overview, and close it. ImageError where it cannot be used."""
+    with scene.open() as raster:
+        size = raster.width_px, raster.height_px
+        return Header(size, raster.place, tuple(raster.bands), raster.stretch, tuple(raster.notes))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene, what is asked about it, and where it is kept meanwhile: `ledger_path`."""
+
+    scene: Scene
+    header: Header
+    grid: Grid
+    asker: Asker
+    phrases: tuple[str, ...]
+    options: SceneOptions
+    engine: dict[str, Any]
+    state: tuple[int, int]
+    ledger_path: Path
+
+    def key(self) -> dict[str, Any]:
+        """What a window's answer depends on, plain values: another key is another job."""
+        return {
+            "scene bytes": self.state[0],
+            "scene time": self.state[1],
+            "scene digest": self.scene.digest(),
+            "size": list(self.header.size_px),
+            "bands": list(self.header.bands),
+            "stretch": self.header.stretch and [list(ends) for ends in self.header.stretch],
+            "window": self.grid.window_px,
+            "overlap": self.grid.overlap_px,
+            "phrases": list(self.phrases),
+            "describe": self.options.describe,
+            "min_valid": self.options.min_valid,
+            "hd_num": self.options.hd_num,
+            "engine": self.asker.name(),
+            "version": __version__,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What every output says of how it was made."""
+        place, gsd = self.header.place, self.header.place.gsd_m if self.header.place.located else None
+        operation = place.operation()
+        return {
+            "geopixel_edge": __version__,
+            "engine": self.engine,
+            "scene": self.scene.path.name,
+            **self.key(),
+            "min_area": self.options.smallest_px(self.grid.window_px),
+            "min_score": self.options.min_score,
+            "simplify": self.options.simplify,
+            "georeferencing": place.georeferencing,
+            "approximate": place.approximate,
+            "operation": operation and operation.name,
+            "accuracy_m": operation and operation.accuracy_m,
+            "source_wkt": place.source_wkt,
+            "gsd_m": gsd,
+            "notes": list(self.header.notes),
+        }
+
+    # --- Windows ----------------------------------------------------------------------------------------------
+
+    def ask(self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None) -> None:
+        """Ask every window that is not in the ledger yet, and record each.
+
+        SceneIncompleteError when `stop` is set, after the window that is asked; ImageError when the scene changes.
+        """
+        if self.options.retry_failed:
+            ledger.forget_failed()
+        states = _States(len(self.grid), ledger.known())
+        todo = (number for number in range(len(self.grid)) if not states.seen[number])
+        clock = _Clock(states, on_progress)
+        clock.tell()
+        results = self._results(todo)
+        try:
+            for some in results:
+                self._check_unchanged()
+                _record(ledger, some)
+                clock.add(some)
+                if stop.reason is not None and states.done < states.total:
+                    raise SceneIncompleteError(
+                        f"ended after {states.done} of {states.total} windows ({stop.reason}); the same command "
+                        f"goes on from {str(self.ledger_path)!r}"
+                    )
+        finally:
+            results.close()
+
+    def _results(self, todo: Iterator[int]) -> Any:
+        work = Work(self.scene, self.grid, self.asker, self.phrases, self.options.describe, self.options.min_valid)
+        if self.options.jobs > 1:
+            return work_together(work, todo, self.options.batch, self.options.jobs)
+        return work_through(work, todo, self.options.batch)
+
+    def _check_unchanged(self) -> None:
+        if self.scene.state() != self.state:
+            raise ImageError(
+                f"image={str(self.scene.path)!r} changed while it was read; leave it as it is, and begin anew with "
+                "restart=True (--restart)"
+            )
+
+
+class _States:
+    """Which windows were looked at, a byte each, and how many are in each state."""
+
+    def __init__(self, total: int, known: Iterable[tuple[int, str]]) -> None:
+        self.total, self.done = total, 0
+        self.seen = bytearray(total)
+        self.count = Counter[str]()
+        for number, state in known:
+            self.add(number, state)
+
+    def add(self, number: int, state: str) -> None:
+        """A window that was looked at."""
+        self.seen[number] = 1
+        self.done += 1
+        self.count[state] += 1
+
+
+class _Clock:
+    """Progress as it is told: counts, and the time that is left by what windows took in this run."""
+
+    def __init__(self, states: _States, tell: OnProgress | None) -> None:
+        self._states, self._tell = states, tell
+        self._started, self._asked, self._found = time.monotonic(), 0, 0
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Windows that were recorded."""
+        for window, views in results:
+            self._states.add(window.number, window.state)
+            self._asked += window.state != "empty"
+            self._found += len(views)
+        self.tell()
+
+    def tell(self) -> None:
+        """Call whoever wants to know."""
+        if self._tell is None:
+            return
+        done, total, count = self._states.done, self._states.total, self._states.count
+        each = (time.monotonic() - self._started) / self._asked if self._asked else None
+        left = None if each is None else each * (total - done)
+        self._tell(Progress(done, total, count["empty"], count["failed"], self._found, each, left))
+
+
+def _record(ledger: Ledger, results: Sequence[Result]) -> None:
+    """Windows without pixels at once, every other in a transaction of its own."""
+    plain = [window.number for window, _ in results if window.state == "empty" and not window.note]
+    if plain:
+        ledger.record_empty(plain)
+    for window, views in results:
+        if window.state != "empty" or window.note:
+            ledger.record(window, views)
+
+
+def make_job(
+    scene: Scene,
+    asker: Asker,
+    phrases: tuple[str, ...],
+    options: SceneOptions,
+    window_px: int,
+    engine: dict[str, Any],
+    out: Path,
+) -> Job:
+    """A job about a scene; `window_px` is the engine's own window. ImageError or OptionError for what cannot be."""
+    if options.overlap is not None and options.overlap * 2 > (options.window or window_px):
+        raise OptionError(f"overlap={options.overlap} is over half of the window of {options.window or window_px} px")
+    header = read_header(scene)
+    grid = make_grid(*header.size_px, options.window or window_px, options.overlap)
+    ledger_path = out.with_name(out.name + LEDGER)
+    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path)

@@ -1,0 +1,154 @@
+"""Layers out: every file is made aside, and all are renamed at once when they are whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from ...errors import OptionError, OutputError
+from .feature import Feature, Layer, LayerWriter, WindowFeature
+from .geojson import GeoJson
+from .gpkg import Gpkg, cannot_write, load_pyogrio
+
+_CHUNK = 4_096
+KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif")
+
+
+def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path) -> tuple[Path, ...]:
+    """The outputs as absolute paths, if layers about the file `source` may be written there.
+
+    OptionError for a name of no known kind or one given twice; OutputError for a folder that is not there or one that
+    cannot be written, a directory of the name, and where the scene itself would be replaced.
+    RuntimeUnavailableError where a kind needs a library that is not installed.
+    """
+    if not paths:
+        raise OptionError(f"out names no file; give one that ends in {' '.join(KINDS)}")
+    found = []
+    for given in paths:
+        path = Path(os.path.abspath(os.fspath(given)))
+        if path.suffix.lower() not in KINDS or path.name == path.suffix:
+            raise OptionError(f"out={str(given)!r} is of no known kind; give a name that ends in {' '.join(KINDS)}")
+        if path in found:
+            raise OptionError(f"out={str(given)!r} is given twice; give each output once")
+        _check_place(path, source)
+        _check_libraries(path.suffix.lower())
+        found.append(path)
+    return tuple(found)
+
+
+def _check_place(path: Path, source: Path) -> None:
+    what = f"out={str(path)!r}"
+    if not path.parent.is_dir():
+        raise OutputError(f"{what}: {str(path.parent)!r} is no folder; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{what}: {str(path.parent)!r} cannot be written; choose another place")
+    if path.is_dir():
+        raise OutputError(f"{what} is a directory; give the name of a file")
+    with contextlib.suppress(FileNotFoundError):
+        if path.samefile(source):
+            raise OutputError(f"{what} is the scene itself; choose another name")
+
+
+def _check_libraries(suffix: str) -> None:
+    if suffix in (".gpkg", ".fgb"):
+        load_pyogrio()
+    elif suffix == ".parquet":
+        from .parquet import load_pyarrow
+
+        load_pyarrow()
+    elif suffix == ".tif":
+        from ...rasters.extra import load_rasterio
+
+        load_rasterio()
+
+
+def publish(
+    paths: Sequence[Path],
+    layer: Layer,
+    features: Iterable[Feature],
+    windows: Iterable[WindowFeature],
+    ids: bool,
+) -> tuple[Path, ...]:
+    """Write every output and a STAC item beside each; returns the paths of all, outputs first.
+
+    Features are taken once, a few thousand at a time. OutputError leaves earlier files as they were, and nothing else.
+    """
+    token = uuid.uuid4().hex
+    asides = {path: path.with_name(f".{path.stem}.{token}.partial{path.suffix}") for path in paths}
+    try:
+        writers = [_writer(path, aside, layer, ids) for path, aside in asides.items()]
+        rest = iter(features)
+        while chunk := list(islice(rest, _CHUNK)):
+            for writer in writers:
+                writer.add(chunk)
+        for writer in writers:
+            writer.finish(windows)
+        asides |= _items(paths, asides, layer, token)
+        _exchange(asides)
+    finally:
+        for aside in asides.values():
+            for left in aside.parent.glob(f".*{token}.partial*"):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+    return tuple(asides)
+
+
+def _writer(path: Path, aside: Path, layer: Layer, ids: bool) -> LayerWriter:
+    suffix = path.suffix.lower()
+    if suffix == ".gpkg":
+        return Gpkg(aside, layer)
+    if suffix == ".geojson":
+        return GeoJson(aside, layer)
+    if suffix == ".fgb":
+        from .flatgeobuf import FlatGeobuf
+
+        return FlatGeobuf(aside, layer)
+    if suffix == ".parquet":
+        from .parquet import Parquet
+
+        return Parquet(aside, layer)
+    from .mask import MaskCog
+
+    return MaskCog(aside, layer, ids)
+
+
+def _items(paths: Sequence[Path], asides: dict[Path, Path], layer: Layer, token: str) -> dict[Path, Path]:
+    """A STAC item for each output, made aside."""
+    from .stac import item_of
+
+    found = {}
+    for path in paths:
+        item = path.with_name(path.name + ".stac.json")
+        aside = path.with_name(f".{path.name}.{token}.partial.stac.json")
+        try:
+            aside.write_bytes(item_of(path, asides[path], layer))
+        except OSError as error:
+            raise cannot_write(item, error) from None
+        found[item] = aside
+    return found
+
+
+def _exchange(asides: dict[Path, Path]) -> None:
+    """Every file to its name, on the disk before and after."""
+    for path, aside in asides.items():
+        try:
+            with aside.open("rb") as stream:
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise cannot_write(path, error) from None
+    for path, aside in asides.items():
+        try:
+            os.replace(aside, path)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+    for folder in {path.parent for path in asides}:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
