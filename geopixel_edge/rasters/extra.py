@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
+from typing import Any
 
 from ..errors import RuntimeUnavailableError
 
@@ -41,11 +43,12 @@ def load_pyproj() -> ModuleType:
     """pyproj, fetching no grids over the network; RuntimeUnavailableError without it."""
     try:
         import pyproj
-        import pyproj.network
+
+        network: Any = importlib.import_module("pyproj.network")
     except ImportError as error:
         raise missing("pyproj", error) from None
-    if pyproj.network.is_network_enabled():
-        pyproj.network.set_network_enabled(False)
+    if network.is_network_enabled():
+        network.set_network_enabled(False)
     module: ModuleType = pyproj
     return module
 

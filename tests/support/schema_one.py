@@ -70,7 +70,7 @@ def as_schema_one(source: Path, parent: Path, precision: str = "fp32") -> Path:
     old: dict[str, Any] = msgspec.to_builtins(new)
     (root / new.tokenizer.path).unlink()
     old.update(schema_version=1, precision=precision, tokenizer=_file(root, CONVERTED.name))
-    del old["tokens"]["added"], old["form"]
+    del old["tokens"]["added"], old["form"], old["pixel_percentiles"]
     for name, block in old["blocks"].items():
         for field in ("footprint", "dims", "options"):
             del block[field]
