@@ -11,7 +11,8 @@ import pytest
 
 from export import verb
 
-from ..support.command_table import EXPORT, INT8, NOT_RUN, PLAIN, SNIPPETS, TABLE
+from ..support.command_table import EXPORT, INT8, PLAIN, SNIPPETS, TABLE
+from ..support.commands_not_run import NOT_RUN
 from ..support.documented import ROOT, Shown, examples_of, read_page, shown
 from ..support.places import Place, developer, editable, installed  # noqa: F401
 
