@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from ..stop import StopToken
 
 SUMMARY = "find every thing of a kind in a scene larger than memory, and write a map layer"
+EPILOG = """\
+examples:
+  geopixel-edge scene geo.tif "ships" --out ships.gpkg
+  geopixel-edge scene geo.tif "ships" "buildings" --out ships.gpkg --out ships.geojson
+  geopixel-edge scene geo.tif --describe --out objects.parquet
+  geopixel-edge scene geo.tif "ships" --out ships.gpkg --retry-failed
+
+A job that was ended goes on when the same command is given; FILE.job is its ledger.
+
+exit codes:
+  0  written                                   5  runtime, memory or thread is missing
+  2  usage                                     6  an output or the ledger cannot be written
+  3  image, phrase or option cannot be used    7  windows failed, see the layer `windows`
+  4  the engine directory cannot be used     130  interrupted, the ledger is kept
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
