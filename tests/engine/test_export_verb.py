@@ -54,6 +54,7 @@ def test_the_verb_describes_itself() -> None:
         "engine_dir": Path("b"),
         "precision": "fp32",
         "adapter": None,
+        "calibrate": None,
         "form": "ready",
         "overwrite": False,
         "json": False,

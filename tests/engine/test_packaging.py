@@ -195,10 +195,10 @@ def imports(directory: str) -> set[str]:
 @pytest.mark.parametrize(
     ("directory", "extras"),
     [
-        ("geopixel_edge", ("cuda", "supervision")),
-        ("benchmarks", ("bench", "bench-gpu", "bench-scale", "cuda", "export")),  # torch is a peer
+        ("geopixel_edge", ("cuda", "supervision", "geo", "geoparquet")),
+        ("benchmarks", ("bench", "bench-gpu", "bench-scale", "cuda", "export", "geo")),  # torch is a peer
         ("export", ("export",)),
-        ("tests", ("export", "bench", "test")),
+        ("tests", ("export", "bench", "test", "geo")),
     ],
 )
 def test_every_import_is_a_declared_dependency(wheel: Path, directory: str, extras: tuple[str, ...]) -> None:

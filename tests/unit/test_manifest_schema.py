@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -19,8 +20,15 @@ def declared() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"manifest.json of a GeoPixel Edge engine directory, schema {SCHEMA_VERSION}",
-        **msgspec.json.schema(Manifest),
+        **_dedented(msgspec.json.schema(Manifest)),
     }
+
+
+def _dedented(value: Any) -> Any:
+    """Descriptions are docstrings, of which newer interpreters keep no indentation."""
+    if isinstance(value, dict):
+        return {key: inspect.cleandoc(one) if key == "description" else _dedented(one) for key, one in value.items()}
+    return [_dedented(one) for one in value] if isinstance(value, list) else value
 
 
 def test_the_page_is_what_the_code_declares() -> None:
