@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,8 @@ from .precision import parse_precision
 from .record import write_record
 from .tokenizer import MODEL_NAME, note_spare_rows, read_tokens, write_tokenizer
 from .usage import Usage
-from .writers import WRITERS, steps
+from .writers import WRITERS
+from .writers import steps as steps_of
 
 log = logging.getLogger(__name__)
 # The libraries with a vision block at float32, and copies of the largest tensor while it is rounded.
@@ -49,6 +51,7 @@ def export_engine(
     form: Form = "ready",
     usage: Usage | None = None,
     calibrate: Path | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> list[Check]:
     """Export `source` to the engine directory `target` and return the measured distance of every block to torch.
 
@@ -56,10 +59,11 @@ def export_engine(
     published unless every check passes. `overwrite` replaces an engine directory, and nothing else. `adapter` is what
     fine-tuning `source` left, merged while it is read. `form` is the language model's: for ONNX Runtime, or in standard
     operators. `calibrate` is a folder of pictures, by which int4's scales are chosen. `usage` learns of child
-    processes. CheckpointError when checkpoint or adapter are not whole or do not fit each other; ExportError for an
-    existing target, pictures that cannot be used, too little disk or memory, sizes the graphs cannot have or a failed
-    check. A failure or an interruption leaves `target` as it was and removes what was written aside; what a killed
-    export left is removed by the next one to the same target.
+    processes; `is_stopped` is asked between steps, since a library may swallow the KeyboardInterrupt of a signal.
+    CheckpointError when checkpoint or adapter are not whole or do not fit each other; ExportError for an existing
+    target, pictures that cannot be used, too little disk or memory, sizes the graphs cannot have or a failed check. A
+    failure or an interruption leaves `target` as it was and removes what was written aside; what a killed export left
+    is removed by the next one to the same target.
     """
     precisions = parse_precision(precision)
     target = Path(os.path.abspath(target))
@@ -73,16 +77,27 @@ def export_engine(
         _check_room(root, checkpoint, precisions)
         if pictures:
             checkpoint.loudness = calibration.loudness(checkpoint, read_tokens(source), pictures)
-        _write_all(checkpoint, root, precisions, form)
-        check_rounding(checkpoint, root)
-        _measure(root, usage or Usage())
-        checks = _check(root)
-        distances: dict[str, float] = {}
-        for check in checks:
-            distances[check.block] = max(distances.get(check.block, 0.0), check.distance)
-        write_manifest(root, msgspec.structs.replace(read_manifest(root), distance=distances))
+        steps = (
+            partial(_write_all, checkpoint, root, precisions, form),
+            partial(check_rounding, checkpoint, root),
+            partial(_measure, root, usage or Usage()),
+            partial(_record, root, found := list[Check]()),
+        )
+        for step in steps:
+            step()
+            if is_stopped():
+                raise KeyboardInterrupt
         publish(root, target, overwrite)
-    return checks
+    return found
+
+
+def _record(root: Path, found: list[Check]) -> None:
+    """Check the engine, and write each block's largest distance to torch into the manifest."""
+    found += _check(root)
+    distances: dict[str, float] = {}
+    for check in found:
+        distances[check.block] = max(distances.get(check.block, 0.0), check.distance)
+    write_manifest(root, msgspec.structs.replace(read_manifest(root), distance=distances))
 
 
 def _check_memory(checkpoint: Checkpoint) -> None:
@@ -116,7 +131,7 @@ def _check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Pre
 
 
 def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision], form: Form) -> Manifest:
-    with tqdm(total=steps(checkpoint) + 3, disable=None, unit="step") as bar:
+    with tqdm(total=steps_of(checkpoint) + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
         tokens = write_tokenizer(checkpoint.root, root)
         note_spare_rows(Tokenizer(root / MODEL_NAME, tokens), checkpoint.config.vocabulary)

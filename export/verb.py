@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     signals: list[int] = []
     try:
         with _interrupted_by(signals):
-            checks, usage = _export(args)
+            checks, usage = _export(args, signals)
     except (KeyboardInterrupt, GeoPixelError) as error:
         # A library below may make an error of its own out of an interruption.
         if isinstance(error, GeoPixelError) and not signals:
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _export(args: argparse.Namespace) -> tuple[list[Check], Usage]:
+def _export(args: argparse.Namespace, signals: list[int]) -> tuple[list[Check], Usage]:
     load()  # the last check of an export runs the engine; whether it can is known now, not hours later
     for name in _NEEDED:
         if importlib.util.find_spec(name) is None:
@@ -154,6 +154,7 @@ def _export(args: argparse.Namespace) -> tuple[list[Check], Usage]:
         args.form,
         usage,
         args.calibrate,
+        lambda: bool(signals),
     )
     return checks, usage
 

@@ -104,7 +104,7 @@ class EnginePlan(Struct, frozen=True):
     version: Name  # of the library
     sm: Count  # the GPU's compute capability, 87 for 8.7
     profiles: tuple[dict[str, Range], ...]  # of symbolic dimensions
-    build_peak_bytes: Dimension
+    build_peak_bytes: Annotated[int, Meta(ge=0)]
     in_place: bool = True
     verified: bool = False  # its golden values were met on such a GPU
 

@@ -186,3 +186,25 @@ def test_blocks_that_differ_from_torch_are_not_published(
     assert "nothing was published" in str(caught.value)
     assert named in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_a_library_swallows_ends_it_before_it_publishes(tmp_path: Path) -> None:
+    """The vision encoder's writer meets the interruption and goes on, as some libraries do."""
+    code = (
+        "import os, signal, sys\n"
+        "from export.__main__ import main\n"
+        "from export.writers import WRITERS\n"
+        "write = WRITERS['vision_encoder']\n"
+        "def swallowing(*given):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+        "    write(*given)\n"
+        "WRITERS['vision_encoder'] = swallowing\n"
+        f"raise SystemExit(main([{str(SOURCE)!r}, {str(tmp_path / 'engine')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip().splitlines()[-1] == "interrupted: nothing was published"
+    assert list(tmp_path.iterdir()) == []

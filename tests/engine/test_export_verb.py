@@ -113,7 +113,7 @@ def test_without_the_kernels_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_the_handler_of_sigterm_is_put_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture) -> None:
-    def terminate(args: argparse.Namespace) -> None:
+    def terminate(args: argparse.Namespace, signals: list[int]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(verb, "_export", terminate)

@@ -103,6 +103,6 @@ def test_options_that_no_engine_may_set_are_refused(engine_portable: Path, tmp_p
 
     root = linked(engine_portable, tmp_path)
     name = "session.model_external_initializers_file_folder_path"
-    sign(root, lambda manifest: manifest["blocks"]["pixel_decoder"]["options"].update({name: "/etc"}))
+    sign(root, lambda manifest: manifest["blocks"]["pixel_decoder"].update(options={name: "/etc"}))
     with pytest.raises(EngineMismatchError, match="which no engine may"):
         Pipeline(root, device="cpu")

@@ -70,10 +70,11 @@ def as_schema_one(source: Path, parent: Path, precision: str = "fp32") -> Path:
     old: dict[str, Any] = msgspec.to_builtins(new)
     (root / new.tokenizer.path).unlink()
     old.update(schema_version=1, precision=precision, tokenizer=_file(root, CONVERTED.name))
-    del old["tokens"]["added"], old["form"], old["pixel_percentiles"]
+    del old["tokens"]["added"], old["form"]
+    old.pop("pixel_percentiles", None)
     for name, block in old["blocks"].items():
         for field in ("footprint", "dims", "options"):
-            del block[field]
+            block.pop(field, None)
         block["precision"] = precision
         block["files"] = [_file(root, file["path"]) for file in block["files"]]
         if name == "language_model":
