@@ -7,7 +7,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/aarch64.XXXXXX")
 ROOT=$WORK/root
-trap 'umount -q "$ROOT/proc" "$ROOT/dev" 2>/dev/null || true; rm -rf --one-file-system "$WORK"' EXIT
+# What is mounted below the root is this system's own: it goes first, mmdebstrap's mounts too where it was killed, and
+# nothing is removed while any is left.
+clear_up() {
+  awk -v root="$ROOT/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mounted; do
+    umount -q "$mounted" || umount -q --lazy "$mounted" || true
+  done
+  if grep -qF " $ROOT/" /proc/mounts; then
+    echo "$WORK is left: something is still mounted below it" >&2
+  else
+    rm -rf --one-file-system "$WORK"
+  fi
+}
+trap clear_up EXIT
 
 for tool in mmdebstrap qemu-aarch64-static; do
   command -v "$tool" >/dev/null || { echo "$tool is missing: apt install mmdebstrap qemu-user-static" >&2; exit 1; }
