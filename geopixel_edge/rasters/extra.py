@@ -15,7 +15,7 @@ def missing(library: str, error: ImportError) -> RuntimeUnavailableError:
     """The error for a library of the extra that cannot be imported."""
     detail = "" if isinstance(error, ModuleNotFoundError) else f" ({error})"
     return RuntimeUnavailableError(
-        f"{library} is needed to read where an image is, and is not installed{detail}: {REMEDY}"
+        f"{library} is needed for georeferenced images and map layers, and is not installed{detail}: {REMEDY}"
     )
 
 

@@ -19,7 +19,6 @@ from geopixel_edge.rasters.geotiff import open_raster
 from ..support.geo_fixtures import FOLDER
 from ..support.rasters import HEIGHT_PX, WIDTH_PX, bands, create, write_tiff
 
-pytest.importorskip("pyproj", reason="the extra geo")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]

@@ -19,8 +19,6 @@ from training.scenes import make_scene
 
 from ..support.geo_fixtures import FOLDER
 
-pytest.importorskip("pyproj", reason="the extra geo")
-
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "scene.png"
 TURNED = Affine(0.286891, 0.087712, 251_000, 0.087712, -0.286891, 2_711_000)  # 0.3 m a pixel, turned by 17 degrees

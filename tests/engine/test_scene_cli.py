@@ -11,7 +11,6 @@ from geopixel_edge.cli import main
 from geopixel_edge.errors import InferenceError
 from geopixel_edge.scenes.asking import PipelineAsker
 
-pytest.importorskip("pyogrio")
 FIXTURE = Path(__file__).parents[1] / "data" / "geo" / "rgb_utm_1.tif"
 
 

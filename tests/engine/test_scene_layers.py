@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio.raw
 import pytest
 import rasterio
 import shapely
@@ -20,7 +20,6 @@ from geopixel_edge.scenes.phrases import comparing
 from ..support.scene_jobs import UTM, dump, run, write_scene
 from ..support.scene_truths import Bits, truth_of
 
-pyogrio = pytest.importorskip("pyogrio")
 TURNED = Affine.translation(251_000, 2_711_000) * Affine.rotation(17) * Affine.scale(0.3, -0.3)
 PLACES = {
     "utm": UTM,
@@ -113,7 +112,6 @@ def in_pixels_of_table(path: Path) -> tuple[None, dict[str, Any]]:
     return None, dict(zip(info["fields"], data, strict=True))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow")
 def test_geoparquet_says_its_crs_and_its_boxes(tmp_path: Path) -> None:
     import pyarrow.parquet
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 
 from geopixel_edge.errors import GeoReferenceError, ImageError, OptionError
@@ -17,7 +18,6 @@ from geopixel_edge.rasters.geotiff import open_raster
 from ..support.geo_fixtures import FIXTURES, FOLDER, OPENED, REFUSED, crs_of
 from ..support.rasters import create, write_tiff
 
-pyproj = pytest.importorskip("pyproj", reason="the extra geo")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 GEOREFERENCING = {
@@ -104,10 +104,8 @@ def test_bands_that_the_file_lacks_are_refused(bands: object) -> None:
 
 
 def test_what_was_never_written_is_known_without_reading(tmp_path: Path) -> None:
-    with create(
-        tmp_path / "big.tif", (3, 4000, 6000), "uint8", nodata=0, tiled=True, blockxsize=256, blockysize=256,
-        compress="deflate", sparse_ok=True, photometric="rgb",
-    ) as out:  # fmt: off
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "sparse_ok": True}
+    with create(tmp_path / "big.tif", (3, 4000, 6000), "uint8", nodata=0, photometric="rgb", **layout) as out:
         from rasterio.windows import Window
 
         out.write(np.full((3, 100, 100), 77, np.uint8), window=Window(3000, 2000, 100, 100))

@@ -14,8 +14,6 @@ from geopixel_edge.rasters.pixel_map import Affine
 
 from ..support.geo_fixtures import FOLDER
 
-pytest.importorskip("pyproj", reason="the extra geo")
-
 
 def test_bounds_lie_on_the_outer_edges() -> None:
     given = given_place((54.0, 24.0, 54.1, 24.2), "EPSG:4326")

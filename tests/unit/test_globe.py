@@ -17,8 +17,6 @@ from geopixel_edge.writers.ground_marks import bar_length_m, ground_marks, north
 
 from ..support.geo_fixtures import block
 
-pytest.importorskip("pyproj", reason="the extra geo")
-
 
 def degrees(west: float, north: float, size: tuple[int, int], step: float) -> Place:
     return make_place(size, Affine(step, 0, west, 0, -step, north), "EPSG:4326", "it")

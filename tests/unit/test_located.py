@@ -22,8 +22,6 @@ from geopixel_edge.timings import Timings
 
 from ..support.geo_fixtures import FIXTURES, FOLDER, MAPPED, block
 
-pytest.importorskip("pyproj", reason="the extra geo")
-
 PLACED = [name for name in MAPPED if "geojson" in FIXTURES[name]["region"]]
 
 

@@ -17,8 +17,6 @@ from geopixel_edge.rasters.place import Place, densified, make_place, signed_are
 
 from ..support.geo_fixtures import FIXTURES, MAPPED, corners, place_of
 
-pyproj = pytest.importorskip("pyproj", reason="the extra geo")
-
 ROOT = Path(__file__).parents[2]
 NORTH_UP = Affine(0.5, 0.0, 345678.4, 0.0, -0.5, 2712345.6)
 SIZE = (96, 72)
