@@ -21,6 +21,26 @@ clear_up() {
 }
 trap clear_up EXIT
 
+# A step is a process group of its own, so that an interruption ends all of it at once: mmdebstrap by itself would go on
+# until what it configures in the root is done.
+step() {
+  setsid "$@" &
+  group=$!
+  wait "$group"
+}
+interrupted() {
+  trap '' INT TERM
+  [ -z "$group" ] || kill -TERM -- "-$group" 2>/dev/null || true
+  for _ in 1 2 3 4 5; do
+    kill -0 -- "-$group" 2>/dev/null || break
+    sleep 1
+  done
+  kill -KILL -- "-$group" 2>/dev/null || true
+  exit 130
+}
+group=
+trap interrupted INT TERM
+
 for tool in mmdebstrap qemu-aarch64-static; do
   command -v "$tool" >/dev/null || { echo "$tool is missing: apt install mmdebstrap qemu-user-static" >&2; exit 1; }
 done
@@ -34,7 +54,7 @@ if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
 fi
 
 echo "== a Debian 12 root for arm64"
-mmdebstrap --quiet --arch=arm64 --variant=minbase --include=python3,python3-venv,python3-dev,g++,ca-certificates \
+TMPDIR=$WORK step mmdebstrap --quiet --arch=arm64 --variant=minbase --include=python3,python3-venv,python3-dev,g++,ca-certificates \
   bookworm "$ROOT"
 mount --bind /dev "$ROOT/dev"
 mount -t proc proc "$ROOT/proc"
@@ -49,12 +69,12 @@ done
 [ -n "${SSL_CERT_FILE:-}" ] && [ -e "$SSL_CERT_FILE" ] && install -D "$SSL_CERT_FILE" "$ROOT$SSL_CERT_FILE"
 
 echo "== the source distribution, built and installed there"
-"$PYTHON" -m venv "$WORK/tools"
-"$WORK/tools/bin/pip" install --quiet build
-"$WORK/tools/bin/python" -m build --sdist --outdir "$WORK" . >/dev/null
+step "$PYTHON" -m venv "$WORK/tools"
+step "$WORK/tools/bin/pip" install --quiet build
+step "$WORK/tools/bin/python" -m build --sdist --outdir "$WORK" . >/dev/null
 cp "$WORK"/geopixel_edge-*.tar.gz "$ROOT/src/sdist.tar.gz"
 cp examples/scene.png "$ROOT/src/"
-inside() { chroot "$ROOT" /usr/bin/env -i PATH=/src/venv/bin:/usr/bin:/bin HOME=/root \
+inside() { step chroot "$ROOT" /usr/bin/env -i PATH=/src/venv/bin:/usr/bin:/bin HOME=/root \
   ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} \
   ${https_proxy:+https_proxy="$https_proxy"} "$@"; }
 inside python3 -m venv /src/venv
@@ -64,6 +84,6 @@ echo "== doctor, and an answer compared"
 inside geopixel-edge doctor
 QUESTION="Describe this image with interleaved segmentation masks."
 inside geopixel-edge ask /src/scene.png "$QUESTION" --threads 1 --json >"$WORK/there.json"
-"$PYTHON" -m geopixel_edge ask examples/scene.png "$QUESTION" --json >"$WORK/here.json"
+step "$PYTHON" -m geopixel_edge ask examples/scene.png "$QUESTION" --json >"$WORK/here.json"
 "$PYTHON" -m tests.nightly.compare_answers "$WORK/here.json" "$WORK/there.json"
 inside geopixel-edge verify --threads 1  # threads that wait for each other take for ever under QEMU
