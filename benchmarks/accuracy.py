@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from evaluate.scorers import Conversation, Referring, Shown, score_conversations, score_referring, well_formed
 from geopixel_edge import Answer, Pipeline, limits
 from geopixel_edge.answer import Region
 from geopixel_edge.checks import check_integer
@@ -24,11 +25,10 @@ from geopixel_edge.cli.terminal import table
 from geopixel_edge.errors import OptionError, OutputError
 from geopixel_edge.masks import Mask
 from geopixel_edge.writers.overlay import render
-from training.questions import Example, conversation, referring
-from training.scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
 
 from .agreement import Text, agreement, read_texts, write_texts
-from .scorers import Conversation, Referring, Shown, score_conversations, score_referring, well_formed
 
 MAX_SCENES = 100_000
 MAX_PICTURES = 60

@@ -23,9 +23,9 @@ from geopixel_edge.cli.terminal import table
 from geopixel_edge.errors import OptionError
 from geopixel_edge.session import OpenedImage
 from geopixel_edge.timings import DECODE
-from training.questions import referring
-from training.scenes import EVALUATION_SEED, make_scene
-from training.wording import describe
+from synthetic.questions import referring
+from synthetic.scenes import EVALUATION_SEED, make_scene
+from synthetic.wording import describe
 
 MAX_QUESTIONS = 100_000
 PER_SCENE = 4

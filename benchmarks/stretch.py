@@ -27,7 +27,7 @@ from geopixel_edge.cli.terminal import table
 from geopixel_edge.errors import OptionError
 from geopixel_edge.rasters.colouring import Reading
 from geopixel_edge.rasters.geotiff import open_raster
-from training.scenes import EVALUATION_SEED, Scene, make_scene
+from synthetic.scenes import EVALUATION_SEED, Scene, make_scene
 
 SIDE_PX, GAINS, DARK = 640, (7, 6, 5), 150
 WORDS = {"ship": "the ships", "building": "the buildings"}

@@ -9,7 +9,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from training.scenes import EVALUATION_SEED, make_scene
+from synthetic.scenes import EVALUATION_SEED, make_scene
 
 SEED = EVALUATION_SEED + 500_006  # outside the seeds that figures are measured on
 SIDE_PX = 640

@@ -16,12 +16,12 @@ from geopixel_edge.blocks.divider import divide, grounding_input, plan_grid
 from geopixel_edge.engine.manifest import Normalisation
 from geopixel_edge.families.prompt import build_prompt
 from geopixel_edge.text.tokenizer import Tokenizer
+from synthetic.mix import TRAINING_MIX
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import Scene
 
 from .losses import IGNORED
-from .mix import TRAINING_MIX
 from .prompt_targets import prompt_targets
-from .questions import Example, conversation, referring
-from .scenes import Scene
 from .store import ORIENTATIONS, SceneStore, oriented
 from .targets import Targets, targets_of
 

@@ -13,8 +13,7 @@ from PIL import Image
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.errors import OptionError, OutputError
 from geopixel_edge.writers.colours import colour
-
-from .scenes import CLASS_NAMES, KINDS, Scene, make_scene
+from synthetic.scenes import CLASS_NAMES, KINDS, Scene, make_scene
 
 MAX_SCENES = 400
 GAP_PX = 6

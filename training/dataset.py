@@ -20,10 +20,10 @@ from PIL import Image, ImageDraw
 
 from geopixel_edge.errors import GeoPixelError
 from geopixel_edge.masks import Mask
+from synthetic.tags import phrases_of
+from synthetic.wording import CONVERSATION_QUESTIONS
 
 from .errors import DatasetError
-from .tags import phrases_of
-from .wording import CONVERSATION_QUESTIONS
 
 MAX_JSON_BYTES = 1 << 30  # the real index holds some 50,000 phrases; anything near this is not one
 UNREADABLE = (OSError, ValueError, Image.DecompressionBombError)

@@ -26,13 +26,13 @@ from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.streams import write_json
 from geopixel_edge.cli.terminal import table
 from geopixel_edge.text.tokenizer import Tokenizer
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import Scene, make_scene
+from synthetic.scenes.generate import TUNING_SEED
 
 from .batches import make_sample
 from .heads import HEADS_NAME, TeachingHeads, read_heads, stitched_grid
 from .model import GeoPixel
-from .questions import Example, conversation, referring
-from .scenes import Scene, make_scene
-from .scenes.generate import TUNING_SEED
 from .step import language_states
 
 Scores = dict[str, list[float]]

@@ -16,9 +16,9 @@ import numpy as np
 
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.engine.directory import read_manifest, write_manifest
+from synthetic.scenes import make_scene
 
 from .plan import read_recipe
-from .scenes import make_scene
 
 Pair = tuple[float, float]
 

@@ -14,8 +14,7 @@ import torch
 from geopixel_edge import limits
 from geopixel_edge.checks import check_integer
 from geopixel_edge.errors import CheckpointError, OptionError
-
-from .scenes.generate import ANY_COLOUR_SEED, MAX_SIDE_PX, MIN_SIDE_PX, TUNING_SEED
+from synthetic.scenes.generate import ANY_COLOUR_SEED, MAX_SIDE_PX, MIN_SIDE_PX, TUNING_SEED
 
 MAX_COUNT = 100_000_000
 RECIPES = Path(__file__).parent / "recipes"

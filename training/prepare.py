@@ -11,10 +11,10 @@ from export.checkpoint import Checkpoint
 from export.config import ModelConfig, read_config
 from export.tokenizer import read_tokenizer
 from geopixel_edge.text.tokenizer import Tokenizer
+from synthetic.questions import conversation, referring
+from synthetic.scenes import make_scene
 
 from .model import TOKENIZER_FILES
-from .questions import conversation, referring
-from .scenes import make_scene
 from .vocabulary import train_tokenizer
 
 CONFIG = Path(__file__).parent / "configs" / "small.json"

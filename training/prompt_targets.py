@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .expressions import BESIDE, PLACES, SIDES, Expression
-from .questions import Example
-from .scenes.palette import CLASSES, COLOURS
-from .wording import noun
+from synthetic.expressions import BESIDE, PLACES, SIDES, Expression
+from synthetic.questions import Example
+from synthetic.scenes.palette import CLASSES, COLOURS
+from synthetic.wording import noun
 
 # What each field can be; not being said comes last, behind these. The last field is of descriptions: one, another.
 FIELDS: tuple[tuple[object, ...], ...] = (

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from synthetic.scenes import GENERATOR_VERSION, Instance, Scene, make_scene
+
 from .errors import DatasetError
-from .scenes import GENERATOR_VERSION, Instance, Scene, make_scene
 
 ORIENTATIONS = 8  # of a square: bit 0 transposes, bit 1 mirrors left to right, bit 2 top to bottom, in this order
 _PLAIN = ("number", "class_name", "colour", "kind", "bbox", "centre", "area_px", "full_area_px")

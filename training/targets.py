@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .scenes import Instance, Scene
-from .scenes.generate import ANY_COLOUR
+from synthetic.scenes import Instance, Scene
+from synthetic.scenes.generate import ANY_COLOUR
 
 # What can be at a place: the ground, then every class in every colour whose name is worth saying.
 LABELS: tuple[tuple[str, str | None], ...] = (

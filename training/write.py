@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.masks import Mask
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
 
 from .errors import DatasetError
-from .questions import Example, conversation, referring
-from .scenes import EVALUATION_SEED, GENERATOR_VERSION, Scene, make_scene
 
 
 def entry(scene: Scene, example: Example, name: str, image: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from geopixel_edge.errors import GeoPixelError
 from geopixel_edge.masks import Mask
+from synthetic.tags import phrases_of
 from training.dataset import load_dataset
 from training.errors import DatasetError
-from training.tags import phrases_of
 from training.write import write_dataset
 
 RLE = Mask.from_array(np.eye(16, 20, dtype=bool)).to_coco()

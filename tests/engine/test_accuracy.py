@@ -12,14 +12,14 @@ import pytest
 
 from benchmarks.accuracy import judge_conversation, judge_referring, main
 from benchmarks.agreement import Text, agreement, read_texts
-from benchmarks.scorers import score_conversations, score_referring
+from evaluate.scorers import score_conversations, score_referring
 from geopixel_edge import Answer
 from geopixel_edge.answer import Region
 from geopixel_edge.errors import OptionError
 from geopixel_edge.masks import Mask
 from geopixel_edge.timings import Timings
-from training.questions import Example, conversation, referring
-from training.scenes import EVALUATION_SEED, Scene, make_scene
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import EVALUATION_SEED, Scene, make_scene
 
 SMALL = [
     "--scenes",

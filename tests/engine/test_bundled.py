@@ -16,7 +16,7 @@ from geopixel_edge.cli import main as cli
 from geopixel_edge.engine import BUNDLED
 from geopixel_edge.engine.golden import verify
 from geopixel_edge.masks import Mask
-from training.scenes import Scene, make_scene
+from synthetic.scenes import Scene, make_scene
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "scene.png"

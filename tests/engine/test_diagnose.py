@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from synthetic.scenes import make_scene
 from training import diagnose
 from training.curves import main as curves
 from training.run import Run
-from training.scenes import make_scene
 
 
 def test_every_form_and_class_is_judged_with_the_true_text_given(

@@ -12,7 +12,7 @@ from geopixel_edge import Answer, AskOptions, Pipeline, StopToken, writing
 from geopixel_edge.blocks.language_model import Rows
 from geopixel_edge.session import OpenedImage
 from geopixel_edge.timings import DECODE
-from training.scenes import EVALUATION_SEED, make_scene
+from synthetic.scenes import EVALUATION_SEED, make_scene
 
 QUERY = "Describe the picture."
 NEW_TOKENS = 24

@@ -15,7 +15,7 @@ from benchmarks.stretch import main as stretch
 from geopixel_edge import MaskFound, Pipeline
 from geopixel_edge.cli import main as cli
 from geopixel_edge.errors import OptionError
-from training.scenes import make_scene
+from synthetic.scenes import make_scene
 
 from ..support.geo_fixtures import FOLDER
 

@@ -12,14 +12,14 @@ from torch import nn
 
 from export import keys
 from export.torch_model.language_model import Layer
+from synthetic.questions import conversation, referring
+from synthetic.scenes import make_scene
 from training.batches import make_sample, pack
 from training.heads import TeachingHeads, stitched_grid
 from training.losses import MaskLosses, mask_losses, measured_iou
 from training.optimizer import LEAST_SIDE, Optimizer, matrices
 from training.plan import Part, Phase
-from training.questions import conversation, referring
 from training.run import Run
-from training.scenes import make_scene
 from training.step import WEIGHTS, language_states, losses_of
 from training.store import SceneStore
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks import draft
-from training.scenes import EVALUATION_SEED
+from synthetic.scenes import EVALUATION_SEED
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy import main as accuracy
-from training.scenes import EVALUATION_SEED
+from synthetic.scenes import EVALUATION_SEED
 
 # Of a slice of 40 scenes, whose figures scatter by some 5 points; what 500 scenes give stands in training/REPORT.md.
 SCENES = 40

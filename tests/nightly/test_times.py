@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import latency
-from training.scenes import KINDS, make_scene
+from synthetic.scenes import KINDS, make_scene
 
 IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
 IMPORT = "import time; start = time.perf_counter(); import geopixel_edge; print(time.perf_counter() - start)"

@@ -27,7 +27,7 @@ def geotiff_in_folder(place: Place) -> None:
     """A generated port with ships in it, 0.3 m a pixel, as geo.tif among a user's files."""
     from rasterio.transform import Affine
 
-    from training.scenes import make_scene
+    from synthetic.scenes import make_scene
 
     from .rasters import write_tiff
 

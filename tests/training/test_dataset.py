@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from synthetic.questions import conversation, referring
+from synthetic.scenes import EVALUATION_SEED, GENERATOR_VERSION, make_scene
+from synthetic.tags import phrases_of
 from training.dataset import load_dataset
 from training.errors import DatasetError
-from training.questions import conversation, referring
-from training.scenes import EVALUATION_SEED, GENERATOR_VERSION, make_scene
-from training.tags import phrases_of
 from training.write import main, write_dataset
 
 SIZE_PX = 128

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from training.expressions import Expression
-from training.mix import ABSENCES, FORMS, TRAINING_MIX, UNIFORM, Mix
+from synthetic.expressions import Expression
+from synthetic.mix import ABSENCES, FORMS, TRAINING_MIX, UNIFORM, Mix
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import make_scene
 from training.prompt_targets import FIELD_SIZES, FIELDS, prompt_targets
-from training.questions import Example, conversation, referring
-from training.scenes import make_scene
 
 
 def _said(example: Example) -> list[dict[int, object]]:

@@ -9,14 +9,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from training import wording
-from training.expressions import PLACES, Expression, held_out
-from training.mix import FORMS
-from training.questions import Example, conversation, referring
-from training.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Instance, Scene, make_scene
-from training.scenes.generate import ANY_COLOUR_SEED
-from training.scenes.palette import CLASSES, plural
-from training.tags import phrases_of
+from synthetic import wording
+from synthetic.expressions import PLACES, Expression, held_out
+from synthetic.mix import FORMS
+from synthetic.questions import Example, conversation, referring
+from synthetic.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Instance, Scene, make_scene
+from synthetic.scenes.generate import ANY_COLOUR_SEED
+from synthetic.scenes.palette import CLASSES, plural
+from synthetic.tags import phrases_of
 
 SIZE_PX = 256
 SEEDS = (*range(12), *range(ANY_COLOUR_SEED, ANY_COLOUR_SEED + 6), *range(EVALUATION_SEED, EVALUATION_SEED + 24))

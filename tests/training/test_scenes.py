@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from geopixel_edge.errors import OptionError
+from synthetic.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Scene, make_scene
+from synthetic.scenes import air as air_module
+from synthetic.scenes.canvas import Canvas, box, place, ribbon, ring, shoelace
+from synthetic.scenes.generate import ANY_COLOUR_SEED, TUNING_SEED, colours_of
+from synthetic.scenes.palette import CLASSES, GRAIN, plural
+from synthetic.scenes.plants import tree
+from synthetic.scenes.scene import collect, shrink_owners
 from training.contact_sheet import contact_sheet, main
-from training.scenes import CLASS_NAMES, EVALUATION_SEED, HELD_OUT_COLOURS, KINDS, Scene, make_scene
-from training.scenes import air as air_module
-from training.scenes.canvas import Canvas, box, place, ribbon, ring, shoelace
-from training.scenes.generate import ANY_COLOUR_SEED, TUNING_SEED, colours_of
-from training.scenes.palette import CLASSES, GRAIN, plural
-from training.scenes.plants import tree
-from training.scenes.scene import collect, shrink_owners
 
 SIZE_PX = 192
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from synthetic.expressions import Expression, referents
+from synthetic.questions import conversation, referring
+from synthetic.scenes import Scene, make_scene
 from training.errors import DatasetError
-from training.expressions import Expression, referents
-from training.questions import conversation, referring
-from training.scenes import Scene, make_scene
 from training.store import ORIENTATIONS, SceneStore, oriented
 
 SIDE_PX = 192

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.questions import conversation
-from training.scenes import CLASS_NAMES, make_scene
+from synthetic.questions import conversation
+from synthetic.scenes import CLASS_NAMES, make_scene
 from training.targets import (
     FACTORS,
     LABELS,

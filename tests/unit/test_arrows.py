@@ -67,9 +67,11 @@ ARROWS = {
 # Rooms outside the package -> whom they may import at all.
 OUTSIDE = {
     "export": {PACKAGE},
-    "training": {PACKAGE, "export"},
-    "benchmarks": {PACKAGE, "export", "training"},
-    "examples": {PACKAGE, "training"},
+    "synthetic": {PACKAGE},
+    "evaluate": {PACKAGE, "synthetic"},
+    "training": {PACKAGE, "export", "synthetic", "evaluate"},
+    "benchmarks": {PACKAGE, "export", "synthetic", "evaluate", "training"},
+    "examples": {PACKAGE, "synthetic"},
 }
 # Library -> where in the package it may be imported.
 LIBRARIES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.expressions import Expression, at, barely_visible, referents
-from training.scenes import Instance, Scene
+from synthetic.expressions import Expression, at, barely_visible, referents
+from synthetic.scenes import Instance, Scene
 
 
 def thing(

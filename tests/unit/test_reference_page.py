@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference.md"
 ALL = range(1, 26)
-ROOMS = ("geopixel_edge", "export", "training", "benchmarks", "csrc")
+ROOMS = ("geopixel_edge", "export", "synthetic", "evaluate", "training", "benchmarks", "csrc")
 _ROW = re.compile(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", re.M)
 _CITED = re.compile(r"reference behaviours? ((?:\d+(?:, | and | to |, and )?)+)")
 

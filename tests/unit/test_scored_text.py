@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.scorers import (
+from evaluate.scorers import (
     same_thing,
     well_formed,
 )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.scorers import (
+from evaluate.scorers import (
     Conversation,
     Referring,
     Shown,
@@ -175,7 +175,7 @@ def test_of_equal_matches_the_last_is_taken_as_in_coco() -> None:
 def test_an_iou_equals_pycocotools(result: Conversation) -> None:
     from pycocotools import mask as coco
 
-    from benchmarks.scorers import overlaps
+    from evaluate.scorers import overlaps
 
     if result.predicted and result.expected:
         sides = [[one.mask.to_coco() for one in side] for side in (result.predicted, result.expected)]

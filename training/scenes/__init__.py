@@ -1,17 +1,5 @@
-"""Aerial scenes made from a seed, with exact masks. `make_scene(seed)` is all a trainer needs."""
+"""The door that recipes and notebooks know: scenes are made in `synthetic.scenes`."""
 
-from __future__ import annotations
+from synthetic.scenes import CLASS_NAMES, EVALUATION_SEED, GENERATOR_VERSION, KINDS, Instance, Scene, make_scene
 
-from .generate import CLASS_NAMES, EVALUATION_SEED, GENERATOR_VERSION, HELD_OUT_COLOURS, KINDS, make_scene
-from .scene import Instance, Scene
-
-__all__ = [
-    "CLASS_NAMES",
-    "EVALUATION_SEED",
-    "GENERATOR_VERSION",
-    "HELD_OUT_COLOURS",
-    "KINDS",
-    "Instance",
-    "Scene",
-    "make_scene",
-]
+__all__ = ["CLASS_NAMES", "EVALUATION_SEED", "GENERATOR_VERSION", "KINDS", "Instance", "Scene", "make_scene"]

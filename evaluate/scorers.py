@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopixel_edge.masks import Mask
-from training.tags import phrases_of
+from synthetic.tags import phrases_of
 
 MATCH_IOU = 0.5
 MATCH_WORDS = 0.5
