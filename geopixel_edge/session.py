@@ -115,6 +115,8 @@ class OpenedImage:
     def begin(self, asked: Asked, target: KVCache | None = None) -> tuple[Outputs, KVCache]:
         """See and read; the outputs of the prompt's last row. `target`: the cache to read into, one sequence."""
         self._see(asked)
+        if asked.turn.grounded and asked.plan.all_resident and self.model.residency.grounds_beside:
+            self._ground(asked)  # queued, and done beside the prefill
         return self._read(asked, target)
 
     def _see(self, asked: Asked) -> None:

@@ -17,6 +17,7 @@ from ..processes import Owner, keep_in_children, refuse_pickle
 from ..resources import shortage
 from ..timings import book
 from . import NONE, Device, Tensor
+from .devices import PROVIDERS
 from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
 from .shapes import made
@@ -45,7 +46,12 @@ def providers(device: Device) -> Providers:
         "user_compute_stream": str(device.stream),  # runs and copies are in order without waiting for each other
         "use_tf32": "0",  # it would round float32's 23 bits to 10 before each product: blocks that say float32 mean it
     }
-    return [("CUDAExecutionProvider", options), cpu]
+    cuda = (PROVIDERS["cuda"], options)
+    if device.kind != "tensorrt":
+        return [cuda, cpu]
+    # What TensorRT does not take goes to CUDA. No plan is kept on disk: a plan is executable code.
+    shared = {name: options[name] for name in ("device_id", "user_compute_stream")}
+    return [(PROVIDERS["tensorrt"], {**shared, "trt_engine_cache_enable": "0"}), cuda, cpu]
 
 
 def session_settings(
@@ -89,9 +95,11 @@ class OnnxRunner:
         chosen = providers(device)
         self.session = self._open(path, settings, chosen)
         keep_in_children(self.session)
-        if chosen[0][0] not in self.session.get_providers():
+        if chosen[0][0] not in (used := self.session.get_providers()):
+            fallen = used[0].removesuffix("ExecutionProvider")
             raise RuntimeUnavailableError(
-                f"device={self._device_name()}: it fell back to the CPU; check CUDA's libraries, or give 'cpu'"
+                f"device={self._device_name()}: it fell back to {fallen}; check its libraries "
+                "(`geopixel-edge doctor`), or give another device"
             )
         self.inputs = {tensor.name: tensor for tensor in spec.inputs}
         self._check(spec.inputs, self.session.get_inputs(), "inputs")

@@ -15,6 +15,7 @@ from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import (
     ExportError,
 )
+from geopixel_edge.images import load_image
 from geopixel_edge.model import Model
 from geopixel_edge.pipeline import Pipeline
 
@@ -105,3 +106,32 @@ def test_a_step_keeps_what_it_is_bound_to(engines: dict[str, Path], trt: FakeTrt
     del tensor, feeds
     with pytest.raises(AssertionError, match="views was freed while it is bound"):
         context.execute_async_v3(trt.gpu.stream)
+
+
+def test_the_grounding_encoder_runs_beside_the_prefill(engines: dict[str, Path], trt: FakeTrt) -> None:
+    """Queued before the prompt is read, on a stream of its own; waited for by the first mask, and by nothing else."""
+    with Pipeline(engines[NEW], device="cuda") as pipe, pipe.open(SCENE) as image:
+        trt.gpu.order.clear()
+        answer = image.ask("Describe this image with interleaved segmentation masks.", max_new_tokens=24)
+        assert answer.regions
+        beside, waits = "queues on the other stream", "waits for the other stream"
+        first, second = trt.gpu.order.index(beside), trt.gpu.order.index(waits)
+        assert trt.gpu.order.count(beside) == 1
+        assert trt.gpu.order.count(waits) == len(answer.regions)
+        assert 0 < first < second
+        assert trt.gpu.order[first:second].count("runs") > 3, "the vision encoder, the prompt and tokens were not"
+        image.ask("What is here?", max_new_tokens=1)
+        assert trt.gpu.order.count(beside) == 1
+
+
+def test_a_mask_that_did_not_wait_would_be_seen(
+    engines: dict[str, Path], trt: FakeTrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, image = Model.open(engines[NEW], "cuda"), load_image(SCENE)
+    states = trt.gpu.put(np.full((1, model.manifest.sizes.hidden), 0.1, np.float32))
+    right, _ = model.mask_logits(states, model.ground(image))
+    again, _ = model.mask_logits(states, model.ground(image))
+    assert np.array_equal(right, again)
+    monkeypatch.setattr(trt.gpu, "after", lambda other: None)
+    wrong, _ = model.mask_logits(states, model.ground(image))
+    assert not np.allclose(right, wrong)

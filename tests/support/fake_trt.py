@@ -39,6 +39,21 @@ class FakeGpu(FakeCuda):
     captures: bool = True
     alive: weakref.WeakValueDictionary[int, Opaque] = field(default_factory=weakref.WeakValueDictionary)
     recording: list[Callable[[], object]] | None = None
+    lane: FakeLane | None = None
+    order: list[str] = field(default_factory=list)
+    free: int = 1 << 34
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def beside(self) -> FakeLane:
+        self.lane = FakeLane(alive=self.alive, order=self.order)
+        return self.lane
+
+    def after(self, other: object) -> None:
+        if isinstance(other, FakeLane):
+            self.order.append("waits for the other stream")
+            other.drain()
 
     def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
         tensor = super().zeros(dtype, shape)
@@ -53,6 +68,7 @@ class FakeGpu(FakeCuda):
     def queue(self, action: Callable[[], object]) -> None:
         """Do it now, or when what is being captured is launched."""
         if self.recording is None:
+            self.order.append("runs")
             action()
         else:
             self.recording.append(action)
@@ -78,6 +94,44 @@ class FakeGpu(FakeCuda):
             start <= address < start + max(1, len(owner_bytes(owner, self)))
             for start, owner in list(self.alive.items())
         )
+
+
+@dataclass(eq=False)
+class FakeLane(FakeGpu):
+    """Another stream over the same memory: what is queued is done as late as may be, when somebody waits for it.
+
+    Memory is given back in the stream's order, too, as CUDA's pools do.
+    """
+
+    queued: list[Callable[[], object]] = field(default_factory=list)
+    held: list[Tensor] = field(default_factory=list)
+
+    def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
+        tensor = super().zeros(dtype, shape)
+        self.held.append(tensor)
+        return tensor
+
+    @property
+    def stream(self) -> int:
+        return 8
+
+    def queue(self, action: Callable[[], object]) -> None:
+        self.order.append("queues on the other stream")
+        self.queued.append(action)
+
+    def drain(self) -> None:
+        """Do what was queued."""
+        while self.queued:
+            self.queued.pop(0)()
+        self.held.clear()
+
+    def wait(self) -> None:
+        super().wait()
+        self.drain()
+
+    def download(self, source: Tensor) -> Array:
+        self.drain()
+        return super().download(source)
 
 
 def owner_bytes(owner: Opaque, gpu: FakeGpu) -> Array:
@@ -165,7 +219,7 @@ class Context:
         self._profile = 0
 
     def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
-        assert stream == self._trt.gpu.stream
+        assert stream in self._streams
         self._profile = profile
         return True
 
@@ -185,14 +239,19 @@ class Context:
         return True
 
     def execute_async_v3(self, stream: int) -> bool:
-        assert stream == self._trt.gpu.stream
+        place = self._streams[stream]
         assert self._addresses.keys() == {*self._engine.inputs, *self._engine.outputs}
         if self._trt.fails:
             self._engine.log.log(Logger.Severity.ERROR, "an illegal memory access was encountered")
             return False
         self._trt.counts["queued"] += 1
-        self._trt.gpu.queue(self._execute)
+        place.queue(self._execute)
         return True
+
+    @property
+    def _streams(self) -> dict[int, FakeGpu]:
+        gpu = self._trt.gpu
+        return {one.stream: one for one in (gpu, gpu.lane) if one is not None}
 
     def _execute(self) -> None:
         self._trt.counts["executed"] += 1

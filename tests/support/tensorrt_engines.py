@@ -26,7 +26,7 @@ def patched(patch: pytest.MonkeyPatch, version: str, stash: Path) -> FakeTrt:
     """A GPU and a TensorRT of this version, here and where engines are built."""
     trt = FakeTrt(FakeGpu(), version)
     patch.setattr(tensorrt, "import_tensorrt", lambda runtime: trt)
-    patch.setattr(cuda, "CudaDevice", lambda index: trt.gpu)
+    patch.setattr(cuda, "CudaDevice", lambda index, kind="cuda": trt.gpu)
     patch.setattr(door, "library_of", lambda runtime: Outcome(version=version))
     patch.setattr(tensorrt_target, "compute_capability", lambda: SM)
     patch.setattr(tensorrt_builder, "run", fake_build(stash))
