@@ -56,7 +56,7 @@ def test_help_has_examples_and_every_exit_code(command: tuple[str, ...], capsys:
         ["ask"],
         ["segment", "a.png"],
         ["info", "a", "b"],
-        ["doctor", "x"],
+        ["doctor", "--x"],
         ["ask", "a.png", "q", "--zoom", "2"],
         ["ask", "a.png", "q", "--hd-num", "many"],
         ["ask", str(IMAGE)],
