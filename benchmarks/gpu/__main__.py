@@ -14,8 +14,9 @@ from geopixel_edge import Pipeline, __version__
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.streams import write_json
 
+from ..machine import gpu_machine, runtimes
+from ..power import find_reader
 from . import blocks, rates, report, whole
-from .power import find_reader
 
 PEERS = ("torch", "torch-compiled")
 EPILOG = """\
@@ -27,7 +28,7 @@ examples:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Everything asked for; plain values for JSON, seconds, bytes, watts and joules."""
-    rate, reader = rates.measured(), find_reader()
+    rate, reader = rates.measured(), find_reader(_index(args.device))
     with Pipeline(args.engine_dir, device=args.device) as pipe:
         model = pipe.model
         sizes, manifest = model.manifest.sizes, model.manifest
@@ -51,14 +52,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _environment(pipe: Pipeline) -> dict[str, Any]:
-    import onnxruntime
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
 
+
+def _environment(pipe: Pipeline) -> dict[str, Any]:
     facts = {
         "geopixel_edge": __version__,
-        "onnxruntime": onnxruntime.__version__,
+        **runtimes(pipe.engine.manifest),
         "python": platform.python_version(),
-        "device": pipe.device,
+        "device": pipe.placement,
+        **gpu_machine(),
     }
     try:
         import torch
