@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import limits
-from .arrays import F32
+from .arrays import F32, Floats
 from .blocks.divider import Grid
 from .blocks.embeddings import TokenEmbeddings
 from .blocks.grounding_encoder import GroundingEncoder
@@ -110,7 +110,7 @@ class Model:
         self._language = None
         self.residency.close()
 
-    def divide(self, image: LoadedImage, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> F32:
+    def divide(self, image: LoadedImage, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Floats:
         """Adaptive Image Divider: the global view and the tiles, (1 + tiles, 3, S, S) on the host."""
         plan, watch = plan or self.plan, watch or Watch()
         with self.residency.stage(plan.resident("see")), watch.timings.stage("divider"), host_work():
@@ -118,7 +118,7 @@ class Model:
             book(0.0, views.nbytes)
         return views
 
-    def see(self, views: F32, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Tensor:
+    def see(self, views: Floats, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Tensor:
         """Vision Encoder: views -> image tokens (T, hidden) in prompt order."""
         plan, watch = plan or self.plan, watch or Watch()
         with self.residency.stage(plan.resident("see")) as runners, watch.timings.stage("vision_encoder"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geopixel_edge.arrays import Array
 from geopixel_edge.build.tensorrt import build_tensorrt
 from geopixel_edge.build.tensorrt_builder import Wanted
 from geopixel_edge.engine import BUNDLED
@@ -18,10 +20,13 @@ from geopixel_edge.errors import (
 from geopixel_edge.images import load_image
 from geopixel_edge.model import Model
 from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.runtimes import Tensor
 
-from ..support.fake_trt import SM, Context, FakeTrt
+from ..support.fake_trt import SM, Context, FakeLane, FakeTrt
+from ..support.sam2_reference import DATA
 from ..support.tensorrt_engines import CAPACITY, NEW, OLD, patched, views, vision
 
+SQUARE = DATA / "images" / "square.png"
 SCENE = Path(__file__).parents[2] / "examples" / "scene.png"
 
 
@@ -135,3 +140,29 @@ def test_a_mask_that_did_not_wait_would_be_seen(
     monkeypatch.setattr(trt.gpu, "after", lambda other: None)
     wrong, _ = model.mask_logits(states, model.ground(image))
     assert not np.allclose(right, wrong)
+
+
+def test_pixels_cross_at_the_width_that_the_encoders_compute_in(
+    engine_fp16: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The divider writes float16; the CPU's answer, whose graph casts them itself, is the same."""
+    (tmp_path / "stash").mkdir()
+    trt = patched(monkeypatch, NEW, tmp_path / "stash")
+    build_tensorrt(engine_fp16, tmp_path / "out", Wanted("tensorrt"))
+    widths: dict[str, list[str]] = {}
+    put, lane_put = trt.gpu.put, FakeLane.put
+
+    def counted(value: Array, action: Callable[[Array], Tensor]) -> Tensor:
+        if value.ndim == 4:
+            widths.setdefault(value.dtype.name, []).append(str(value.shape))
+        return action(value)
+
+    monkeypatch.setattr(trt.gpu, "put", lambda value: counted(value, put))
+    monkeypatch.setattr(FakeLane, "put", lambda self, value: counted(value, lambda one: lane_put(self, one)))
+    query = "Describe this image with interleaved segmentation masks."
+    with Pipeline(engine_fp16, device="cpu") as plain, Pipeline(tmp_path / "out", device="cuda") as planned:
+        wanted = plain(SQUARE, query, hd_num=1, max_new_tokens=8)
+        found = planned(SQUARE, query, hd_num=1, max_new_tokens=8)
+    assert found.token_ids == wanted.token_ids
+    assert widths.keys() == {"float16"}
+    assert len(widths["float16"]) == 2

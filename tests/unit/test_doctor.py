@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -138,7 +139,7 @@ def test_a_board_without_jetpacks_packages() -> None:
 
 
 def test_a_gpu_with_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_gpu.importlib.metadata, "version", lambda name: "1.2.2")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2.2")
     found = examine_gpus(CudaFacts((13, 0), (13, 2), (ORIN,)), tmp_path)
     assert [(one.name, one.value, one.ok) for one in found] == [
         ("NVIDIA driver", "loaded, serves CUDA 13.0", True),
@@ -148,7 +149,7 @@ def test_a_gpu_with_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_driver_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_gpu.importlib.metadata, "version", lambda name: "1.2.2")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2.2")
     problem = facts_module.driver_fault((12, 4), (13, 2))
     found = examine_gpus(CudaFacts((12, 4), (13, 2), problem=problem), tmp_path)
     assert [one.ok for one in found] == [True, False]
@@ -161,9 +162,9 @@ def test_a_driver_without_the_package(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC\n")
 
     def absent(name: str) -> str:
-        raise machine_gpu.importlib.metadata.PackageNotFoundError(name)
+        raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(machine_gpu.importlib.metadata, "version", absent)
+    monkeypatch.setattr(importlib.metadata, "version", absent)
     driver, package = examine_gpus(CudaFacts(problem="cuda-core cannot be imported"), tmp_path)
     assert (driver.value, package.value, package.ok) == ("535.104.05", "not installed", True)
     assert "pip install 'geopixel-edge[cuda]'" in package.remedy
