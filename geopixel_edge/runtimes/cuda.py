@@ -154,7 +154,9 @@ class CudaDevice:
         from cuda.bindings import runtime
 
         device, _ = self._open()
-        _, free, _ = runtime.cudaMemGetInfo()
+        error, free, _ = runtime.cudaMemGetInfo()
+        if error != runtime.cudaError_t.cudaSuccess:
+            raise RuntimeUnavailableError(f"device={self._name!r} failed ({error.name}); make a new Pipeline")
         shared = HostDevice().free_bytes() if device.properties.integrated else 0
         return max(int(free), shared)
 

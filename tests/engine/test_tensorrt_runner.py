@@ -22,7 +22,8 @@ from geopixel_edge.model import Model
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.runtimes import Tensor
 
-from ..support.fake_trt import SM, Context, FakeLane, FakeTrt
+from ..support.fake_gpu import SM, FakeLane
+from ..support.fake_trt import Context, FakeTrt
 from ..support.sam2_reference import DATA
 from ..support.tensorrt_engines import CAPACITY, NEW, OLD, patched, views, vision
 

@@ -130,6 +130,7 @@ TABLE = {
     "geopixel-edge verify engine": user("as exported"),
     "geopixel-edge build engine portable --form portable": user("published portable", "portable/manifest.json"),
     "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),
+    "geopixel-edge doctor engine": user(r"ok +engine engine +onnx; .*planned to take"),
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
     EXPORT: How("installed", after=(PLAIN,), long=True),

@@ -22,6 +22,7 @@ NOT_RUN = {
     "geopixel-edge plan --engine engine --size 1024x1024 --memory SIZE": "needs GeoPixel-7B; its like is typed",
     "python -m benchmarks.latency orin --device cuda --energy": "needs a Jetson",
     "python -m benchmarks.gpu orin --against --json": "needs a Jetson",
+    "pytest -m long tests/nightly/test_tensorrt_depths.py": "`make nightly` runs it",
     "docker build --file docker/Dockerfile.jetson --tag geopixel-edge .": "needs a Jetson",
     'docker run --rm --runtime nvidia --volume "$PWD":/data geopixel-edge doctor orin': "needs a Jetson",
     'geopixel-edge ask scene.png "..." --engine orin --device cuda': "needs a Jetson",

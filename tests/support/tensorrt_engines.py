@@ -16,7 +16,8 @@ from geopixel_edge.engine.directory import Engine
 from geopixel_edge.runtimes import Tensor, cuda, tensorrt
 from geopixel_edge.runtimes.tensorrt import TensorRtRunner
 
-from .fake_trt import SM, FakeGpu, FakeTrt, fake_build
+from .fake_gpu import SM, FakeGpu
+from .fake_trt import FakeTrt, fake_build
 
 NEW, OLD = "10.16.0", "10.3.0"
 CAPACITY = 2304

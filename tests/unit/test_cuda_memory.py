@@ -34,6 +34,9 @@ class FakeCuda:
         self.integrated = 0
         self.waited: list[object] = []
 
+    def told_memory(self) -> tuple[Any, Any, Any]:
+        return (SimpleNamespace(name="cudaErrorDevicesUnavailable"), None, None) if self.fails else ("ok", 5_000, 9_000)
+
     def end_capture(self, stream: int) -> tuple[Any, Any]:
         graph = tuple(self.queued)
         self.queued.clear()
@@ -92,7 +95,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
         cudaGraphDestroy=found.destroyed.append,
         cudaDriverGetVersion=lambda: ("ok", found.served),
         cudaRuntimeGetVersion=lambda: ("ok", 13020),
-        cudaMemGetInfo=lambda: ("ok", 5_000, 9_000),
+        cudaMemGetInfo=found.told_memory,
     )
     for name, members in (("cuda.core", {"Device": lambda index: device}), ("cuda.bindings", {"runtime": runtime})):
         module = ModuleType(name)
@@ -231,3 +234,6 @@ def test_memory_that_a_board_shares_with_its_cpu_can_be_made_free(fake: FakeCuda
     assert device.free_bytes() == 5_000
     fake.integrated = 1
     assert device.free_bytes() > 10_000_000
+    fake.fails = True
+    with pytest.raises(RuntimeUnavailableError, match=r"device='cuda:0' failed \(cudaErrorDevicesUnavailable\)"):
+        device.free_bytes()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import machine
+from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.report import _power
 from benchmarks.jetson_power import Ina3221, Sample
 from benchmarks.latency_report import _energy
@@ -131,6 +132,13 @@ def test_a_card_is_asked_through_its_drivers_library(tmp_path: Path, monkeypatch
     assert reader.sample() == Sample(300.002, 61, 1755, False)
     reasons["now"] = 64
     assert reader.sample().throttled
+
+
+@pytest.mark.parametrize("argv", [["engine", "--against", "ort"], ["engine", "--against", "--onnx", "engine"]])
+def test_a_peer_and_its_engine_go_together(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main(argv)
+    assert "--against ort and --onnx go together" in capsys.readouterr().err
 
 
 def test_a_benchmark_says_what_it_ran_on() -> None:
