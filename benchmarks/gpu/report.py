@@ -9,7 +9,7 @@ from geopixel_edge.cli.terminal import table
 
 def text(found: dict[str, Any]) -> str:
     """Blocks, language model, whole answers."""
-    lines = [", ".join(f"{name} {value}" for name, value in found["environment"].items()), ""]
+    lines = [_environment(found["environment"]), ""]
     lines.append(table(("block", "ms", "TFLOP/s", "of the matrix rate"), _blocks(found)))
     lines += ["", table(("decode", "ms", "tokens/s", "of the floor"), _decode(found["decode"])), ""]
     lines.append(
@@ -17,6 +17,17 @@ def text(found: dict[str, Any]) -> str:
     )
     lines.append(f"power: {_power(found['whole_answer']['ours']['power'])}")
     return "\n".join(lines)
+
+
+def _environment(facts: dict[str, Any]) -> str:
+    board = facts["board"]
+    named = {
+        **facts,
+        "cuda": facts["cuda"] and ".".join(map(str, facts["cuda"])),
+        "gpus": " and ".join(gpu["name"] for gpu in facts["gpus"]),
+        "board": board and f"{board['model']}, power mode {board['power_mode'] or 'not told'}",
+    }
+    return ", ".join(f"{name} {value}" for name, value in named.items() if value)
 
 
 def _power(found: dict[str, Any]) -> str:

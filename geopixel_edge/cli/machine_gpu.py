@@ -23,11 +23,11 @@ def examine_board(board: Board | None) -> list[Finding]:
     if board is None:
         return []
     remedy = "" if board.jetpack else "for TensorRT and CUDA: sudo apt install nvidia-jetpack"
-    slow = "sudo nvpmodel -m N sets it, sudo jetson_clocks holds the clocks"
+    how = "sudo nvpmodel -m N sets it, sudo jetson_clocks holds the clocks"
     return [
         Finding("board", f"{board.model}, L4T {board.l4t}"),
         Finding("JetPack", board.jetpack or "not installed", True, remedy),
-        Finding("power mode", board.power_mode or "not told", True, slow),
+        Finding("power mode", board.power_mode or "not told", True, how),
     ]
 
 

@@ -20,7 +20,7 @@ def packages() -> dict[str, str]:
 
 
 def examine_onnxruntime(has_gpu: bool, on_jetson: bool, needed: bool = True) -> list[Finding]:
-    """One finding, or more where it works; `needed`: whether anything that is to run here does without it.
+    """One finding, or more where it works; `needed`: whether what is to run here needs one.
 
     The packages for a CPU and for a GPU fill one folder: whichever is installed last leaves files of both, and removing
     either takes the other's along. Both states are told with the two commands that mend them.

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import machine
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu.report import _power
+from benchmarks.gpu.report import _environment, _power
 from benchmarks.jetson_power import Ina3221, Sample
 from benchmarks.latency_report import _energy
 from benchmarks.power import Energy, find_reader
@@ -145,3 +145,7 @@ def test_a_benchmark_says_what_it_ran_on() -> None:
     assert set(machine.runtimes(read_manifest(BUNDLED))) == {"onnxruntime"}
     found = machine.gpu_machine()
     assert found.keys() == {"driver", "cuda", "gpus", "board"}
+    orin = {"name": "Orin", "sm": 87, "total_bytes": 1, "integrated": True}
+    board = {"model": "AGX Orin", "l4t": "36.4.3", "jetpack": "6.2", "power_mode": "30W (2)"}
+    told = _environment({"device": "cuda: it was asked for", **found, "cuda": [12, 6], "gpus": [orin], "board": board})
+    assert told.endswith("cuda 12.6, gpus Orin, board AGX Orin, power mode 30W (2)")
