@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .evaluate_commands import EVAL, EVALUATE
 from .places import Place
 from .preparations import (
     adapter_in_clone,
@@ -114,11 +115,13 @@ SNIPPETS = {
     "docs/sharing.md": ("installed", PLAIN),
     "docs/georeferenced.md": ("installed", GEO),
     "docs/scenes.md": ("installed", GEO),
+    "docs/evaluate.md": ("editable", EVAL),
     "training/README.md": ("editable", BENCH),
 }
 
 TABLE = {
     PLAIN: How("installed"),
+    **{one: How("editable", shows, writes, after=after, long=True) for one, shows, writes, after in EVALUATE},
     'geopixel-edge ask scene.png "Describe this image with interleaved segmentation masks." --out out': user(
         r"\w", "out/report.html", "out/overlay.png", "out/regions.geojson", "out/answer.json"
     ),

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 # Not typed by the tests, with the reason.
+_NEEDS_DATA = "needs the published data and a 7B engine; tests/evaluate/test_runs.py types it on a miniature"
 NOT_RUN = {
+    **dict.fromkeys(
+        (
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/rsgcg --compat",
+            "python -m evaluate rrsisd GeoPixel-7B-RES-engine --data DATA --split val test --out runs/rrsisd --compat",
+            "python -m evaluate score runs/rsgcg --similarity bert:bert-base-uncased",
+            "python -m evaluate score runs/rrsisd",
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out part3 --shard 3/8 --compat",
+            "python -m evaluate score part1 part2 part3 part4 part5 part6 part7 part8",
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/ray --compat --ray auto "
+            "--workers 8",
+        ),
+        _NEEDS_DATA,
+    ),
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",

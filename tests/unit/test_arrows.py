@@ -65,6 +65,7 @@ ARROWS = {
         f"{BASE} answer build engine engine.first_load engine.golden families images kernels memory memory.preview "
         "model options pipeline rasters runtimes scenes session text turn writers"
     ),
+    "batch": f"{BASE} options pipeline session",
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline scenes session turn",
 }
@@ -86,7 +87,8 @@ LIBRARIES = {
     "pyogrio": ("writers/",),
     "pyproj": ("rasters/extra.py",),
     "shapely": ("rasters/extra.py", "writers/"),
-    "pyarrow": ("writers/",),
+    "pyarrow": ("writers/", "batch/"),
+    "ray": ("batch/",),
     "supervision": ("interop/", "answer.py"),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }
