@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Not typed by the tests, with the reason.
-_NEEDS_DATA = "needs the published data and a 7B engine; tests/evaluate/test_runs.py types it on a miniature"
+_NEEDS_DATA = "needs the published data and a 7B engine; tests/evaluate/test_runs.py does the same in miniature"
 NOT_RUN = {
     **dict.fromkeys(
         (
