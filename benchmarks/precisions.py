@@ -1,7 +1,7 @@
 """`python -m benchmarks.precisions CHECKPOINT OUT`: what each precision costs in the tables' own figures.
 
-The checkpoint is exported at every precision; these engines and the bundled one are asked about generated data sets in GeoPixelD's and
-RRSIS-D's layouts, and all of it is scored as published and strictly. A run that was ended goes on.
+The checkpoint is exported at every precision; these engines and the bundled one are asked about generated data sets in
+GeoPixelD's and RRSIS-D's layouts, and all of it is scored as published and strictly. A run that was ended goes on.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from geopixel_edge import Pipeline
 from geopixel_edge.batch.ray import Asker, ask_rows
 from geopixel_edge.errors import RuntimeUnavailableError
 
-pytest.importorskip("ray.data")
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(threads=1, max_new_tokens=40)
 
@@ -54,7 +53,7 @@ def test_rows_of_paths_and_of_bytes_give_the_same_answers(geopixeld: Path) -> No
 
 
 def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
+    ray = pytest.importorskip("ray")
 
     def refuse(**options: object) -> None:
         raise ConnectionError(f"no cluster at {options['address']}")
@@ -66,6 +65,7 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.long
 def test_a_killed_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray.data")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     write_miniature(tmp_path / "data", "geopixeld", 10, side_px=128)
     items = GeoPixelD(tmp_path / "data").items

@@ -55,6 +55,26 @@ def test_a_wrong_figure_is_seen(name: str, path: tuple[str, str], value: object,
     assert main(["check", str(tmp_path), "--no-java"]) == 0
 
 
+@pytest.mark.parametrize("name", ["e2e_000", "gcg_064", "gcg_000"])
+def test_a_folder_of_the_originals_files_scores_to_its_figures(name: str, tmp_path: Path) -> None:
+    case = json.loads((CASES / f"{name}.json").read_text())
+    for kind in ("masks", "captions"):
+        file = f"test_gcg_coco_{kind.removesuffix('s')}_gt.json"
+        (tmp_path / file).write_text(json.dumps(case[f"gt_{kind}"]))
+    (tmp_path / "predictions").mkdir()
+    for image, record in case["predictions"].items():
+        (tmp_path / "predictions" / f"{image}.json").write_text(json.dumps(record))
+    (tmp_path / "table.json").write_text(json.dumps(case["similarity"]))
+    files = ["--predictions", str(tmp_path / "predictions"), "--truth", str(tmp_path)]
+    more = ["--similarity", f"table:{tmp_path / 'table.json'}", "--no-java", "--out", str(tmp_path / "out")]
+    assert main(["score", *files, *more]) == 0
+    found = json.loads((tmp_path / "out" / "report.json").read_text())["parts"]["overall"]
+    for ours, theirs in (("AP50", "ap50"), ("mIoU", "miou"), ("recall", "recall")):
+        assert found["published"]["as given"][ours] == pytest.approx(case["published"][theirs], abs=1e-12)
+    for ours, theirs in (("mIoU", "miou"), ("recall", "recall")):
+        assert found["strict"][ours]["value"] == pytest.approx(case["strict"][theirs], abs=1e-12)
+
+
 def test_a_folder_without_cases_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no case"):
         check(tmp_path, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 # Not typed by the tests, with the reason.
 _NEEDS_DATA = "needs the published data and a 7B engine; tests/evaluate/test_runs.py does the same in miniature"
 NOT_RUN = {
+    "python -m benchmarks.precisions training/checkpoint runs/precisions": "test_precisions.py asks about fewer",
     **dict.fromkeys(
         (
             "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/rsgcg --compat",
