@@ -52,7 +52,8 @@ class Java:
             told = self._run("-cp", str(jar), tool, "-preserveLines", "-lowerCase", str(path))
         found = told.split("\n")
         if not len(texts) <= len(found) <= len(texts) + 1:
-            raise EvaluationError(f"the tokeniser gave {len(found)} lines for {len(texts)} captions; remove line breaks from them")
+            told = f"the tokeniser gave {len(found)} lines for {len(texts)} captions"
+            raise EvaluationError(f"{told}; remove line breaks from them")
         return [
             " ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATION)
             for line in found[: len(texts)]

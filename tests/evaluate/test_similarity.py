@@ -56,7 +56,7 @@ def test_bert_is_the_mean_of_the_last_layer_in_both_runtimes(tmp_path: Path) -> 
     assert found.name.startswith("bert ")
     assert found(PAIRS) == pytest.approx(wanted, abs=1e-6)
 
-    class Hidden(torch.nn.Module):  # type: ignore[name-defined,misc]
+    class Hidden(torch.nn.Module):  # type: ignore[name-defined]
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             return model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
