@@ -16,7 +16,6 @@ A figure over nothing is None.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -27,10 +26,12 @@ from numpy.typing import NDArray
 from geopixel_edge.masks import Mask
 from synthetic.tags import phrases_of
 
+from .metrics.matching import assign
+from .metrics.similarity import shared_words
+
 MATCH_IOU = 0.5
 MATCH_WORDS = 0.5
 MAX_DETECTIONS = 100
-_UNSAID = {"a", "an", "the", "one", "another", "all", "some", "two", "three", "four", "five", "several", "many", "few"}
 
 
 @dataclass(frozen=True)
@@ -121,32 +122,6 @@ def overlaps(result: Conversation) -> NDArray[np.float64]:
     return table
 
 
-def assign(gains: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """The one-to-one pairs of rows and columns with the largest sum (Hungarian algorithm, shortest paths)."""
-    if gains.shape[0] > gains.shape[1]:
-        return sorted((row, column) for column, row in assign(gains.T))
-    rows, columns = gains.shape
-    row_price, column_price = np.zeros(rows + 1), np.zeros(columns + 1)
-    owner = np.zeros(columns + 1, int)  # row of each column, from 1; 0: free
-    for row in range(1, rows + 1):
-        owner[0], here = row, 0
-        least, came_from, done = np.full(columns + 1, np.inf), np.zeros(columns + 1, int), np.zeros(columns + 1, bool)
-        while owner[here]:
-            done[here] = True
-            cost = -gains[owner[here] - 1] - row_price[owner[here]] - column_price[1:]
-            better = ~done[1:] & (cost < least[1:])
-            least[1:][better], came_from[1:][better] = cost[better], here
-            following = int(np.argmin(np.where(done, np.inf, least)[1:])) + 1
-            step = least[following]
-            row_price[owner[done]] += step
-            column_price[done] -= step
-            least[~done] -= step
-            here = following
-        while here:
-            owner[here], here = owner[came_from[here]], int(came_from[here])
-    return sorted((int(owner[column]) - 1, column - 1) for column in range(1, columns + 1) if owner[column])
-
-
 def average_precision(results: Sequence[Conversation]) -> float | None:
     """COCO's average precision at IoU 0.5 over all scenes, masks of one class."""
     wanted = sum(len(result.expected) for result in results)
@@ -176,16 +151,7 @@ def average_precision(results: Sequence[Conversation]) -> float | None:
 
 def same_thing(said: str, expected: str) -> bool:
     """Whether two phrases share at least half of their words."""
-    first, second = _words(said), _words(expected)
-    common = len(first & second)
-    return common > 0 and 2 * common >= MATCH_WORDS * (len(first) + len(second))
-
-
-def _words(phrase: str) -> frozenset[str]:
-    words = re.findall(r"[a-z0-9]+", phrase.lower())
-    return frozenset(
-        word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words if word not in _UNSAID
-    )
+    return shared_words(said, expected) >= MATCH_WORDS
 
 
 def well_formed(response: str, masks: int, finish_reason: str) -> bool:

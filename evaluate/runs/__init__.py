@@ -1,0 +1,1 @@
+"""Runs over a data set: asking with a ledger, scoring, reports, comparisons."""

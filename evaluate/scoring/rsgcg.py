@@ -1,0 +1,145 @@
+"""RS-GCG's report: each figure as published and strict, of all images, of those with one phrase and with several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..metrics import bootstrap, published, strict
+from ..metrics.coco import coco_stats
+from ..metrics.grounding import Judged
+from ..metrics.similarity import Similarity
+from . import groups
+
+REASONS = {
+    "AP50": "published: all scores 1, 100 masks an image, empty with empty is a miss; strict: ranked by the model's "
+    "own score where there is one, every mask, empty with empty is a hit",
+    "mIoU": "published: mean over the pairs found, misses and false alarms cost nothing; strict: over the larger count",
+    "recall": "published: ends at the first pair that falls short, over the phrases; strict: the largest number of "
+    "pairs, over the masks",
+    "precision": "not published: false alarms count in AP50 alone",
+    "F1": "not published",
+    "AP50, all scores 1": "strict without the model's ranking, so that its gain is seen",
+}
+PARTS = ("overall", "uni-target", "multi-target")
+
+ByRaster = Mapping[str, Sequence[Judged]]
+Figures = dict[str, Any]
+
+
+def part_of(judged: Sequence[Judged], part: str) -> list[Judged]:
+    """Images with exactly one grounded phrase are uni-target, the others multi-target."""
+    if part == "overall":
+        return list(judged)
+    return [one for one in judged if (len(one.truth.phrases) == 1) == (part == "uni-target")]
+
+
+def score(by_raster: ByRaster, similarity: Similarity, own_scores: bool) -> Figures:
+    """Figures by part, groups, curves and each image's own; strict ones are of the last raster."""
+    *_, (name, judged) = by_raster.items()
+    images = [strict.judge(one, similarity) for one in judged]
+    known = dict(zip([one.image_id for one in judged], images, strict=True))
+    parts = {}
+    for part in PARTS:
+        those = {raster: part_of(ones, part) for raster, ones in by_raster.items()}
+        chosen = those[name]
+        parts[part] = {
+            "images": len(chosen),
+            "published": {raster: _published(ones, similarity) for raster, ones in those.items()},
+            "strict": _strict(chosen, [known[one.image_id] for one in chosen], own_scores),
+        }
+    return {
+        "similarity": similarity.name,
+        "strict_raster": name,
+        "parts": parts,
+        "reasons": REASONS,
+        "groups": _groups(judged, images),
+        "curve": _curve(judged, own_scores),
+        "per_image": _per_image(judged, images, similarity),
+    }
+
+
+def _published(judged: Sequence[Judged], similarity: Similarity) -> Figures:
+    recalls = [published.image_recall(one, similarity) for one in judged]
+    wanted, found = sum(one.wanted for one in recalls), sum(len(one.pairs) for one in recalls)
+    try:
+        ap50: float | None = coco_stats(judged)[1]
+    except IndexError:  # as the original, which gives no figure where no image has a mask
+        ap50 = None
+    mious = published.miou(judged)
+    return {
+        "AP50": ap50,
+        "mIoU": float(np.mean(mious)) if mious else None,
+        "recall": found / wanted if wanted else None,
+        "stopped_by_phrase": sum(one.stopped == "phrase" for one in recalls),
+        "stopped_by_index": sum(one.stopped == "index" for one in recalls),
+    }
+
+
+def _strict(judged: Sequence[Judged], images: Sequence[strict.StrictImage], own_scores: bool) -> Figures:
+    """Each figure with its interval."""
+    found = np.array([len(one.found) for one in images], np.float64)
+    wanted, shown = (np.array([getattr(one, part) for one in images], np.float64) for part in ("wanted", "shown"))
+    mious = np.array([one.miou for one in images], np.float64)
+    alike = strict.ranked(judged, False)
+    own = strict.ranked(judged, True) if own_scores else alike
+    ratios = {"recall": (found, wanted), "precision": (found, shown), "F1": (2 * found, wanted + shown)}
+    return {
+        "AP50": _with_interval(strict.average_precision(own), bootstrap.interval_of(own, strict.average_precision)),
+        "mIoU": _with_interval(float(mious.mean()) if len(mious) else None, bootstrap.mean_interval(mious)),
+        **{
+            name: _with_interval(
+                float(above.sum() / below.sum()) if below.sum() else None, bootstrap.ratio_interval(above, below)
+            )
+            for name, (above, below) in ratios.items()
+        },
+        "AP50, all scores 1": _with_interval(strict.average_precision(alike), None),
+    }
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> Figures:
+    return {"value": value, "interval": interval}
+
+
+def _groups(judged: Sequence[Judged], images: Sequence[strict.StrictImage]) -> Figures:
+    """Recall and mean IoU of the true masks, by class, size, number of things and quarter."""
+    truths = []
+    for one, image in zip(judged, images, strict=True):
+        for at, mask in enumerate(one.truth.masks):
+            phrase = one.truth.phrases[at] if at < len(one.truth.phrases) else ""
+            count = one.truth.objects[at] if one.truth.objects else groups.parts_of(mask)
+            truths.append((phrase, mask, count, image.truth_iou[at], image.truth_found[at]))
+    return groups.grouped(
+        truths,
+        {
+            "class": lambda one: groups.class_of(one[0]),
+            "size": lambda one: groups.size_of(one[1].area_px),
+            "things per phrase": lambda one: groups.objects_of(one[2]),
+            "quarter": lambda one: groups.quarter_of(one[1]),
+        },
+        lambda ones: {
+            "recall": float(np.mean([one[4] for one in ones])),
+            "mean IoU": float(np.mean([one[3] for one in ones])),
+        },
+    )
+
+
+def _curve(judged: Sequence[Judged], own_scores: bool) -> list[float] | None:
+    curve = strict.precision_at_recall(strict.ranked(judged, own_scores))
+    return None if curve is None else curve.tolist()
+
+
+def _per_image(judged: Sequence[Judged], images: Sequence[strict.StrictImage], similarity: Similarity) -> Figures:
+    return {
+        str(one.image_id): {
+            "mIoU": image.miou,
+            "found": len(image.found),
+            "wanted": image.wanted,
+            "shown": image.shown,
+            "published mIoU": published.image_miou(one.overlaps.iou(empty=np.nan)),
+            "published stop": published.image_recall(one, similarity).stopped,
+        }
+        for one, image in zip(judged, images, strict=True)
+    }
