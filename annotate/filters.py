@@ -68,10 +68,10 @@ Check = Callable[[str, Context], "Finding | None"]
 
 
 def no_class(said: str, context: Context) -> Finding | None:
-    """The sentence names neither the class nor a synonym."""
+    """The sentence names neither the class nor a synonym; what is told is then the rules' sentence."""
     if mention([context.facts.class_name]).search(said):
         return None
-    return Finding("no-class", f"does not name the {context.facts.class_name}", "drop")
+    return Finding("no-class", f"does not name the {context.facts.class_name}", "review")
 
 
 def other_class(said: str, context: Context) -> Finding | None:

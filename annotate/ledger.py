@@ -23,12 +23,7 @@ except ImportError:  # Windows: two processes on one shard are not told apart th
 
 def key_of(**parts: Any) -> str:
     """The digest of a question: of all it follows from."""
-    return digest_of(encode_json(parts))
-
-
-def digest_of(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(encode_json(parts)).hexdigest()
 
 
 class Ledger:

@@ -9,12 +9,11 @@ from pathlib import Path
 from PIL import Image
 
 from geopixel_edge.engine import BUNDLED
-from geopixel_edge.engine.manifest import MANIFEST
+from geopixel_edge.engine.directory import manifest_digest
 from geopixel_edge.errors import GeoPixelError, OptionError, ResourceError
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.session import OpenedImage
 
-from ..ledger import digest_of
 from .base import Reply, Request
 
 
@@ -29,14 +28,14 @@ class EngineDescriber:
         """EngineError for a directory that fails its check; OptionError for the engine in the package, which knows two
         forms of question only and would answer every other with what it learnt for those."""
         pipeline = Pipeline(engine)
-        manifest = (engine / MANIFEST).read_bytes()
-        if manifest == (BUNDLED / MANIFEST).read_bytes():
+        digest = manifest_digest(engine)
+        if digest == manifest_digest(BUNDLED):
             pipeline.close()
             raise OptionError(
                 f"describer='engine:{engine}' is the engine in the package, which was not taught to describe single "
                 "things; give a larger model's, or the describer `rules`"
             )
-        self.name, self._digest = f"engine:{engine.name}", digest_of(manifest)
+        self.name, self._digest = f"engine:{engine.name}", digest
         self._pipeline, self._picture = pipeline, b""
         self._opened: OpenedImage | None = None
 
