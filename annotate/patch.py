@@ -109,10 +109,15 @@ def _fix(sentence: dict[str, Any], text: object, reviewer: str, what: str) -> No
         raise PatchError(
             f"{what}: text={text!r} needs {len(sentence['masks'])} phrases in square brackets and no others; correct it"
         )
-    sentence["before"] = bracketed(sentence)
     numbers = iter(range(len(phrases)))
-    sentence["text"] = " ".join(_PHRASE.sub(lambda _: f"{{{next(numbers)}}}", text).split())
-    sentence["phrases"] = [" ".join(phrase.split()) for phrase in phrases]
+    fixed = {
+        "text": " ".join(_PHRASE.sub(lambda _: f"{{{next(numbers)}}}", text).split()),
+        "phrases": [" ".join(phrase.split()) for phrase in phrases],
+    }
+    if all(sentence[name] == value for name, value in fixed.items()):
+        return
+    sentence["before"] = bracketed(sentence)
+    sentence.update(fixed)
     sentence["edits"] = [*sentence["edits"], f"fixed by {reviewer}"]
 
 

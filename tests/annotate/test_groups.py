@@ -181,7 +181,7 @@ def test_digits_can_be_read_where_they_are_seen() -> None:
     assert shrunk is not None
     assert 12 <= 7 * near.scale <= 28
     assert 7 * shrunk.scale * 400 / 800 >= 12
-    red, green, blue = (channel / 255 for channel in YELLOW)  # 0 or 1: the same when made linear
+    red, green, blue = (channel / 255 for channel in YELLOW)  # 0 or 1, so linear
     assert (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) / 0.05 >= 7  # against BLACK, as WCAG has it
 
 
