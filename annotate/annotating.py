@@ -27,13 +27,15 @@ MAX_TOKENS = {"scene": 300, "instance": 120, "group": 120, "merge": 1_500}
 
 @dataclass(frozen=True)
 class Annotated:
-    """A picture's sentences in the order in which they are told, its description, and what was asked for it."""
+    """A picture's sentences in the order in which they are told, its description, what was asked for it, and the marks
+    of each picture that was shown with marks."""
 
     item: Item
     sentences: tuple[Sentence, ...]
     description: Description
     smooth: str | None
     keys: tuple[str, ...]
+    boards: tuple[tuple[Mark, ...], ...] = ()
 
     @property
     def state(self) -> str:
@@ -79,10 +81,11 @@ class _Annotation:
         if self.settings.profile == "strict":
             scene, units = merge.ground_in_scene(scene, units)
         sentences = filters.check_together(merge.merged(scene, units))
-        if not any(one.masks for one in sentences if one.state != "drop"):
-            return Annotated(self.item, tuple(sentences), Description("", (), ()), None, tuple(self.keys))
-        smooth = self._smooth(sentences) if self.settings.smooth else None
-        return Annotated(self.item, tuple(sentences), describe(sentences, smooth), smooth, tuple(self.keys))
+        told_any = any(one.masks for one in sentences if one.state != "drop")
+        smooth = self._smooth(sentences) if self.settings.smooth and told_any else None
+        described = describe(sentences, smooth) if told_any else Description("", (), ())
+        shown = tuple(tuple(board) for board in boards)
+        return Annotated(self.item, tuple(sentences), described, smooth, tuple(self.keys), shown)
 
     def _scene(self) -> list[Sentence]:
         facts = facts_of_scene(self.picture)

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="another seed, other wordings (default: 0)")
     parser.add_argument("--prompts", type=Path, help="JSON file of templates in place of the own ones")
     parser.add_argument("--tint", type=float, default=0.0, help="colour the masks this strongly, 0 to 0.8 (default: 0)")
+    parser.add_argument("--marks", action="store_true", help="keep the pictures with marks in OUT/marks")
     parser.add_argument("--merge", choices=("rules", "describer"), default="rules", help="who joins the sentences")
     asked = parser.add_argument_group("an openai: describer")
     asked.add_argument("--allow-remote", action="store_true", help="let pictures leave this machine")
@@ -80,6 +81,7 @@ def _annotate(args: argparse.Namespace) -> int:
         args.seed,
         args.tint,
         args.merge == "describer",
+        args.marks,
         load_prompts(args.prompts) if args.prompts else Prompts(),
     )
     options = Options(args.allow_remote, args.key_variable, args.timeout, args.tries, input_side_px=args.input_side)

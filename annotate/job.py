@@ -67,7 +67,10 @@ class Job:
             asker = Asker(self.describer, ledger, self.settings, budget_tokens, budget_requests)
             for name in progress(names):
                 if not self._done(name):
-                    self.folder.write(annotate(self.source.item(name), asker, self.source.classes), self.key)
+                    done = annotate(self.source.item(name), asker, self.source.classes)
+                    if self.settings.show_marks:
+                        self.folder.write_marks(done)
+                    self.folder.write(done, self.key)
                     new += 1
             missing = sum(not self._done(name) for name in self.source.ids)
             summary = None if missing else self._finish(ledger)

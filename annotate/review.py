@@ -27,6 +27,7 @@ from .write import REVIEW, Folder
 
 PER_PAGE = 50
 _SHOWN_SIDE_PX, _QUALITY = 800, 82
+_UNTOLD = ("level", "classes", "class_name", "count_word")
 _CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 
 
@@ -101,7 +102,7 @@ def _picture(folder: Folder, name: str) -> str:
 
 def _row(one: dict[str, Any], place: int, colour: str) -> str:
     said = bracketed(one)
-    facts = ", ".join(f"{key} {_told(value)}" for key, value in one["facts"].items() if key not in ("level", "classes"))
+    facts = ", ".join(_fact(key, value) for key, value in one["facts"].items() if key not in _UNTOLD)
     findings = "; ".join(f"{found['name']}: {found['reason']}" for found in one["findings"])
     words = " ".join([*one["edits"], *([findings] if findings else [])])
     return (
@@ -122,8 +123,11 @@ def bracketed(one: dict[str, Any]) -> str:
     return text
 
 
-def _told(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _fact(key: str, value: Any) -> str:
+    """A fact as the page shows it."""
+    if key == "share":
+        return f"{value:.2%} of the picture"
+    return f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _text(words: str) -> str:

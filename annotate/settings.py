@@ -20,7 +20,8 @@ MAX_TINT = 0.8
 @dataclass(frozen=True)
 class Settings:
     """`shard` is (number from 1, of how many); `tint` how strongly masks are coloured for a describer that looks;
-    `smooth` whether the describer turns the sentences into one text."""
+    `smooth` whether the describer turns the sentences into one text, `show_marks` whether the
+    marked pictures are kept."""
 
     profile: Profile = "strict"
     split: str = "train"
@@ -28,6 +29,7 @@ class Settings:
     seed: int = 0
     tint: float = 0.0
     smooth: bool = False
+    show_marks: bool = False
     prompts: Prompts = field(default_factory=Prompts)
 
     def __post_init__(self) -> None:
@@ -46,7 +48,7 @@ class Settings:
             raise OptionError(f"tint={self.tint!r} is not from 0 to {MAX_TINT}; 0 shows the picture as it is")
 
     def as_dict(self) -> dict[str, Any]:
-        """What the sentences follow from, the shard left out."""
+        """What the sentences follow from; the shard, and what is shown beside, left out."""
         return {
             "profile": self.profile,
             "split": self.split,

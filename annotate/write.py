@@ -21,10 +21,11 @@ from synthetic.wording import CONVERSATION_QUESTIONS
 from .annotating import Annotated
 from .asking import seed_of
 from .ledger import key_of
+from .marks import draw
 from .polygons import polygons_of
 from .records import Description
 
-DATA, ITEMS, REQUESTS, REVIEW = "GeoPixelD", "items", "requests", "review"
+DATA, ITEMS, MARKS, REQUESTS, REVIEW = "GeoPixelD", "items", "marks", "requests", "review"
 RECORD_FORMAT = 1
 
 
@@ -76,6 +77,12 @@ class Folder:
             "sentences": [one.as_dict() for one in done.sentences],
         }
         self.put(self.record_path(name), encode_json(record, indent=1))
+
+    def write_marks(self, done: Annotated) -> None:
+        """The pictures with marks that a describer is shown, or would be: MARKS/ID_1.png and so on."""
+        for number, board in enumerate(done.boards, 1):
+            marked = draw(done.item.image, board)
+            self.put(self.root / MARKS / f"{done.item.id}_{number}.png", png_of(marked))
 
     def write_data(self, item_id: str, description: Description) -> None:
         """GeoPixelD's file of a picture, or none where nothing is told."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from annotate.annotating import planned
 from annotate.clusters import clusters
@@ -15,10 +17,12 @@ from annotate.groups import MIN_ALONE_PX, Unit, units_of
 from annotate.items import Instance, Item
 from annotate.marks import MAX_MARKS, YELLOW, Board, Mark, draw, place_marks, tint
 from annotate.picture import Picture
+from annotate.settings import Settings
 from annotate.sources.scenes import ScenesSource, item_of
 from geopixel_edge.masks import Mask
 from synthetic.scenes import make_scene
 
+from ..support.annotations import annotated
 from ..support.planted import planted_scene
 
 
@@ -183,6 +187,14 @@ def test_digits_can_be_read_where_they_are_seen() -> None:
     assert 7 * shrunk.scale * 400 / 800 >= 12
     red, green, blue = (channel / 255 for channel in YELLOW)  # 0 or 1, so linear
     assert (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) / 0.05 >= 7  # against BLACK, as WCAG has it
+
+
+def test_marked_pictures_are_kept_if_wanted(tmp_path: Path) -> None:
+    source = "scenes:2000065-2000065,320"
+    annotated(source, tmp_path / "out", settings=Settings(profile="published", show_marks=True))
+    picture = Picture(ScenesSource.parse("2000065-2000065,320").item("scene_2000065"), "published")
+    with Image.open(tmp_path / "out" / "marks" / "scene_2000065_1.png") as image:
+        assert (np.asarray(image) == draw(picture.item.image, planned(picture)[1][0])).all()
 
 
 def test_a_tint_changes_masks_alone() -> None:
