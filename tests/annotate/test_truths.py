@@ -15,6 +15,7 @@ from annotate.colour import nearest
 from annotate.names import PROFILES, Profile
 from annotate.settings import Settings
 from annotate.sources.scenes import item_of
+from evaluate.data.geopixeld import GeoPixelD
 from geopixel_edge.masks import Mask
 from synthetic.scenes import EVALUATION_SEED, Scene, make_scene
 from synthetic.tags import phrases_of
@@ -68,7 +69,7 @@ def same_masks(out: Path, record: dict[str, Any]) -> int:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The scenes under each profile."""
-    found = {}
+    found: dict[str, Path] = {}
     for profile in PROFILES:
         found[profile] = tmp_path_factory.mktemp(profile) / "out"
         annotated(f"scenes:{SEEDS[0]}-{SEEDS[-1]}", found[profile], settings=Settings(profile=profile))
@@ -85,6 +86,12 @@ def test_nothing_that_the_rules_say_is_false(profile: Profile, runs: dict[str, P
     samples = list(load_dataset(out / "GeoPixelD" / "GeoPixelD.json"))
     assert sum(len(sample.masks) for sample in samples) == masks
     assert len(list(load_dataset(out / "GeoPixelD" / "train"))) == len(samples)
+    data = GeoPixelD(out / "GeoPixelD", "train")
+    for sample in samples:
+        truth, lost = data.truth(sample.id, "fill")
+        assert lost == 0
+        assert tuple(truth.masks) == sample.masks
+        assert tuple(truth.phrases) == sample.phrases
 
 
 @pytest.mark.long

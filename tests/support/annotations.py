@@ -37,7 +37,8 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def coco_of(seeds: Sequence[int], folder: Path, side_px: int = 320) -> dict[str, Any]:
     """Scenes as a COCO file, `folder`/instances.json, with their pictures beside it; returns what it holds."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, seed in enumerate(seeds, 1):
         scene = make_scene(seed, side_px)
         Image.fromarray(scene.image).save(folder / f"P{seed:04d}_0_{side_px}_0_{side_px}.png")
