@@ -36,7 +36,7 @@ from ..support.endpoint import (
 
 FAST = Options(timeout_s=0.5, tries=2, pause_s=0.01)
 SHIP = Facts("instance", "ship", 1, "one", place="left")
-SOURCE = "scenes:2000065-2000065,320"
+SOURCE = "scenes:2000065-2000065,192"
 
 
 def ask(respond: Respond, options: Options = FAST) -> Reply:

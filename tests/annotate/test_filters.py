@@ -45,7 +45,7 @@ def caught(
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_check_finds_its_lie(lie: str, tmp_path: Path) -> None:
-    hits, lies, alarms, truths = caught(lie, 0.5, 2, tmp_path)
+    hits, lies, alarms, truths = caught(lie, 0.8, 1, tmp_path, "published")
     assert lies > 1
     assert hits >= 0.95 * lies
     assert alarms <= 0.01 * truths
