@@ -49,6 +49,8 @@ _COUNTS: dict[str, tuple[int, int]] = {
     "countless": (20, 1_000_000),
     "hundreds of": (80, 1_000_000),
 }
+# Words of every description, which no class can claim.
+_GENERAL = frozenset({"image", "picture", "scene", "object", "objects", "edge", "place", "area"})
 _COUNT_WORDS = "|".join(sorted((re.escape(word) for word in _COUNTS), key=len, reverse=True))
 _WHOLE = r"group|row|rows|cluster|number|lot|collection|line|set|pair|couple|fleet"
 
@@ -77,10 +79,10 @@ def no_class(said: str, context: Context) -> Finding | None:
 def other_class(said: str, context: Context) -> Finding | None:
     """The sentence names a class that is not in the picture."""
     allowed = {word for name in context.present for word in forms(name)}
-    absent = [name for name in context.known if name not in allowed]
+    absent = [name for name in context.known if name not in allowed and name not in _GENERAL]
     banned = {word: name for name in absent for word in (name, plural(name)) if word not in allowed}
     words = sorted((re.escape(word) for word in {*allowed, *banned}), key=lambda word: (-len(word), word))
-    for hit in re.finditer(rf"\b(?:{'|'.join(words)})\b" if words else r"(?!)", said, re.IGNORECASE):
+    for hit in re.finditer(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)" if words else r"(?!)", said, re.IGNORECASE):
         if name := banned.get(hit[0].lower()):
             return Finding("other-class", f"names a {name}, and there is none", "drop")
     return None
@@ -88,8 +90,7 @@ def other_class(said: str, context: Context) -> Finding | None:
 
 def mark_said(said: str, context: Context) -> Finding | None:
     """The sentence speaks of marks or numbers."""
-    named = re.sub("|".join(map(re.escape, forms(context.facts.class_name))), "", said, flags=re.IGNORECASE)
-    hit = _MARKS.search(named)
+    hit = _MARKS.search(mention([context.facts.class_name, *context.present]).sub(" ", said))
     return Finding("mark-said", f"says {hit[0]!r}", "drop") if hit else None
 
 

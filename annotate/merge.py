@@ -73,7 +73,11 @@ def ground_in_scene(scene: Sequence[Sentence], units: Sequence[Sentence]) -> tup
             continue
         word = name if unit.level == "instance" else plural(name)
         for place, line in enumerate(lines):
-            if line.state == "drop" or line.masks or len(re.findall(rf"\b{word}\b", line.text, re.IGNORECASE)) != 1:
+            if (
+                line.state == "drop"
+                or line.masks
+                or len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", line.text, re.IGNORECASE)) != 1
+            ):
                 continue
             span = find(line.text, name)
             if span is None or not line.text[span[0] : span[1]].lower().endswith(word) or "{" in line.text:

@@ -77,7 +77,7 @@ def forms(name: str) -> tuple[str, ...]:
 def mention(names: Iterable[str]) -> re.Pattern[str]:
     """A pattern that finds any of these words as whole words, longer ones first; one that finds nothing for none."""
     words = sorted({re.escape(one) for name in names for one in forms(name)}, key=lambda word: (-len(word), word))
-    return re.compile(rf"\b(?:{'|'.join(words)})\b" if words else r"(?!)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)" if words else r"(?!)", re.IGNORECASE)
 
 
 def coloured(name: str) -> bool:

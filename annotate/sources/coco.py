@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from geopixel_edge.errors import GeoPixelError, OptionError
 from geopixel_edge.masks import Mask
@@ -16,6 +17,7 @@ from ..items import MAX_INSTANCES, Instance, Item
 from .pictures import check_class, find_picture, ids_of, pixels_of, size_of
 
 MAX_JSON_BYTES = 4 << 30
+_Entry = TypeVar("_Entry")
 
 
 class CocoSource:
@@ -38,6 +40,8 @@ class CocoSource:
             f"Pictures and masks come from {path.name}" + (f" ({'; '.join(licences)})" if any(licences) else "")
         ) + "; their own licence holds for them."
         names = {self._pictures[key]["file_name"]: key for key in self._annotations}
+        if len(names) < len(self._annotations):
+            raise SourceError(f"{path}: two entries of images have the same file_name; make them one")
         self._keys = {made: names[name] for made, name in ids_of(sorted(names), str(path)).items()}
         self.ids = tuple(self._keys)
         self.classes = tuple(sorted({*self._classes.values()}))
@@ -48,12 +52,10 @@ class CocoSource:
 
     def _take(self, one: dict[str, Any]) -> None:
         what = f"{self.path}: annotation {one['id']!r}"
-        picture = self._pictures.get(one.get("image_id"))
+        picture = _known(self._pictures, one.get("image_id"))
         if picture is None:
-            raise SourceError(
-                f"{what} is of image_id={one.get('image_id')!r}, which is not listed; remove it or list it"
-            )
-        if one.get("category_id") not in self._classes:
+            raise SourceError(f"{what} is of image_id={one.get('image_id')!r}, which is not listed; list or remove it")
+        if _known(self._classes, one.get("category_id")) is None:
             raise SourceError(f"{what} has category_id={one.get('category_id')!r}, a class without a name; name it")
         shape = one.get("segmentation")
         if not shape or not isinstance(shape, (list, dict)):
@@ -116,6 +118,11 @@ class CocoSource:
             raise SourceError(
                 f"{self.path}: annotation {one['id']!r} has a damaged mask ({error}); correct it"
             ) from None
+
+
+def _known(entries: Mapping[Any, _Entry], key: object) -> _Entry | None:
+    """The entry of an id; None for one that is not there, or can be no id."""
+    return entries.get(key) if isinstance(key, (int, str)) else None
 
 
 def _filled(rings: list[list[float]], height_px: int, width_px: int) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def pixels_of(path: Path, width_px: int, height_px: int) -> NDArray[np.uint8]:
 
 def check_class(name: object, what: str) -> str:
     """A class's name; SourceError where it is none, or holds brackets or control characters."""
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not re.search(r"[^\W_]", name):
         raise SourceError(f"{what} has no name (name={name!r}); give each class one")
     if _REFUSED.search(name) or len(name) > 100:
         raise SourceError(f"{what}: name={name[:100]!r} holds brackets, or is too long; give a plain name")

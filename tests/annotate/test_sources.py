@@ -92,6 +92,10 @@ EMPTY = {"size": [320, 320], "counts": [320 * 320]}
         (first("categories", name=""), "category 1 has no name"),
         (first("categories", name=None), "category 1 has no name"),
         (first("categories", name="<p>"), "holds brackets"),
+        (first("categories", name="_-_"), "category 1 has no name"),
+        (first("annotations", category_id=[1]), r"annotation 1 has category_id=\[1\]"),
+        (first("annotations", image_id={}), "annotation 1 is of image_id={}"),
+        (lambda found: found["images"][1].update(found["images"][0], id=2), "have the same file_name"),
         (first("images", width=321), r"has a mask of size \[320, 320\]"),
         (widened, "is 320 x 320 px, its entry says 321 x 320"),
         (first("images", width=0), r"images\[0\] has no file_name"),
@@ -119,6 +123,23 @@ def test_a_damaged_file_is_refused_before_work_starts(
     assert main(words) == 3
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "out").exists()
+
+
+NAMES = ("C++ (old)", "F-16", "\u8239", "image", "a.b*", "ships", "Small_Vehicle", "harbor|pier", "$1")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_names_of_any_kind_are_told(profile: str, made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, found = made
+    categories = [
+        {**one, "name": NAMES[at % len(NAMES)] + " x" * (at // 9)} for at, one in enumerate(found["categories"])
+    ]
+    (path := tmp_path / "names.json").write_text(json.dumps({**found, "categories": categories}))
+    words = [str(path), str(tmp_path / "out"), "--images", str(folder), "--describer", "rules", "--profile", profile]
+    assert main(words) == 0
+    for record in records(tmp_path / "out"):
+        assert record["description"].count("[SEG]") > 3
+        assert all(one["state"] != "drop" and not one["edits"] for one in record["sentences"] if one["masks"])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "\ufeff{}"])
