@@ -17,6 +17,7 @@ from .preparations import (
     checkpoint_in_clone,
     files_in_clone,
     geotiff_in_folder,
+    instances_in_clone,
     nothing,
     pictures_in_clone,
     repository,
@@ -49,6 +50,7 @@ PLAIN, EXPORT, BENCH = "pip install .", "pip install '.[export]'", "pip install 
 GEO = "pip install '.[geo]'"
 PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
 MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4' 'cmake>=3.20' 'ninja>=1.11'"
+ANNOTATE = "pip install -e '.[annotate]'"
 FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
 STAYS_INT8 = "geopixel-edge export training/checkpoint int8 --precision int8"
 FP32 = "geopixel-edge export training/checkpoint fp32 --precision fp32"
@@ -88,6 +90,11 @@ def exported(prepare: Callable[[Place], None] = checkpoint_in_clone) -> How:
 def bench(shows: str, *writes: str, after: str = BENCH) -> How:
     """A program of the clone."""
     return How("editable", shows, writes, after=(after,), prepare=files_in_clone, long=True)
+
+
+def annotating(shows: str, *writes: str) -> How:
+    """An annotation of the clone's."""
+    return How("editable", shows, writes, after=(ANNOTATE,), prepare=instances_in_clone, long=True)
 
 
 def scores(after: str, prepare: Callable[[Place], None] = nothing) -> How:
@@ -174,6 +181,13 @@ TABLE = {
     "python -m benchmarks.accuracy fp32 --scenes 500 --threads 1 --json": scores(FP32),
     STAYS_INT8: bench("published int8", "int8/manifest.json", after=PEERS),
     "python -m benchmarks.accuracy int8 --scenes 500 --threads 1 --json": scores(STAYS_INT8),
+    ANNOTATE: How("editable", long=True),
+    "python -m annotate instances.json data --images pictures --describer rules": annotating(
+        "pictures: ", "data/GeoPixelD/GeoPixelD.json", "data/run.json"
+    ),
+    "python -m annotate scenes:2000065-2000067 marked --describer rules --profile published --marks": annotating(
+        "pictures: 3 keep", "marked/marks/scene_2000065_1.png"
+    ),
     TRAINING: How("editable", long=True),
     "python -m training.train run": How(
         "editable",

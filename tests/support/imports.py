@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("geopixel_edge", "export", "synthetic", "evaluate", "training", "benchmarks", "examples")
+ROOMS = ("geopixel_edge", "export", "synthetic", "evaluate", "annotate", "training", "benchmarks", "examples")
 _LOADERS = ("import_module", "__import__")
 
 

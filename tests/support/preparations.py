@@ -57,6 +57,16 @@ def pictures_in_clone(place: Place) -> None:
     shutil.copyfile(place.clone / "examples" / "scene.png", place.clone / "pictures" / "scene.png")
 
 
+def instances_in_clone(place: Place) -> None:
+    """A COCO file of instances and, in a folder, its pictures."""
+    from .annotations import coco_of
+
+    pictures = place.clone / "pictures"
+    pictures.mkdir(exist_ok=True)
+    coco_of([2_000_066, 2_000_143], pictures)
+    (pictures / "instances.json").replace(place.clone / "instances.json")
+
+
 def repository(place: Place) -> None:
     """The copy of the clone becomes a repository, as a clone is."""
     subprocess.run(["git", "init", "--quiet", str(place.clone)], check=True)

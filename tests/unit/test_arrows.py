@@ -74,6 +74,7 @@ OUTSIDE = {
     "export": {PACKAGE},
     "synthetic": {PACKAGE},
     "evaluate": {PACKAGE, "synthetic"},
+    "annotate": {PACKAGE, "synthetic"},
     "training": {PACKAGE, "export", "synthetic", "evaluate"},
     "benchmarks": {PACKAGE, "export", "synthetic", "evaluate", "training"},
     "examples": {PACKAGE, "synthetic"},

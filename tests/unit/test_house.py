@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("geopixel_edge", "export", "synthetic", "evaluate", "training", "benchmarks")
+ROOMS = ("geopixel_edge", "export", "synthetic", "evaluate", "annotate", "training", "benchmarks")
 FILES = [ROOT / "setup.py", *(path for room in (*ROOMS, "tests", "examples") for path in (ROOT / room).rglob("*.py"))]
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for path in FILES if "__pycache__" not in path.parts)
 SHORT = (

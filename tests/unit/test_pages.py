@@ -19,7 +19,7 @@ from ..support.project import pyproject
 DOCS = ROOT / "docs"
 PAGE_PATHS = sorted(path for pattern in PAGES for path in ROOT.glob(pattern))
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_ROOM = r"(?:geopixel_edge|export|tests|csrc|synthetic|evaluate|training|benchmarks|docs|examples|\.github)"
+_ROOM = r"(?:geopixel_edge|export|tests|csrc|synthetic|evaluate|training|annotate|benchmarks|docs|examples|\.github)"
 _FILE = re.compile(rf"`({_ROOM}/[\w./-]+\.(?:py|pyi|cpp|h|md|json|png|jpg|yml))(?:::\w+)?`")
 
 

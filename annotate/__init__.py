@@ -1,0 +1,1 @@
+"""The annotation pipeline: instance masks become grounded conversations in GeoPixelD's layout."""

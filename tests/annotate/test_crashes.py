@@ -1,0 +1,156 @@
+"""Ended at any byte or moment, or shared out, a run gives the bytes of one undisturbed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from annotate.describers.base import Reply
+from annotate.describers.rules import Rules
+from annotate.job import Job
+from annotate.ledger import Ledger
+from annotate.settings import Settings
+from annotate.sources import open_source
+from geopixel_edge.errors import OptionError, OutputError
+
+from ..support.annotations import annotated, contents
+
+ROOT = Path(__file__).parents[2]
+SOURCE = "scenes:2000065-2000068,128"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of an undisturbed run."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    annotated(SOURCE, out)
+    return out
+
+
+def ledger_of(out: Path) -> bytes:
+    """The bytes of the only ledger."""
+    (path,) = (out / "requests").glob("*.jsonl")
+    return path.read_bytes()
+
+
+def started(out: Path, *words: str) -> subprocess.Popen[bytes]:
+    """The command line in a process of its own."""
+    command = [sys.executable, "-m", "annotate", SOURCE, str(out), "--describer", "rules", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def killed_and_resumed(whole: Path, out: Path, kills: int, seed: int) -> None:
+    """Killed so many times at random moments, then run to its end."""
+    rng = random.Random(seed)
+    for _ in range(kills):
+        process = started(out)
+        deadline = time.monotonic() + 30
+        while not (out / "requests").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    annotated(SOURCE, out)
+    assert contents(out) == contents(whole)
+    assert ledger_of(out) == ledger_of(whole)
+
+
+def test_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
+    killed_and_resumed(whole, tmp_path / "out", 2, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_many_random_moments(seed: int, whole: Path, tmp_path: Path) -> None:
+    killed_and_resumed(whole, tmp_path / "out", 6, 100 + seed)
+
+
+def test_a_ledger_cut_at_any_byte_goes_on(whole: Path, tmp_path: Path) -> None:
+    data = ledger_of(whole)
+    first_lines = data[: len(b"\n".join(data.split(b"\n")[:2]))]
+    for cut in range(0, len(first_lines), 3):
+        folder = tmp_path / "requests"
+        folder.mkdir(exist_ok=True)
+        (folder / "1-of-1.jsonl").write_bytes(data[:cut])
+        with Ledger(folder, "1-of-1"):
+            pass
+        kept = (folder / "1-of-1.jsonl").read_bytes()
+        assert kept == data[:cut][: data[:cut].rfind(b"\n") + 1]
+
+
+@pytest.mark.parametrize("part", [0.13, 0.97])
+def test_a_torn_ledger_gives_the_same_bytes(part: float, whole: Path, tmp_path: Path) -> None:
+    data = ledger_of(whole)
+    (tmp_path / "out" / "requests").mkdir(parents=True)
+    (tmp_path / "out" / "job.json").write_bytes((whole / "job.json").read_bytes())
+    (tmp_path / "out" / "requests" / "1-of-1.jsonl").write_bytes(data[: int(part * len(data))])
+    annotated(SOURCE, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(whole)
+    assert ledger_of(tmp_path / "out") == data
+
+
+def test_three_shards_at_once_give_the_bytes_of_one_run(whole: Path, tmp_path: Path) -> None:
+    processes = [started(tmp_path / "out", "--shard", f"{number}/3") for number in (1, 2, 3)]
+    for process in processes:
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def test_a_shard_alone_leaves_the_rest_open(tmp_path: Path) -> None:
+    source = open_source(SOURCE)
+    counts = []
+    for number in (1, 2):
+        outcome = Job(source, tmp_path / "out", Rules(), Settings(shard=(number, 2))).run()
+        counts.append((outcome.new, outcome.missing, outcome.summary is not None))
+        assert (tmp_path / "out" / "run.json").exists() == (outcome.missing == 0)
+    assert counts[0][0] + counts[1][0] == 4
+    assert counts[0][1] == counts[1][0]
+    assert [one[2] for one in counts] == [counts[0][1] == 0, True]
+
+
+def test_interrupted_says_what_is_kept(tmp_path: Path) -> None:
+    process = started(tmp_path / "out")
+    while not (tmp_path / "out" / "requests").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (0, 130)
+    assert process.returncode == 0 or b"the same command goes on" in told
+
+
+def test_two_processes_on_one_shard(tmp_path: Path) -> None:
+    with Ledger(tmp_path, "1-of-1"), pytest.raises(OptionError, match="in use by another process"):
+        Ledger(tmp_path, "1-of-1")
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    with Ledger(tmp_path, "1-of-1") as ledger:
+        ledger.add("a", "x", "scene", Reply("words"))
+    path = tmp_path / "1-of-1.jsonl"
+    path.write_bytes(b"\x00\x00\n" + path.read_bytes())
+    with pytest.raises(OptionError, match="line 1 is damaged"):
+        Ledger(tmp_path, "1-of-1")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_a_full_disk_is_named_and_what_is_recorded_kept(tmp_path: Path) -> None:
+    with Ledger(tmp_path, "1-of-1") as ledger:
+        ledger.add("a", "x", "scene", Reply("words"))
+    ledger = Ledger(tmp_path, "1-of-1")
+    assert ledger.file is not None
+    ledger.file.close()
+    ledger.file = open("/dev/full", "wb")  # noqa: SIM115 - the ledger closes it
+    with pytest.raises(OutputError, match="No space left"):
+        ledger.add("b", "x", "scene", Reply("words"))
+    assert ledger.get("b") is None
+    ledger.close()
+    with Ledger(tmp_path, "1-of-1") as ledger:
+        assert ledger.get("a") == Reply("words")

@@ -1,0 +1,92 @@
+"""Each check finds its lie, and leaves true sentences alone."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from annotate.annotating import annotate
+from annotate.asking import Asker
+from annotate.facts import Facts
+from annotate.filters import Context, check
+from annotate.ledger import Ledger
+from annotate.names import PROFILES, Profile
+from annotate.settings import Settings
+from annotate.sources.scenes import ScenesSource
+
+from ..support.liars import FOUND_BY, LIES, Liar
+
+SOURCE = ScenesSource(2_000_065, 2_000_564)
+RATES = (0.1, 0.3, 0.7)
+item_of = functools.lru_cache(maxsize=30)(SOURCE.item)
+
+
+def caught(
+    lie: str, rate: float, scenes: int, tmp_path: Path, profile: Profile = "strict"
+) -> tuple[int, int, int, int]:
+    """Lies found and told, true sentences in which the same checks found something, and how many true ones."""
+    liar = Liar(lie, rate)
+    hits = lies = alarms = truths = 0
+    with Ledger(tmp_path / f"{lie} {rate} {profile}", "1-of-1") as ledger:
+        asker = Asker(liar, ledger, Settings(profile=profile))
+        for name in SOURCE.ids[:scenes]:
+            for one in annotate(item_of(name), asker, SOURCE.classes).sentences:
+                if one.level == "scene":
+                    continue
+                names = {found.name for found in one.findings}
+                if one.said in liar.lies:
+                    lies, hits = lies + 1, hits + bool(names & FOUND_BY[lie])
+                else:
+                    truths, alarms = truths + 1, alarms + bool(names)
+    return hits, lies, alarms, truths
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_check_finds_its_lie(lie: str, tmp_path: Path) -> None:
+    hits, lies, alarms, truths = caught(lie, 0.8, 1, tmp_path, "published")
+    assert lies > 1
+    assert hits >= 0.95 * lies
+    assert alarms <= 0.01 * truths
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("lie", LIES)
+def test_recall_and_false_alarms_at_several_rates(lie: str, profile: Profile, tmp_path: Path) -> None:
+    for rate in RATES:
+        hits, lies, alarms, truths = caught(lie, rate, 25, tmp_path, profile)
+        assert lies > 10, rate
+        assert hits >= 0.95 * lies, rate
+        assert alarms <= 0.01 * truths, rate
+
+
+SHIPS = Facts("group", "ship", 3, "three", place="left", colour="red")
+SHIP = Facts("instance", "ship", 1, "one", place="top left", colour="red")
+
+
+@pytest.mark.parametrize(
+    ("said", "facts", "found"),
+    [
+        ("Three red ships lie on the left.", SHIPS, set()),
+        ("A row of three vessels on the left side.", SHIPS, set()),
+        ("Several red ships are moored to the right of the pier.", SHIPS, set()),
+        ("A number of ships on the left.", SHIPS, set()),
+        ("Dozens of ships on the left.", SHIPS, {"count-conflict"}),
+        ("A red ship on the left.", SHIPS, {"count-conflict"}),
+        ("Two red ships.", SHIP, {"count-conflict"}),
+        ("A red ship at the lower right.", SHIP, {"place-conflict"}),
+        ("A red ship, its bow to the left, at the right.", SHIP, set()),
+        ("A gray ship.", SHIP, {"colour-conflict"}),
+        ("A ship beside a red pier.", SHIP, set()),
+        ("The ship numbered 3.", SHIP, {"mark-said"}),
+        ("A red ship and a tennis court.", SHIP, {"other-class"}),
+        ("A red boat.", SHIP, set()),
+        ("Something red.", SHIP, {"no-class"}),
+        ("I cannot see a ship.", SHIP, {"hedge"}),
+    ],
+)
+def test_what_sentences_show(said: str, facts: Facts, found: set[str]) -> None:
+    context = Context(facts, (0.2, 0.2), ("ship", "pier"), ("ship", "pier", "tennis court", "car"))
+    assert {one.name for one in check(said, context)} == found
