@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from ..engine.manifest import BlockSpec, Manifest, Sizes, Term
+from ..runtimes.workspace import kept_bytes, total
 
 # Python, NumPy, Pillow and ONNX Runtime once it has run a block (76 MB resident with Python 3.11 and 1.32 on x86-64),
 # and what answering imports and keeps beside the sizes below.
@@ -60,10 +61,25 @@ def weights_bytes(spec: BlockSpec) -> int:
     return int(spec.bytes * (4 / spec.precision.bytes_per_number if spec.precision.widened else 1))
 
 
-def work_bytes(block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int]) -> int:
-    """What one run adds, for these symbolic dimensions; as measured, else estimated from its inputs and outputs."""
+@dataclass(frozen=True)
+class Taken:
+    """Bytes of a loaded block: its weights, its largest run, and what the arena keeps of that when it has ended."""
+
+    weights: int
+    work: int
+    kept: int
+
+    def bytes(self, is_running: bool) -> int:
+        """While the block runs, or another one does."""
+        return self.weights + (self.work if is_running else self.kept)
+
+
+def taken_by(block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int]) -> Taken:
+    """What a block takes whose largest run has these symbolic dimensions; as measured, else estimated from its inputs
+    and outputs."""
     terms = spec.footprint.workspace if spec.footprint is not None else estimated(block, spec, sizes)
-    return int(sum(term.bytes * prod(dims.get(symbol, 1) for symbol in term.dims) for term in terms))
+    work = total(terms, dims)
+    return Taken(weights_bytes(spec), work, kept_bytes(spec, work, dims))
 
 
 def estimated(block: str, spec: BlockSpec, sizes: Sizes) -> tuple[Term, ...]:
