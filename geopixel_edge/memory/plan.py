@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..engine.manifest import BlockSpec, Manifest
 from ..errors import MemoryBudgetError
-from .sizes import RELOAD_BYTES, Taken, held_bytes, taken_by
+from .sizes import RELOAD_BYTES, Taken, cache_dtype, held_bytes, taken_by
 
 # A cache length of this granularity serves many requests; its waste is at most 127 positions.
 CAPACITY_GRANULE = 128
@@ -71,6 +71,7 @@ class Plan:
     stages: tuple[Stage, ...]
     all_resident: bool
     ground_first: bool  # features are made before the prompt is read, and not at the first `[SEG]`
+    kv_dtype: str  # the cache's numbers
     reduced: bool = False  # a coarser layout than asked for
 
     @property
@@ -124,13 +125,21 @@ def _candidates(manifest: Manifest, request: Request) -> Iterator[Plan]:
             if index == 0:
                 yield from _all_resident(manifest, request, layout, dims, reduced=number > 0)
             stages = tuple(_stages(manifest, request, layout, dims, all_resident=False, ground_first=True))
-            yield Plan(dims, layout, stages, False, True, reduced=number > 0)
+            yield Plan(dims, layout, stages, False, True, cache_dtype(manifest), reduced=number > 0)
 
 
 def _all_resident(manifest: Manifest, request: Request, layout: Layout, dims: Dims, reduced: bool) -> Iterator[Plan]:
     """Plans that keep every block; the one that grounds late is left out where grounding first saves a lot."""
     late, early = (
-        Plan(dims, layout, tuple(_stages(manifest, request, layout, dims, True, first)), True, first, reduced)
+        Plan(
+            dims,
+            layout,
+            tuple(_stages(manifest, request, layout, dims, True, first)),
+            True,
+            first,
+            cache_dtype(manifest),
+            reduced,
+        )
         for first in (False, True)
     )
     if late.peak_bytes - early.peak_bytes < _WORTH_GROUNDING_FIRST:

@@ -49,6 +49,11 @@ def held_bytes(manifest: Manifest, views: int, prompt_tokens: int, image_px: int
     )
 
 
+def cache_dtype(manifest: Manifest) -> str:
+    """Of the numbers in the KV cache."""
+    return next(one.dtype for one in manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
+
+
 def _static_bytes(shape: tuple[int | str, ...], itemsize: int = _FLOAT) -> int:
     """Bytes along the numbers of a shape; its symbols are factors of somebody else."""
     return prod(side for side in shape if isinstance(side, int)) * itemsize

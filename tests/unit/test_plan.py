@@ -52,6 +52,7 @@ def test_without_a_budget_everything_stays_loaded_at_full_size(manifest: Manifes
     plan = planned(manifest, None)
     assert plan.all_resident
     assert not plan.ground_first
+    assert plan.kv_dtype == "float32"
     assert [stage.name for stage in plan.stages] == ["see", "read", "step", "ground", "point"]
     assert all(stage.resident == frozenset(manifest.blocks) for stage in plan.stages)
     assert (plan.dims.views_per_run, plan.dims.prompt_chunk, plan.dims.masks_per_run) == (2, 512, 8)
