@@ -12,7 +12,7 @@ from ..engine.manifest import BlockSpec, Term
 LARGE_RUN_BYTES = 256_000_000
 # Of a large run's workspace stays at most this part: 1.19 GB of the grounding encoder left 0.21, 1.03 GB of two views
 # 0.17, in chunks of the arena that still hold something.
-KEPT_PART = 0.2
+KEPT_PART = 0.17
 
 
 def total(terms: Iterable[Term], sides: Mapping[str, int]) -> int:

@@ -107,14 +107,14 @@ def large(manifest: Manifest, bytes_a_run: float) -> Manifest:
     return msgspec.structs.replace(manifest, blocks=blocks)
 
 
-def test_a_large_run_gives_back_four_fifths_of_what_it_took(manifest: Manifest) -> None:
+def test_a_large_run_gives_back_most_of_what_it_took(manifest: Manifest) -> None:
     small, big = (
         {stage.name: stage.bytes for stage in planned(large(manifest, taken * MB), None).stages}
         for taken in (150, 1000)
     )
     assert big["ground"] - small["ground"] > 600 * MB
     for other in ("see", "read", "step", "point"):
-        assert big[other] - small[other] == (0.2 * 1000 - 150) * MB
+        assert big[other] - small[other] == (0.17 * 1000 - 150) * MB
 
 
 def test_features_come_first_where_that_saves_a_lot(manifest: Manifest) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.scale import answers, memory, run
+from benchmarks.scale import answers, memory, resident, run
 from geopixel_edge.engine import BUNDLED
 from geopixel_edge.errors import ExportError
 
@@ -46,7 +45,7 @@ def test_a_refused_budget_is_a_result_and_the_rest_goes_on(tmp_path: Path, monke
         }
 
     monkeypatch.setattr(memory, "measured", answered)
-    monkeypatch.setattr(answers.resident, "measured", lambda _: {})
+    monkeypatch.setattr(resident, "measured", lambda _: {})
     monkeypatch.setattr(answers, "_verified", lambda _: {"exit_code": 0})
     monkeypatch.setattr(answers, "_BUDGETS", {answers.SQUARE: "6GB", answers.WIDE: "5MB"})
     found = answers.measured(engine, is_whole=True)
@@ -59,8 +58,7 @@ def test_a_refused_budget_is_a_result_and_the_rest_goes_on(tmp_path: Path, monke
 
 
 def test_a_full_disk_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = namedtuple("usage", "total used free")(10**12, 0, 10**9)
-    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: argparse.Namespace(free=10**9))
     args = argparse.Namespace(whole=True, layers=2, work=tmp_path / "work", precision="int4", only=None)
     with pytest.raises(ExportError, match=r"has 1\.0 GB free, checkpoint and engine need about 26\.8 GB"):
         run.measure_all(args)
