@@ -105,12 +105,17 @@ class OpenedImage:
         with shortage_told("the question cannot be answered"):
             try:
                 asked.turn.watch.check()
-                if asked.plan.ground_first and asked.turn.grounded:
-                    self._ground(asked)
+                if asked.plan.ground_first:
+                    self.ground(asked)
                 yield from self._write(asked, *self.begin(asked))
             except Stopped as stopped:
                 asked.turn.stop(stopped)
             yield from asked.turn.finish()
+
+    def ground(self, asked: Asked) -> None:
+        """Make SAM 2's features now, unless they are known or the question cannot ask for a mask."""
+        if asked.turn.grounded:
+            self._ground(asked)
 
     def begin(self, asked: Asked, target: KVCache | None = None) -> tuple[Outputs, KVCache]:
         """See and read; the outputs of the prompt's last row. `target`: the cache to read into, one sequence."""

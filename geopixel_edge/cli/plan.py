@@ -49,6 +49,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "all_resident": plan.all_resident,
         "ground_first": plan.ground_first,
         "reduced": plan.reduced,
+        "kv_dtype": plan.kv_dtype,
         "dims": asdict(plan.dims),
         "layout": asdict(plan.layout),
         "stages": stages,
@@ -60,6 +61,7 @@ def _render(plan: Plan) -> str:
     rows = [(one.name, ", ".join(sorted(one.resident)), human_bytes(one.bytes)) for one in plan.stages]
     dims, layout = plan.dims, plan.layout
     how = "every block stays loaded" if plan.all_resident else "blocks are loaded and freed as they are needed"
+    how += ", features are made first" if plan.all_resident and plan.ground_first else ""
     lines = [
         table(("stage", "blocks loaded", "memory"), rows, left=2),
         "",
@@ -67,6 +69,7 @@ def _render(plan: Plan) -> str:
         f"image     {layout.views} views, hd_num {layout.hd_num}, {layout.prompt_tokens} prompt tokens"
         + (" (divided less finely, to fit)" if plan.reduced else ""),
         f"at once   {dims.views_per_run} views, {dims.prompt_chunk} prompt tokens, {dims.masks_per_run} masks, "
-        f"{dims.batch} question{'' if dims.batch == 1 else 's'}; KV cache of {dims.capacity} positions",
+        f"{dims.batch} question{'' if dims.batch == 1 else 's'}",
+        f"KV cache  {dims.capacity} positions, {plan.kv_dtype}",
     ]
     return "\n".join(lines)

@@ -25,6 +25,11 @@ NOT_RUN = {
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
+    "pip install -e '.[bench-scale]'": "gigabytes of peers, one of them compiled",
+    "python -m benchmarks.scale --work scale --json": "needs the peers of [bench-scale]",
+    "python -m benchmarks.scale --work scale --whole": "24 GB of disk and hours; test_scale_answers.py runs its parts",
+    'CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON" pip install --no-cache-dir '
+    "--no-binary llama-cpp-python llama-cpp-python": "compiles for twenty minutes",
     "geopixel-edge verify portable --device cuda": "needs an NVIDIA GPU",
     "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
     "geopixel-edge build engine rtx --runtime tensorrt-rtx --sm 86": "test_tensorrt_build.py builds every block so",
