@@ -66,6 +66,8 @@ MAX_SCENE_SIDE_PX = 2**31 - 1
 MAX_SCENE_WINDOWS = 1_000_000
 # A window is one image to the model, divided as any other.
 MAX_SCENE_WINDOW_PX = 8_192
+# An area of interest is some outlines; borders of all countries at full detail take a quarter of this.
+MAX_AREA_BYTES = 256 * 1024 * 1024
 # A table of these is gigabytes; what finds more has answered noise.
 MAX_OBJECTS = 10_000_000
 # Each is a question to every window; more kinds than this are a description's work.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_json, add_machine, tell
 from .command import EXIT_INTERRUPTED
-from .placing import bands_of
+from .placing import add_place, bands_of
 from .streams import write_json
 
 if TYPE_CHECKING:
@@ -49,7 +49,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--window", type=int, metavar="PX", help="side of a window (default: the engine's)")
     parser.add_argument("--overlap", type=int, metavar="PX", help="of windows (default: a quarter of one)")
-    parser.add_argument("--bands", metavar="R,G,B", help="which bands are shown, counted from 1, or one: N")
+    add_place(parser)
+    parser.add_argument(
+        "--gsd", type=float, metavar="M", help="metres a pixel that are shown (default: the scene's own)"
+    )
+    parser.add_argument("--aoi", type=Path, metavar="FILE", help="polygons: only windows and objects that meet them")
+    parser.add_argument("--rpc-height", type=float, metavar="M", help="of the ground, for polynomials of a sensor")
+    parser.add_argument("--dem", type=Path, metavar="TIF", help="or a height model")
     parser.add_argument("--stretch", metavar="LOW,HIGH[,...]", help="samples that the stretch starts from")
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
     parser.add_argument("--min-valid", type=float, default=0.0, metavar="PART", help="least part of valid pixels")
@@ -60,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simplify", type=float, default=0.0, metavar="PX", help="outlines may be off by so much")
     parser.add_argument("--ids", action="store_true", help="a .tif holds the ids of objects, not classes")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="windows asked together (default: 1)")
+    parser.add_argument("--batch", type=int, metavar="N", help="windows asked together (default: by the memory plan)")
     parser.add_argument("--restart", action="store_true", help="forget what an ended job has recorded")
     parser.add_argument("--retry-failed", action="store_true", help="ask windows that failed again")
     parser.add_argument("--keep-job", action="store_true", help="keep the ledger FILE.job")
@@ -68,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 _FIELDS = """
 window overlap hd_num min_valid min_area min_score per_window describe simplify ids jobs batch restart retry_failed
-keep_job
+keep_job gsd aoi bounds crs rpc_height dem
 """
 
 

@@ -14,6 +14,8 @@ from .stretch import BoolArray
 
 # x, y, width, height in pixels of the scene
 Box = tuple[int, int, int, int]
+# The same, where edges may lie within pixels.
+Part = tuple[float, float, float, float]
 # A decimated picture is put together of squares of so many of its own pixels; of rows where blocks are whole rows.
 _PART_PX = 256
 
@@ -40,12 +42,12 @@ class SampleReader:
         self._tiled = bool(dataset.profile.get("tiled"))
         self._sparse = self._tiled and not self.masked and self._unwritten_is_missing()
 
-    def read(self, box: Box, size: tuple[int, int] | None = None, average: bool = False) -> Samples:
+    def read(self, box: Box | Part, size: tuple[int, int] | None = None, average: bool = False) -> Samples:
         """The samples of a box; `size` (width, height) decimates it, by the nearest pixel or by their average."""
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
-        (x, y, w, h), (columns, rows) = box, size or box[2:]
+        (x, y, w, h), (columns, rows) = box, size or (int(box[2]), int(box[3]))
         how = Resampling.average if average else Resampling.nearest
         window = Window(x, y, w, h)
         read = self.dataset.read(

@@ -48,7 +48,8 @@ def run_scene(
     outs = [out] if isinstance(out, (str, os.PathLike)) else list(out)
     asked = check_phrases(phrases, options.per_window) if phrases or not options.describe else ()
     asker.check(asked)
-    scene = Scene(Path(os.path.abspath(os.fspath(image))), reading)
+    path = Path(os.path.abspath(os.fspath(image)))
+    scene = Scene(path, reading, options.given(), options.ground(), options.gsd)
     paths = check_outputs(outs, scene.path)
     job = make_job(scene, asker, asked, options, window_px, engine, paths[0])
     with Ledger(job.ledger_path, job.key(), options.restart) as ledger:
@@ -77,7 +78,9 @@ def _found(job: Job, ledger: Ledger) -> Iterator[tuple[str, Merged]]:
             rows = ledger.views(phrase, row * grid.columns, (row + 1) * grid.columns)
             for one in sweep.add(row, [make_view(grid, view.window, view.runs, view.score) for view in rows]):
                 if one.area_px >= smallest and not one.score < job.options.min_score:  # an unknown score is kept
-                    yield phrase, one
+                    kept = one._replace(pieces=job.header.scale.pieces(one.pieces))
+                    if job.interest is None or job.interest.holds(outlines(kept.pieces, 0.0)):
+                        yield phrase, kept
 
 
 def _features(job: Job, ledger: Ledger, kept: list[SceneObject] | None) -> Iterator[Feature]:
@@ -101,7 +104,7 @@ class _Windows:
 
     def __iter__(self) -> Iterator[WindowFeature]:
         for row in self._ledger.windows():
-            box = self._job.grid.box(row.number)
+            box = self._job.header.scale.box(self._job.grid.box(row.number))
             yield WindowFeature(row.number, box, row.state, row.seconds, row.text, row.note)
 
 
@@ -114,4 +117,4 @@ def _layer(job: Job, ledger: Ledger) -> Layer:
     if states["failed"]:
         record["notes"].append(f"{states['failed']} windows failed: see the layer `windows`")
     header, phrases = job.header, (*job.phrases, *(one for one in ledger.phrases() if one not in job.phrases))
-    return Layer(job.scene.path, header.size_px, header.place, phrases, ledger.started, record)
+    return Layer(job.scene.path, header.scale.scene_px, header.place, phrases, ledger.started, record)

@@ -128,11 +128,11 @@ class Ledger:
             self._file.execute("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?)", window)
             self._file.executemany("INSERT INTO view VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def record_empty(self, numbers: Iterable[int]) -> None:
-        """Windows without a valid pixel, all at once."""
+    def record_empty(self, numbers: Iterable[int], note: str = "") -> None:
+        """Windows that are not asked, for one reason, all at once."""
         with self._transaction():
             self._file.executemany(
-                "INSERT OR IGNORE INTO window VALUES (?, 'empty', 0, '', '')", [(n,) for n in numbers]
+                "INSERT OR IGNORE INTO window VALUES (?, 'empty', 0, ?, '')", [(n, note) for n in numbers]
             )
 
     def forget_failed(self) -> int:

@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 from ...errors import OptionError, OutputError
+from ...rasters.extra import load_pyogrio
 from .feature import Feature, Layer, LayerWriter, WindowFeature
 from .geojson import GeoJson
-from .gpkg import Gpkg, cannot_write, load_pyogrio
+from .gpkg import Gpkg, cannot_write
 
 _CHUNK = 4_096
 KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif")
