@@ -18,14 +18,14 @@ def window_of(manifest: Manifest, options: SceneOptions) -> int:
     """
     sizes, hd_num = manifest.sizes, options.hd_num
     side_px = options.window or manifest.scene_window_px or sizes.grounding_px * 5 // 4
-    while layout_of(sizes, side_px, side_px, hd_num)[1]:
+    while side_px > 2 * MIN_OVERLAP_PX and layout_of(sizes, side_px, side_px, hd_num)[1]:
         if options.window is not None:
             raise OptionError(
                 f"window={side_px}: the engine's prompt has no room for as fine a grid of it; give a smaller window or "
                 f"hd_num ({hd_num})"
             )
-        side_px -= sizes.tile_px
-    return max(side_px, 2 * MIN_OVERLAP_PX)
+        side_px = max(side_px - sizes.tile_px, 2 * MIN_OVERLAP_PX)
+    return side_px
 
 
 def plan_of(manifest: Manifest, window_px: int, options: SceneOptions, batch: int, budget_bytes: int | None) -> Plan:

@@ -42,10 +42,8 @@ class Scene:
     def open(self) -> Raster:
         """The scene as it is stored, for one thread. ImageError where it cannot be read."""
         what = self.what
-        if not self.path.is_file():
-            raise ImageError(f"{what} is not there, or is no regular file; correct the path")
         raster: GeoTiff | Picture
-        if self._by_gdal(what):
+        if self.by_gdal():
             raster = open_raster(self.path, self.reading, what, largest=_check_sides(what), ground=self.ground)
         else:
             raster = Picture(load_image(self.path, self.reading))
@@ -66,12 +64,17 @@ class Scene:
         """What errors call it."""
         return f"image={printable(str(self.path))!r}"
 
-    def _by_gdal(self, what: str) -> bool:
+    def by_gdal(self) -> bool:
+        """Whether GDAL reads the file, window by window; others are held in memory whole. Raises as `open`."""
+        if not self.path.is_file():
+            raise ImageError(f"{self.what} is not there, or is no regular file; correct the path")
         try:
             with self.path.open("rb") as stream:
-                return geo_is_there() and route_of(stream, self.path, what).kind in ("tiff", "jp2")
+                return geo_is_there() and route_of(stream, self.path, self.what).kind in ("tiff", "jp2")
         except OSError as error:
-            raise ImageError(f"{what} cannot be opened ({type(error).__name__}); correct its permissions") from None
+            raise ImageError(
+                f"{self.what} cannot be opened ({type(error).__name__}); correct its permissions"
+            ) from None
 
     def state(self) -> tuple[int, int]:
         """Bytes and time of change of the file; ImageError where it is gone."""

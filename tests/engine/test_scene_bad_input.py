@@ -47,7 +47,7 @@ def test_windows_of_a_truncated_file_fail_and_are_seen(tmp_path: Path) -> None:
 
 def test_a_strip_of_four_gigabytes_is_refused_before_memory_grows(tmp_path: Path) -> None:
     width, height = 60_000, 25_000
-    shape = {"width": width, "height": height, "count": 3, "dtype": "uint8", "bigtiff": True, "sparse_ok": True}
+    shape = {"width": width, "height": height, "count": 3, "dtype": "uint8", "bigtiff": "YES", "sparse_ok": True}
     with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", **shape, blockysize=height, nodata=0):
         pass
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -116,17 +116,16 @@ def test_a_folder_that_vanishes_among_windows_is_told(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_hundred_thousand_objects_in_one_window(tmp_path: Path) -> None:
-    side = 1_600
+@pytest.mark.parametrize("side", [400, pytest.param(1_600, marks=pytest.mark.long)])
+def test_thousands_of_objects_in_one_window(side: int, tmp_path: Path) -> None:
     picture = np.full((3, side, side), 90, np.uint8)
     picture[:, 1::5, 1::5] = np.array(SHIP)[:, None, None]
     with rasterio.open(
         tmp_path / "s.tif", "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", photometric="RGB"
     ) as out:
         out.write(picture)
-    found = run(tmp_path / "s.tif", tmp_path / "o.fgb", phrases=["ships"], window=side, overlap=256)
-    assert found.counts == {"ships": (side // 5) ** 2}
-    assert found.counts["ships"] > 100_000
+    found = run(tmp_path / "s.tif", tmp_path / "o.fgb", phrases=["ships"], window=side, overlap=128)
+    assert found.counts == {"ships": (side // 5) ** 2}  # 102,400 of the larger one
     assert found.objects[-1].bbox == (side - 4, side - 4, 1, 1)
 
 
