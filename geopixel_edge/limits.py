@@ -14,6 +14,8 @@ MAX_IMAGES = 10
 
 # Percentiles of a scene come from one picture of it no larger than this: 4 million samples give them to 0.1 %.
 MAX_PERCENTILE_SIDE_PX = 2_048
+# What is asked, and shown, of a whole scene: SAM 2 sees 1,024 px a side, a screen some 1,600.
+MAX_OVERVIEW_SIDE_PX = 1_600
 # A strip or tile is decoded whole for any pixel of it; the largest in use, tiles of 4,096 pixels, take 50 MB a band.
 MAX_BLOCK_BYTES = 256 * 1024 * 1024
 

@@ -60,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
     parser.add_argument("--restart", action="store_true", help="forget what an ended job has recorded")
     parser.add_argument("--retry-failed", action="store_true", help="ask windows that failed again")
+    parser.add_argument("--no-page", dest="page", action="store_false", help="write no page to look at beside FILE")
     parser.add_argument("--keep-job", action="store_true", help="keep the ledger FILE.job")
 
 
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if args.phrases or not args.describe:
         check_phrases(args.phrases, args.per_window)
     source = Path(args.image).absolute()
-    check_outputs(args.out, source)
+    check_outputs(args.out, source, args.page)
     Scene(source).state()
     stop = StopToken()
     _end_on_interrupt(stop)

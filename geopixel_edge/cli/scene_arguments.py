@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Arguments that are options of the same name.
 _FIELDS = """
 window overlap hd_num min_valid min_area min_score per_window describe simplify ids jobs batch restart retry_failed
-keep_job gsd aoi bounds crs rpc_height dem
+keep_job page gsd aoi bounds crs rpc_height dem
 """
 
 

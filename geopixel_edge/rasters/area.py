@@ -40,8 +40,8 @@ class Area:
         assert place.wkt is not None
         way = systems.transformer(place.wkt, self.wkt)
         there = systems.transformed(way, place.to_crs(rings.reshape(-1, 2))).reshape(count, corners, 2)
-        known = np.isfinite(there).all(axis=(1, 2))
-        found = ~known
+        known = np.asarray(np.isfinite(there.reshape(count, -1)).all(axis=1))
+        found = np.logical_not(known)
         if systems.crs_of(self.wkt).is_geographic:  # around the globe an outline has several names
             whole = [unwrapped(ring) for ring in there[known]]
             shapes = np.array([shapely.polygons(ring) for ring in whole], object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from ..rasters.colouring import Reading
 from ..rasters.region_place import region_place
 from ..stop import StopToken
-from ..writers.layers.feature import Feature, Layer, WindowFeature, outlines
+from ..writers.layers.feature import Feature, Layer, SceneObject, WindowFeature, outlines
 from ..writers.layers.publishing import check_outputs, publish
 from . import object_table
 from .asking import Asker
@@ -20,7 +21,7 @@ from .merging import Merged
 from .opening import Scene
 from .options import SceneOptions
 from .phrases import check_phrases, comparing
-from .result import SceneObject, SceneResult, counted
+from .result import SceneResult, counted
 from .sweep import Sweep
 from .views import make_view
 
@@ -50,20 +51,22 @@ def run_scene(
     asker.check(asked)
     path = Path(os.path.abspath(os.fspath(image)))
     scene = Scene(path, reading, options.given(), options.ground(), options.gsd)
-    paths = check_outputs(outs, scene.path)
+    paths = check_outputs(outs, scene.path, options.page)
     job = make_job(scene, asker, asked, options, window_px, engine, paths[0])
     with Ledger(job.ledger_path, job.key(), options.restart) as ledger:
+        job.describe(ledger)
         job.ask(ledger, stop or StopToken(), on_progress)
         object_table.store(ledger, _found(job, ledger))
         objects: list[SceneObject] = []
         layer, states = _layer(job, ledger), ledger.states()
         features = _features(job, ledger, objects if keep_objects else None)
-        written = publish(paths, layer, features, _Windows(job, ledger), options.ids)
+        with job.scene.open() if options.page else contextlib.nullcontext() as raster:
+            written = publish(paths, layer, features, _Windows(job, ledger), options.ids, raster)
         counts = counted(dict(ledger.counts()), asked)
         if not states["failed"] and not options.keep_job:
             ledger.remove()
     told = (states["empty"], states["failed"], tuple(layer.record["notes"]), written)
-    return SceneResult(tuple(objects), counts, len(job.grid), *told)
+    return SceneResult(tuple(objects), counts, len(job.grid), *told, layer.record["description"] or "")
 
 
 def _found(job: Job, ledger: Ledger) -> Iterator[tuple[str, Merged]]:
@@ -90,10 +93,11 @@ def _features(job: Job, ledger: Ledger, kept: list[SceneObject] | None) -> Itera
         polygons = outlines(row.pieces, job.options.simplify)
         place = region_place(job.header.place, polygons)
         scope = "window" if row.phrase in chosen else "scene"
-        told = (row.number, row.phrase, row.score, row.area_px, row.whole, row.views)
+        seen = (row.score, row.area_px, row.whole, row.views)
+        thing = SceneObject(row.number, row.phrase, *seen, place, row.pieces)
         if kept is not None:
-            kept.append(SceneObject(*told, place, row.pieces))
-        yield Feature(*told, scope, row.pieces, polygons, place)
+            kept.append(thing)
+        yield Feature(thing, scope, polygons)
 
 
 class _Windows:
@@ -110,10 +114,11 @@ class _Windows:
 
 def _layer(job: Job, ledger: Ledger) -> Layer:
     record, states = job.record(), ledger.states()
-    record["windows"] = states
+    record["windows"], record["description"] = states, ledger.told("description")
     record["objects"] = counted(dict(ledger.counts()), job.phrases)
     if not states["done"] and not states["failed"]:
         record["notes"].append("no pixel of the scene is valid: nothing was asked")
+    record["notes"] += [note for note in (ledger.told("not described"),) if note]
     if states["failed"]:
         record["notes"].append(f"{states['failed']} windows failed: see the layer `windows`")
     header, phrases = job.header, (*job.phrases, *(one for one in ledger.phrases() if one not in job.phrases))

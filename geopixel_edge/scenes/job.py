@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImageError, OptionError, SceneIncompleteError
+from .. import limits
+from ..errors import ImageError, InferenceError, OptionError, SceneIncompleteError
 from ..rasters.place import Place
 from ..rasters.raster import Raster
 from ..stop import StopToken
@@ -109,6 +110,19 @@ class Job:
         }
 
     # --- Windows ----------------------------------------------------------------------------------------------
+
+    def describe(self, ledger: Ledger) -> None:
+        """Ask once for a description of the whole scene, at the scale of an overview, where descriptions are asked."""
+        if not self.options.describe or ledger.told("description") is not None:
+            return
+        with self.scene.open() as raster:
+            overview = raster.overview(limits.MAX_OVERVIEW_SIDE_PX)
+        try:
+            text = self.asker.describe(overview.rgb) if overview.valid.any() else ""
+        except InferenceError as error:
+            text = ""
+            ledger.tell("not described", f"the whole scene was not described: {error}")
+        ledger.tell("description", text)
 
     def ask(self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None) -> None:
         """Ask every window that is not in the ledger yet, and record each.

@@ -140,6 +140,16 @@ class Ledger:
         with self._transaction():
             return self._file.execute("DELETE FROM window WHERE state = 'failed'").rowcount
 
+    def tell(self, name: str, value: str) -> None:
+        """Record something of the whole scene."""
+        with self._transaction():
+            self._file.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(value)))
+
+    def told(self, name: str) -> str | None:
+        """What `tell` recorded; None where it was not asked yet."""
+        found = self._file.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(json.loads(found[0]))
+
     def known(self) -> Iterator[tuple[int, str]]:
         """Number and state of every window that was looked at."""
         yield from self._file.execute("SELECT number, state FROM window ORDER BY number")

@@ -33,7 +33,7 @@ class SceneOptions:
     `gsd`: metres a pixel that the model is shown; None shows the scene's own pixels. `aoi`: a vector file whose
     polygons say which windows are asked and which objects are kept. `bounds` (west, south, east, north) or `transform`
     (six numbers), in `crs`, place a scene whose file does not. `rpc_height`, metres, or `dem`, a height model's TIFF:
-    what a sensor's polynomials lay it on.
+    what a sensor's polynomials lay it on. `page`: also write a page to look at beside the first output.
     """
 
     window: int | None = None
@@ -60,6 +60,7 @@ class SceneOptions:
     crs: Any = None
     rpc_height: float | None = None
     dem: Path | None = None
+    page: bool = True
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -73,7 +74,7 @@ class SceneOptions:
         check_integer("jobs", self.jobs, 1, limits.MAX_JOBS)
         if self.batch is not None:
             check_integer("batch", self.batch, 1, MOST_BATCHED)
-        for name, low, most in (
+        for name, least, most in (
             ("min_valid", 0.0, 1.0),
             ("min_score", 0.0, 1.0),
             ("simplify", 0.0, limits.MAX_TOLERANCE_PX),
@@ -82,7 +83,7 @@ class SceneOptions:
         ):
             value = getattr(self, name)
             if value is not None:
-                _check_number(name, value, low, most)
+                _check_number(name, value, least, most)
         for name in ("aoi", "dem"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (str, os.PathLike)) and os.fspath(value)):

@@ -76,8 +76,9 @@ class MaskCog:
         """The next objects: the pixels of each get its class or id, a block of rows at a time."""
         with self._gdal():
             for feature in features:
-                value = feature.id if self.ids else self._classes[feature.phrase]
-                for x, y, w, h, counts in feature.pieces:
+                thing = feature.thing
+                value = thing.id if self.ids else self._classes[thing.phrase]
+                for x, y, w, h, counts in thing.pieces:
                     for top in range(0, h, _BLOCK_PX):
                         for left in range(0, w, _BLOCK_PX):
                             box = (left, top, min(_BLOCK_PX, w - left), min(_BLOCK_PX, h - top))

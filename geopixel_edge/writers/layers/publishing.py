@@ -11,15 +11,17 @@ from pathlib import Path
 
 from ...errors import OptionError, OutputError
 from ...rasters.extra import load_pyogrio
+from ...rasters.raster import Raster
 from .feature import Feature, Layer, LayerWriter, WindowFeature
 from .geojson import GeoJson
 from .gpkg import Gpkg, cannot_write
+from .page import Page, page_beside
 
 _CHUNK = 4_096
 KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif")
 
 
-def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path) -> tuple[Path, ...]:
+def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path, page: bool = False) -> tuple[Path, ...]:
     """The outputs as absolute paths, if layers about the file `source` may be written there.
 
     OptionError for a name of no known kind or one given twice; OutputError for a folder that is not there or one that
@@ -38,6 +40,8 @@ def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path) -> tupl
         _check_place(path, source)
         _check_libraries(path.suffix.lower())
         found.append(path)
+    if page:
+        page_beside(found[0])
     return tuple(found)
 
 
@@ -73,15 +77,21 @@ def publish(
     features: Iterable[Feature],
     windows: Iterable[WindowFeature],
     ids: bool,
+    raster: Raster | None = None,
 ) -> tuple[Path, ...]:
     """Write every output and a STAC item beside each; returns the paths of all, outputs first.
+
+    With `raster`, the scene, also a page beside the first output.
 
     Features are taken once, a few thousand at a time. OutputError leaves earlier files as they were, and nothing else.
     """
     token = uuid.uuid4().hex
-    asides = {path: path.with_name(f".{path.stem}.{token}.partial{path.suffix}") for path in paths}
+    asides = {path: _aside(path, token) for path in paths}
     try:
         writers = [_writer(path, aside, layer, ids) for path, aside in asides.items()]
+        if raster is not None:
+            shown = page_beside(paths[0])
+            writers.append(Page(_aside(shown, token), layer, raster))
         rest = iter(features)
         while chunk := list(islice(rest, _CHUNK)):
             for writer in writers:
@@ -89,13 +99,18 @@ def publish(
         for writer in writers:
             writer.finish(windows)
         asides |= _items(paths, asides, layer, token)
+        asides |= {} if raster is None else {shown: _aside(shown, token)}
         _exchange(asides)
     finally:
-        for aside in asides.values():
-            for left in aside.parent.glob(f".*{token}.partial*"):
+        for folder in {path.parent for path in paths}:
+            for left in folder.glob(f".*{token}.partial*"):
                 with contextlib.suppress(OSError):
                     left.unlink()
     return tuple(asides)
+
+
+def _aside(path: Path, token: str) -> Path:
+    return path.with_name(f".{path.stem}.{token}.partial{path.suffix}")
 
 
 def _writer(path: Path, aside: Path, layer: Layer, ids: bool) -> LayerWriter:
