@@ -16,6 +16,7 @@ from ..rasters.place import Place
 from ..rasters.raster import Raster
 from ..stop import StopToken
 from ..version import __version__
+from .acquired import acquired
 from .asking import Asker
 from .interest import OUTSIDE, Interest, interest_of
 from .ledger import Ledger
@@ -88,13 +89,13 @@ class Job:
     def record(self) -> dict[str, Any]:
         """What every output says of how it was made."""
         place, scale = self.header.place, self.header.scale
-        operation, gsd = place.operation(), place.gsd_m
+        operation, gsd, taken = place.operation(), place.gsd_m, acquired(self.scene.path)
         shown = zip(gsd or (), scale.scene_px, scale.seen_px, strict=False)
         return {
             "geopixel_edge": __version__,
-            "engine": self.engine,
             "scene": self.scene.path.name,
             **self.key(),
+            "engine": self.engine,
             "min_area": self.options.smallest_px(self.grid.window_px),
             "min_score": self.options.min_score,
             "simplify": self.options.simplify,
@@ -106,6 +107,8 @@ class Job:
             "gsd_m": gsd,
             "gsd_seen_m": [one * scene / seen for one, scene, seen in shown] or None,
             "aoi_file": self.interest and self.interest.name,
+            "acquired": taken and taken.moment,
+            "acquired_from": taken and taken.source,
             "notes": list(self.header.notes),
         }
 
