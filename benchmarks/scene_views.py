@@ -33,7 +33,7 @@ class Views:
 def make_views(count: int, seed: int = 1) -> Views:
     """At least `count` views: what a model that sees all right shows of each ellipse in every window that it meets."""
     rng = np.random.default_rng(seed)
-    side = max(WINDOW_PX, int(np.sqrt(count / 1.75)) * _PITCH_PX)
+    side = max(WINDOW_PX, int(np.sqrt(count / 1.97)) * _PITCH_PX)
     while True:
         grid = Grid(side, side, WINDOW_PX, OVERLAP_PX)
         views: list[View] = []

@@ -42,7 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a GeoTIFF or any other image")
     parser.add_argument("phrases", metavar="PHRASE", nargs="*", help='kinds of things, as in "ships" "planes"')
     parser.add_argument(
-        "--out", action="append", required=True, metavar="FILE", help=".gpkg .geojson .fgb .parquet .tif; may repeat"
+        "--out",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help=".gpkg .geojson .fgb .parquet .tif .png; may repeat",
     )
     parser.add_argument("--engine", type=Path, metavar="DIR", help="default: the bundled engine")
     add_machine(parser)

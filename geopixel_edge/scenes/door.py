@@ -12,7 +12,7 @@ from ..rasters.colouring import Reading
 from ..rasters.region_place import region_place
 from ..stop import StopToken
 from ..writers.layers.feature import Feature, Layer, SceneObject, WindowFeature, outlines
-from ..writers.layers.publishing import check_outputs, publish
+from ..writers.layers.publishing import check_outputs, check_picture, publish
 from . import object_table
 from .asking import Asker
 from .job import Job, OnProgress, make_job
@@ -53,6 +53,7 @@ def run_scene(
     scene = Scene(path, reading, options.given(), options.ground(), options.gsd)
     paths = check_outputs(outs, scene.path, options.page)
     job = make_job(scene, asker, asked, options, window_px, engine, paths[0])
+    check_picture(paths, job.header.scale.scene_px, options.ids)
     with Ledger(job.ledger_path, job.key(), options.restart) as ledger:
         job.describe(ledger)
         job.ask(ledger, stop or StopToken(), on_progress)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from ... import limits
 from ...errors import OptionError, OutputError
 from ...rasters.extra import load_pyogrio
 from ...rasters.raster import Raster
@@ -18,7 +19,7 @@ from .gpkg import Gpkg, cannot_write
 from .page import Page, page_beside
 
 _CHUNK = 4_096
-KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif")
+KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif", ".png")
 
 
 def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path, page: bool = False) -> tuple[Path, ...]:
@@ -65,7 +66,7 @@ def _check_libraries(suffix: str) -> None:
         from .parquet import load_pyarrow
 
         load_pyarrow()
-    elif suffix == ".tif":
+    elif suffix in (".tif", ".png"):
         from ...rasters.extra import load_rasterio
 
         load_rasterio()
@@ -98,7 +99,7 @@ def publish(
                 writer.add(chunk)
         for writer in writers:
             writer.finish(windows)
-        asides |= _items(paths, asides, layer, token)
+        asides |= {**_sidecars(paths, layer, token), **_items(paths, asides, layer, token)}
         asides |= {} if raster is None else {shown: _aside(shown, token)}
         _exchange(asides)
     finally:
@@ -127,9 +128,36 @@ def _writer(path: Path, aside: Path, layer: Layer, ids: bool) -> LayerWriter:
         from .parquet import Parquet
 
         return Parquet(aside, layer)
-    from .mask import MaskCog
+    from .mask import MaskCog, MaskPng
 
-    return MaskCog(aside, layer, ids)
+    return MaskPng(aside, layer, ids) if suffix == ".png" else MaskCog(aside, layer, ids)
+
+
+def check_picture(paths: Sequence[Path], size_px: tuple[int, int], ids: bool) -> None:
+    """OptionError where a .png is asked for what it cannot hold."""
+    for path in paths:
+        if path.suffix.lower() == ".png" and (ids or size_px[0] * size_px[1] > limits.MAX_IMAGE_PIXELS):
+            raise OptionError(
+                f"out={path.name!r}: a PNG holds classes alone, of {limits.MAX_IMAGE_PIXELS} px at most; give a .tif"
+            )
+
+
+def _sidecars(paths: Sequence[Path], layer: Layer, token: str) -> dict[Path, Path]:
+    """The world file and the .prj of each PNG, made aside."""
+    from .mask import prj_file, world_file
+
+    found = {}
+    for path in paths if layer.place.map is not None else ():
+        for suffix, text in ((".pgw", world_file(layer.place)), (".prj", prj_file(layer.place))):
+            if path.suffix.lower() == ".png" and text is not None:
+                beside = path.with_suffix(suffix)
+                aside = _aside(beside, token)
+                try:
+                    aside.write_text(text, "ascii", "backslashreplace")
+                except OSError as error:
+                    raise cannot_write(beside, error) from None
+                found[beside] = aside
+    return found
 
 
 def _items(paths: Sequence[Path], asides: dict[Path, Path], layer: Layer, token: str) -> dict[Path, Path]:

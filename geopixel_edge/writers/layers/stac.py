@@ -23,6 +23,7 @@ _MEDIA = {
     ".geojson": "application/geo+json",
     ".fgb": "application/vnd.flatgeobuf",
     ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
 }
 _SHA2_256 = "1220"  # the multihash prefix: SHA-256, 32 bytes
