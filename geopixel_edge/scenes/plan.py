@@ -103,8 +103,9 @@ def plan_scene(
 
 
 def _unread(image: str | os.PathLike[str], options: SceneOptions) -> Scene:
-    reading = Reading(options.bands, _ANY_ENDS)
-    return Scene(Path(os.path.abspath(os.fspath(image))), reading, options.given(), options.ground(), options.gsd)
+    path = Path(os.path.abspath(os.fspath(image)))
+    reading = Reading(options.bands, _ANY_ENDS if Scene(path).by_gdal() else None)
+    return Scene(path, reading, options.given(), options.ground(), options.gsd)
 
 
 def _outside(aoi: Path, raster: Raster, grid: Grid, scale: Scale) -> bytes:

@@ -65,6 +65,8 @@ def test_a_small_image_is_planned_as_a_question_unless_it_is_to_be_a_scene(capsy
     assert "1 of 640 px" in out
     assert "time      not known" in out
     assert "peak" in out
+    assert main(["plan", str(ROOT / "examples" / "scene.png"), "--scene", "--window", "256"]) == 0
+    assert "9 of 256 px" in capsys.readouterr().out
 
 
 def test_resolution_areas_batches_and_processes_count(tmp_path: Path) -> None:
