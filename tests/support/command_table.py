@@ -152,7 +152,8 @@ TABLE = {
     'geopixel-edge scene geo.tif "ships" "buildings" --out ships.gpkg --out ships.geojson': placed(
         r"\d+ ships", "ships.gpkg", "ships.geojson", "ships.gpkg.stac.json"
     ),
-    'geopixel-edge scene geo.tif "ships" --out ships.gpkg': placed(r"\d+ ships", "ships.gpkg"),
+    'geopixel-edge scene geo.tif "ships" --out ships.gpkg': placed(r"\d+ ships", "ships.gpkg", "ships.html"),
+    "geopixel-edge plan geo.tif --scene": placed(r"windows +\d+ of 640 px"),
     "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
     MIXED: exported(),
     "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16": exported(),
@@ -162,6 +163,7 @@ TABLE = {
     BENCH: How("editable", long=True),
     **{f"python -m benchmarks.{name}": bench(word) for name, word in {"latency": "whole", "draft": "equal"}.items()},
     "python -m benchmarks.stretch --scenes 24": bench("as drawn"),
+    "python -m benchmarks.scenes": bench(r"merging 1\d+ views"),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
     "python -m training.contact_sheet sheet.png --seed 300 --scenes 24": bench("sheet", "sheet.png"),
     "python -m training.contact_sheet masks.png --seed 300 --scenes 24 --outlines": bench("masks", "masks.png"),
