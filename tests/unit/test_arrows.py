@@ -56,10 +56,13 @@ ARROWS = {
     "session": f"{BASE} question answer blocks families images memory model options runtimes text turn writing",
     "batched": f"{BASE} question answer blocks memory model options runtimes session",
     "pipeline": f"{BASE} answer batched engine images memory model options rasters runtimes scenes session turn",
+    "serve": (
+        f"{BASE} answer document engine images memory model options pipeline rasters runtimes session text writers"
+    ),
     "build": f"{BASE} engine engine.golden memory model runtimes",
     "cli": (
         f"{BASE} answer build engine engine.golden families images kernels memory memory.preview model options "
-        "pipeline rasters runtimes scenes session text turn writers"
+        "pipeline rasters runtimes scenes serve session text turn writers"
     ),
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline scenes session turn",
@@ -84,6 +87,7 @@ LIBRARIES = {
     "shapely": ("rasters/extra.py", "writers/"),
     "pyarrow": ("writers/",),
     "supervision": ("interop/", "answer.py"),
+    **dict.fromkeys(("starlette", "uvicorn", "h11", "prometheus_client", "python_multipart"), ("serve/",)),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }
 

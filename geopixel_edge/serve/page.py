@@ -1,0 +1,43 @@
+"""The page at /: one self-contained file, made once from its parts."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..writers.drawing import DRAWING_SCRIPT, DRAWING_STYLE
+
+PARTS = Path(__file__).with_name("page_parts")
+
+
+@functools.cache
+def made() -> tuple[bytes, str]:
+    """The page, and the content policy under which its own script alone runs."""
+
+    def part(name: str) -> str:
+        return (PARTS / name).read_text(encoding="utf-8")
+
+    script = f"{DRAWING_SCRIPT}\n{part('page.js')}"
+    style = f"{DRAWING_STYLE}\n{part('page.css')}"
+    scene = base64.b64encode((PARTS / "scene.webp").read_bytes()).decode("ascii")
+    text = part("page.html")
+    for mark, value in (("STYLE", style), ("SCRIPT", script), ("SCENE", f"data:image/webp;base64,{scene}")):
+        text = text.replace(f"{{{{{mark}}}}}", value)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "connect-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return text.encode("utf-8"), policy
+
+
+async def page(request: Request) -> Response:
+    """GET /."""
+    content, policy = made()
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
+    return Response(content, headers=headers, media_type="text/html; charset=utf-8")
