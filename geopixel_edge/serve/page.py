@@ -7,11 +7,14 @@ import functools
 import hashlib
 from pathlib import Path
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..writers.colours import hex_colour
 from ..writers.drawing import DRAWING_SCRIPT, DRAWING_STYLE
 
+COLOURS = 64
 PARTS = Path(__file__).with_name("page_parts")
 
 
@@ -26,7 +29,9 @@ def made() -> tuple[bytes, str]:
     style = f"{DRAWING_STYLE}\n{part('page.css')}"
     scene = base64.b64encode((PARTS / "scene.webp").read_bytes()).decode("ascii")
     text = part("page.html")
-    for mark, value in (("STYLE", style), ("SCRIPT", script), ("SCENE", f"data:image/webp;base64,{scene}")):
+    palette = msgspec.json.encode([hex_colour(index) for index in range(COLOURS)]).decode()
+    parts = {"STYLE": style, "SCENE": f"data:image/webp;base64,{scene}", "PALETTE": palette, "SCRIPT": script}
+    for mark, value in parts.items():
         text = text.replace(f"{{{{{mark}}}}}", value)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
