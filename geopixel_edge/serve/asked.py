@@ -29,7 +29,7 @@ async def question_of(asked: ChatRequest) -> jobs.Ask:
         if (value := getattr(asked, name)) not in allowed:
             raise RequestError(
                 400,
-                f"{name}={str(value)[:40]!r} cannot be honoured here; leave it out",
+                f"{name}={repr(value)[:40]} cannot be honoured here; leave it out",
                 code="unsupported_value",
                 param=name,
             )
