@@ -82,5 +82,7 @@ MAX_HELD_BODY_BYTES = 256 * 1024 * 1024
 MAX_SERVED_QUESTIONS = 64
 # Requests that wait; at a second each, a client would have given up long before its turn.
 MAX_QUEUED = 10_000
+# Image files of requests that wait, beside one that is larger and waits alone.
+MAX_QUEUED_BYTES = 512 * 1024 * 1024
 # Connections that are open at once; each takes a descriptor, and 1,024 is the usual bound of a process.
 MAX_CONNECTIONS = 512

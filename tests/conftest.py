@@ -76,7 +76,9 @@ def pipeline(engine_fp32: Path) -> Pipeline:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the engine in the package; not to be ended by a test."""
-    with serving(tmp_path_factory.mktemp("server"), "--max-body", "8MB", "--queue", "8") as running:
+    with serving(
+        tmp_path_factory.mktemp("server"), "--max-body", "8MB", "--queue", "8", "--receive-timeout-s", "3"
+    ) as running:
         yield running
 
 

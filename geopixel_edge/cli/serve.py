@@ -54,6 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", type=int, default=64, metavar="N", help="requests that wait at most (default: 64)")
     parser.add_argument("--deadline-s", type=float, default=300.0, metavar="S", help="of a request (default: 300)")
     parser.add_argument("--drain-s", type=float, default=30.0, metavar="S", help="after SIGTERM (default: 30)")
+    parser.add_argument(
+        "--receive-timeout-s", type=float, default=30.0, metavar="S", help="of a head, and of a body (default: 30)"
+    )
     parser.add_argument("--keep", metavar="SIZE", help="of opened images, as 2GB (default: what the plan leaves)")
     parser.add_argument("--max-body", metavar="SIZE", help="of a request (default: 64MiB)")
     parser.add_argument("--name", metavar="NAME", help="of this server among several (default: the machine's)")
@@ -92,6 +95,7 @@ def _settings(args: argparse.Namespace) -> Any:
         queue=args.queue,
         deadline_s=args.deadline_s,
         drain_s=args.drain_s,
+        receive_timeout_s=args.receive_timeout_s,
         keep_bytes=parse_memory(args.keep),
         keys=None if args.api_key_file is None else Keys.read(args.api_key_file),
         no_auth=args.no_auth,

@@ -39,11 +39,11 @@ async def body_of(request: Request, front: Front) -> AsyncIterator[bytes]:
         if declared.isdigit():
             held.check(int(declared))
         try:
-            yield await asyncio.wait_for(_read(request, held), front.settings.body_timeout_s)
+            yield await asyncio.wait_for(_read(request, held), front.settings.receive_timeout_s)
         except asyncio.TimeoutError:
             raise RequestError(
                 408,
-                f"the body did not come within {front.settings.body_timeout_s:g} s; send it faster, or a smaller one",
+                f"the body did not come within {front.settings.receive_timeout_s:g} s; send it faster, or a smaller one",
                 code="body_timeout",
                 headers={"Connection": "close"},
             ) from None

@@ -87,8 +87,8 @@ class _Writing:
 
     async def stream(self, front: Front, ticket: Ticket) -> AsyncIterator[bytes]:
         """Events until the answer ends; an error becomes an event, and never silence."""
-        yield self._chunk(Delta(role="assistant", content=""))
         try:
+            yield self._chunk(Delta(role="assistant", content=""))
             async with contextlib.aclosing(front.events(ticket)) as events:
                 async for event in events:
                     match event:
@@ -103,6 +103,8 @@ class _Writing:
                             yield DONE
         except RequestError as error:
             yield server_sent(ErrorObject(told(error).problem))
+        finally:
+            ticket.cancel()
 
     def _chunk(self, delta: Delta, reason: FinishReason | None = None) -> bytes:
         return server_sent(ChatChunk(self.id, self.created, self.model, [ChunkChoice(delta, reason)]))

@@ -94,7 +94,8 @@ class Front:
         if len(broken) == len(self.links) and broken[0]:
             raise unavailable(f"the engine cannot be loaded: {broken[0].message}", code="not_ready")
         within_s = min(deadline_s or self.settings.deadline_s, self.settings.deadline_s)
-        ticket = Ticket(job, client, time.monotonic() + within_s, self._worker_of(job))
+        size = sum(map(len, _files(job)))
+        ticket = Ticket(job, client, time.monotonic() + within_s, self._worker_of(job), size)
         self.queue.put(ticket)
         return ticket
 
@@ -121,12 +122,15 @@ class Front:
         )
 
     async def events(self, ticket: Ticket) -> AsyncGenerator[jobs.Event, None]:
-        """A ticket's events up to `jobs.Done`; RequestError where it fails. Leaving early cancels the job."""
+        """A ticket's events up to `jobs.Done`; RequestError where it fails. Leaving early cancels the job.
+
+        Where the deadline comes before the ticket's turn, a question's answer is empty and says so; else 503.
+        """
         self.answering += 1
         ended = False
         try:
             while not ended:
-                event = await ticket.events.get()
+                event = await _next(ticket)
                 ended = isinstance(event, (jobs.Done, jobs.Failed))
                 if isinstance(event, jobs.Failed):
                     raise _raised(event)
@@ -166,6 +170,20 @@ def _files(job: jobs.AnyJob) -> list[bytes]:
         case jobs.Keep(image=image):
             return [image.data]
     return []
+
+
+async def _next(ticket: Ticket) -> jobs.Event:
+    """The next event; by the deadline one that ends a ticket whose turn has not come."""
+    if ticket.begun_s is None:
+        left_s = max(0.0, ticket.ends_s - time.monotonic())
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(ticket.events.get(), left_s)
+    if ticket.begun_s is not None:
+        return await ticket.events.get()
+    ticket.cancel()
+    if isinstance(ticket.job, jobs.Ask):
+        return jobs.Done(0, jobs.NOTHING_BY_DEADLINE, jobs.Cost())
+    return jobs.Failed(0, unavailable("its deadline came before its turn; give it more time", code="deadline").told)
 
 
 def _raised(event: jobs.Failed) -> RequestError:

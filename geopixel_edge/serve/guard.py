@@ -79,6 +79,13 @@ class Guard:
     def _client(self, scope: Scope) -> str:
         """A name for who asks: of their key, else their address. RequestError 400, 401, 403."""
         headers, settings = Headers(scope=scope), self.front.settings
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise RequestError(
+                400,
+                "Content-Length and Transfer-Encoding contradict each other; send one of them",
+                code="bad_request",
+                headers={"Connection": "close"},
+            )
         self._check_origin(headers)
         peer = (scope.get("client") or ("unknown", 0))[0]
         if settings.keys is None or scope["path"] in OPEN:

@@ -9,7 +9,7 @@ import msgspec
 
 from .problems import Told
 from .records import Bounds, Wanted
-from .replies import GroundedRegion, Grounding, KeptImage, SegmentResult, Usage
+from .replies import CachedTokens, GroundedRegion, Grounding, KeptImage, SegmentResult, Usage
 
 HEADER = struct.Struct("<Q")
 # Bodies are bounded, and so are answers; what is longer is no frame of ours.
@@ -198,6 +198,13 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     trace: str = ""
 
 
+NOTHING_BY_DEADLINE = Answered(
+    "",
+    Grounding(
+        regions=[], finish_reason="deadline", response="", image_size=None, images=[], notes=["its turn had not come"]
+    ),
+    Usage(0, 0, 0, CachedTokens(0)),
+)
 Event = Delta | Found | Done | Failed
 FromWorker = Hello | Broken | Delta | Found | Done | Failed
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from . import jobs
-from .problems import Told, unavailable
+from .problems import told, unavailable
 from .waiting import FairQueue, Ticket
 
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from geopixel_edge.serve.worker import main; main()"
@@ -41,16 +41,16 @@ class Link:
         self._next_number = 0
         self._cancelling: asyncio.Task[None] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Of the process that is loaded or loading."""
-        return self._process.pid if self._process else None
-
     async def run(self) -> None:
         """Keep a worker until cancelled; the longer it fails, the longer the next start waits."""
         wait_s = FIRST_WAIT_S
         while True:
-            await self._live()
+            try:
+                await self._live()
+            except Exception as error:  # no process to be had, or a frame that is none: another start may do better
+                self.broken = jobs.Broken(f"its process failed ({type(error).__name__}: {error})", 5)
+                self.first.set()
+                self._log("worker_failed", worker=self.setup.worker, reason=self.broken.message)
             wait_s = FIRST_WAIT_S if self.hello else min(LONGEST_WAIT_S, wait_s * 2)
             self.hello = None
             self.restarts += 1
@@ -108,8 +108,13 @@ class Link:
             done = asyncio.Event()
             self.current, self._next_number = ticket, self._next_number + 1
             self._done = done
-            await self._begin(ticket)
-            await done.wait()
+            try:
+                await self._begin(ticket)
+                await done.wait()
+            except Exception as error:  # what cannot be sent ends alone
+                self._log("error", worker=self.setup.worker, kind=type(error).__name__, reason=str(error)[:500])
+                self.current = None
+                ticket.fail(told(error))
 
     async def _begin(self, ticket: Ticket) -> None:
         number = self._next_number
@@ -157,9 +162,3 @@ async def _receive(stream: asyncio.StreamReader) -> jobs.FromWorker | None:
     except asyncio.IncompleteReadError:
         return None
     return event
-
-
-def told_of(broken: jobs.Broken | None) -> Told:
-    """What a client is told while no worker is loaded."""
-    reason = f": {broken.message}" if broken else ""
-    return unavailable(f"the engine is not loaded{reason or ', ask again in a moment'}", code="not_ready").told

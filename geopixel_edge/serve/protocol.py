@@ -11,19 +11,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .problems import ErrorObject, Problem
 
-HEAD_TIMEOUT_S = 15.0
 MAX_HEAD_BYTES = 64 * 1024
 
 
 class BoundedProtocol(H11Protocol):
     """A connection that does not send a whole head in time is closed; one that sends nonsense is told so."""
 
+    head_timeout_s = 30.0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._too_slow)
 
     def handle_events(self) -> None:
         """Bytes have come; the timer ends with the first whole head."""
@@ -57,4 +57,9 @@ class BoundedProtocol(H11Protocol):
 
     def _too_slow(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
-            self.send_400_response(f"its head did not come within {HEAD_TIMEOUT_S:g} s")
+            self.send_400_response(f"its head did not come within {self.head_timeout_s:g} s")
+
+
+def bounded(head_timeout_s: float) -> type[BoundedProtocol]:
+    """The protocol with another time limit for heads; uvicorn makes one object a connection."""
+    return type("Bounded", (BoundedProtocol,), {"head_timeout_s": head_timeout_s})

@@ -76,7 +76,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     max_completion_tokens: Tokens | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    seed: Annotated[int, Meta(ge=0)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     n: int | None = 1
     stop: Any = None
     tools: Any = None

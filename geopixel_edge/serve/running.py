@@ -17,7 +17,7 @@ from ..errors import GeoPixelError, OptionError
 from .app import make_app
 from .front import Front
 from .logs import log
-from .protocol import MAX_HEAD_BYTES, BoundedProtocol
+from .protocol import MAX_HEAD_BYTES, bounded
 from .settings import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -43,7 +43,7 @@ def serve(settings: Settings, on_ready: Ready) -> None:
     server = _Server(
         uvicorn.Config(
             make_app(front),
-            http=BoundedProtocol,
+            http=bounded(settings.receive_timeout_s),
             loop="asyncio",
             ws="none",
             lifespan="on",

@@ -24,8 +24,9 @@ class Settings:
     """`devices`: one worker each. `name`: the server's own among several, the middle of its image ids.
 
     `queue`: requests that wait at most. `deadline_s`: of a request, waiting included; a client may ask for less.
-    `keep_bytes`: of opened images, None is a share of what is free. `keys` None asks for none. `origins`: whose pages
-    may call the server. `hosts`: further names it is called by, where no key is asked for. OptionError names the field.
+    `receive_timeout_s`: of a request's head, and again of its body. `keep_bytes`: of opened images, None is a share of
+    what is free. `keys` None asks for none. `origins`: whose pages may call the server. `hosts`: further names it is
+    called by, where no key is asked for. OptionError names the field.
     """
 
     engine: str | None = None
@@ -44,7 +45,7 @@ class Settings:
     no_auth: bool = False
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    body_timeout_s: float = 30.0
+    receive_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
         for device in self.devices:
@@ -57,7 +58,7 @@ class Settings:
         check_integer("max_body_bytes", self.max_body_bytes, 1024, limits.MAX_IMAGE_FILE_BYTES)
         if not re.fullmatch(r"[a-z0-9-]{1,32}", self.name):
             raise OptionError(f"name={self.name[:40]!r}: give 1 to 32 of a-z, 0-9 and -; it stands in image ids")
-        for field in ("deadline_s", "drain_s", "body_timeout_s"):
+        for field in ("deadline_s", "drain_s", "receive_timeout_s"):
             value = getattr(self, field)
             if not math.isfinite(value) or value <= 0:
                 raise OptionError(f"{field}={value!r} is not a time; give seconds above 0")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from .. import limits
 from . import jobs
 from .problems import Told, busy
 
@@ -21,14 +22,15 @@ SHARE = 0.75
 class Ticket:
     """A job on its way: who asked, until when, and the events that came so far.
 
-    `worker`: the only one that can do it, None for any. The last event is `jobs.Done` or `jobs.Failed`.
+    `worker`: the only one that can do it, None for any. `bytes` of the image files in it. The last event is
+    `jobs.Done` or `jobs.Failed`.
     """
 
     job: jobs.AnyJob
     client: str
     ends_s: float
     worker: int | None = None
-    asked_s: float = field(default_factory=time.monotonic)
+    bytes: int = 0
     begun_s: float | None = None
     events: asyncio.Queue[jobs.Event] = field(default_factory=asyncio.Queue)
     cancelled: bool = False
@@ -53,7 +55,7 @@ class Ticket:
 class FairQueue:
     """Tickets by client; clients take turns, whoever asks more waits for their own.
 
-    `limit` tickets in all, `SHARE` of it for one client. Not for several threads.
+    `limit` tickets in all, `SHARE` of it for one client, `limits.MAX_QUEUED_BYTES` in their images. For one thread.
     """
 
     def __init__(self, limit: int) -> None:
@@ -65,6 +67,11 @@ class FairQueue:
     def __len__(self) -> int:
         return sum(len(one) for one in self._clients.values())
 
+    @property
+    def bytes(self) -> int:
+        """Of the image files that wait."""
+        return sum(ticket.bytes for one in self._clients.values() for ticket in one)
+
     def put(self, ticket: Ticket) -> None:
         """Add a ticket, or 429 with the seconds after which there will be a place."""
         own = self._clients.get(ticket.client, ())
@@ -73,7 +80,10 @@ class FairQueue:
             if len(self) < self.limit:
                 what = f"{len(own)} of your requests wait, of {self.most_of_one} that may"
             raise busy(self.seconds_each * len(self) / 4, what)
+        if len(self) and self.bytes + ticket.bytes > limits.MAX_QUEUED_BYTES:
+            raise busy(self.seconds_each * len(self) / 4, f"{self.bytes:,} bytes of images wait")
         self._clients.setdefault(ticket.client, deque()).append(ticket)
+        ticket.on_cancel = lambda: self._drop(ticket)
         self._changed.set()
 
     async def get(self, worker: int) -> Ticket:
@@ -84,21 +94,20 @@ class FairQueue:
         return ticket
 
     def _take(self, worker: int) -> Ticket | None:
-        for client, tickets in list(self._clients.items()):
-            for ticket in list(tickets):
-                if ticket.cancelled:
-                    tickets.remove(ticket)
-                elif ticket.worker in (None, worker):
-                    tickets.remove(ticket)
-                    self._clients.move_to_end(client)
-                    break
-            else:
-                ticket = None
-            if not tickets:
-                del self._clients[client]
-            if ticket is not None:
-                return ticket
+        for client, tickets in self._clients.items():
+            found = next((one for one in tickets if one.worker in (None, worker)), None)
+            if found is not None:
+                self._clients.move_to_end(client)
+                self._drop(found)
+                return found
         return None
+
+    def _drop(self, ticket: Ticket) -> None:
+        tickets = self._clients[ticket.client]
+        tickets.remove(ticket)
+        ticket.on_cancel = None
+        if not tickets:
+            del self._clients[ticket.client]
 
     def learn(self, seconds: float) -> None:
         """An answer took so long; the next estimate of Retry-After counts it by a fifth."""
@@ -108,5 +117,6 @@ class FairQueue:
         """End every ticket with an error."""
         for tickets in self._clients.values():
             for ticket in tickets:
+                ticket.on_cancel = None
                 ticket.fail(told)
         self._clients.clear()

@@ -150,7 +150,7 @@ def test_a_phrase_of_a_file_by_multipart(server: Server, direct: Pipeline) -> No
 
 
 def test_tiles_are_answered_in_one_batch_and_as_alone(server: Server, direct: Pipeline) -> None:
-    images, phrases = [tile(number) for number in range(3)], ["the ships", "the bridge"]
+    images, phrases = [tile(number) for number in range(3)], ["the buildings", "the bridge"]
     asked = {"images": [data_url(png(image)) for image in images], "phrases": phrases}
     found = server.post("/v1/segment", asked).json["results"]
     assert [(one["image"], one["phrase"]) for one in found] == [(i, p) for i in range(3) for p in range(2)]
@@ -163,7 +163,7 @@ def test_tiles_are_answered_in_one_batch_and_as_alone(server: Server, direct: Pi
 def test_geojson_of_tiles_that_are_placed(server: Server, direct: Pipeline) -> None:
     boxes = [(54.37, 24.48, 54.38, 24.49), (54.38, 24.48, 54.39, 24.49)]
     images = [{"image": data_url(png(tile(1))), "bounds": box, "crs": "EPSG:4326"} for box in boxes]
-    asked = {"images": images, "phrases": ["the bridge"]}
+    asked = {"images": images, "phrases": ["the buildings"]}
     reply = server.post("/v1/segment", asked, {"Accept": "application/geo+json"})
     assert reply.headers["content-type"] == "application/geo+json"
     features = reply.json["features"]
@@ -173,7 +173,7 @@ def test_geojson_of_tiles_that_are_placed(server: Server, direct: Pipeline) -> N
         assert west <= one["bbox"][0] <= one["bbox"][2] <= east
         assert south <= one["bbox"][1] <= one["bbox"][3] <= north
     with direct.open(tile(1), bounds=boxes[0], crs="EPSG:4326") as opened:
-        answer = opened.ask(direct.model.family.segment_query("the bridge")).with_phrase("the bridge")
+        answer = opened.ask(direct.model.family.segment_query("the buildings")).with_phrase("the buildings")
     wanted = answer.to_geojson()["features"]
     assert [one["geometry"] for one in features[: len(wanted)]] == json.loads(
         json.dumps([w["geometry"] for w in wanted])

@@ -65,7 +65,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: Head | None = None) -> Reply:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, {**self.headers, **(headers or {})})
             found = connection.getresponse()

@@ -6,8 +6,13 @@ import asyncio
 
 import pytest
 
+from geopixel_edge import limits
 from geopixel_edge.serve import jobs
+from geopixel_edge.serve.front import Front
+from geopixel_edge.serve.link import Link
 from geopixel_edge.serve.problems import RequestError
+from geopixel_edge.serve.records import Wanted
+from geopixel_edge.serve.settings import Settings
 from geopixel_edge.serve.waiting import FairQueue, Ticket
 
 
@@ -97,5 +102,57 @@ def test_when_the_server_ends_every_waiting_ticket_is_told() -> None:
         queue.drop_all(told)
         assert await one.events.get() == jobs.Failed(0, told)
         assert len(queue) == 0
+
+    asyncio.run(run())
+
+
+def test_by_its_deadline_a_ticket_that_waits_is_ended_and_leaves_the_queue() -> None:
+    async def run() -> None:
+        front = Front(Settings())
+        question = jobs.Ask(images=[], query="q", options={}, hd_num=9, wanted=Wanted())
+        answered = await asyncio.wait_for(front.result(front.submit(question, "a", 0.02)), 1)
+        assert isinstance(answered, jobs.Answered)
+        assert (answered.text, answered.grounding.finish_reason) == ("", "deadline")
+        with pytest.raises(RequestError, match="deadline came before its turn"):
+            await asyncio.wait_for(front.result(front.submit(jobs.Forget(id=f"img_a.0_{'0' * 32}"), "a", 0.02)), 1)
+        assert len(front.queue) == front.answering == 0
+
+    asyncio.run(run())
+
+
+def test_images_that_wait_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_QUEUED_BYTES", 100)
+
+    async def run() -> None:
+        front = Front(Settings())
+        front.submit(jobs.Keep(image=jobs.Picture(data=bytes(200))), "a")  # one that is larger waits alone
+        with pytest.raises(RequestError, match="200 bytes of images wait") as refused:
+            front.submit(jobs.Keep(image=jobs.Picture(data=b"x")), "b")
+        assert refused.value.told.status == 429
+
+    asyncio.run(run())
+
+
+def test_what_cannot_be_sent_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        queue, logged = FairQueue(8), []
+        link = Link(
+            0, Front(Settings()).links[0].setup, queue, lambda cost: None, lambda event, **_: logged.append(event)
+        )
+        bad = ticket("a")
+        bad.job = jobs.Ask(images=[], query="\ud800", options={"seed": 2**70}, hd_num=9, wanted=Wanted())
+
+        async def send(record: object) -> None:
+            jobs.frame(record)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(link, "_send", send)
+        giving = asyncio.create_task(link._give())
+        queue.put(bad)
+        failed = await asyncio.wait_for(bad.events.get(), 1)
+        assert isinstance(failed, jobs.Failed)
+        assert failed.told.status == 500
+        assert logged == ["error"]
+        assert not giving.done()
+        giving.cancel()
 
     asyncio.run(run())
