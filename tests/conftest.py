@@ -82,6 +82,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture
+def unharmed(server: Server) -> Iterator[None]:
+    """After the test the same worker answers."""
+    before = server.worker_pid()
+    yield
+    assert server.get("/readyz").status == 200
+    assert server.worker_pid() == before
+
+
 @pytest.fixture(scope="session")
 def direct() -> Pipeline:
     """The same engine in this process: what a server's answers have to equal."""

@@ -33,17 +33,17 @@ async def body_of(request: Request, front: Front) -> AsyncIterator[bytes]:
 
     RequestError 413 when it is too long, 408 when it does not come in time, 429 when too many are held.
     """
-    held = _Held(front)
+    held, within_s = _Held(front), front.settings.receive_timeout_s
     declared = request.headers.get("content-length", "")
     try:
         if declared.isdigit():
             held.check(int(declared))
         try:
-            yield await asyncio.wait_for(_read(request, held), front.settings.receive_timeout_s)
+            yield await asyncio.wait_for(_read(request, held), within_s)
         except asyncio.TimeoutError:
             raise RequestError(
                 408,
-                f"the body did not come within {front.settings.receive_timeout_s:g} s; send it faster, or a smaller one",
+                f"the body did not come within {within_s:g} s; send it faster, or a smaller one",
                 code="body_timeout",
                 headers={"Connection": "close"},
             ) from None

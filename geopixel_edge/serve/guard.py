@@ -79,13 +79,7 @@ class Guard:
     def _client(self, scope: Scope) -> str:
         """A name for who asks: of their key, else their address. RequestError 400, 401, 403."""
         headers, settings = Headers(scope=scope), self.front.settings
-        if "content-length" in headers and "transfer-encoding" in headers:
-            raise RequestError(
-                400,
-                "Content-Length and Transfer-Encoding contradict each other; send one of them",
-                code="bad_request",
-                headers={"Connection": "close"},
-            )
+        _check_framing(scope, headers)
         self._check_origin(headers)
         peer = (scope.get("client") or ("unknown", 0))[0]
         if settings.keys is None or scope["path"] in OPEN:
@@ -122,3 +116,14 @@ class Guard:
                 f"pages of {sent[:80]!r} may not ask this server; start it with --cors-origin for them",
                 code="origin_refused",
             )
+
+
+def _check_framing(scope: Scope, headers: Headers) -> None:
+    """Refuse what a proxy in front may have read otherwise, and close: nothing behind it is a request."""
+    wrong = ""
+    if scope["http_version"] not in ("1.0", "1.1"):
+        wrong = f"HTTP/{scope['http_version'][:8]} is not spoken here; speak HTTP/1.1"
+    elif "content-length" in headers and "transfer-encoding" in headers:
+        wrong = "Content-Length and Transfer-Encoding contradict each other; send one of them"
+    if wrong:
+        raise RequestError(400, wrong, code="bad_request", headers={"Connection": "close"})

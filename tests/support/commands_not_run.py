@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Not typed by the tests, with the reason.
 NOT_RUN = {
+    "geopixel-edge serve --port 8080": "`geopixel-edge serve` is typed, and test_server_life.py gives --port",
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",

@@ -65,7 +65,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: Head | None = None) -> Reply:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, {**self.headers, **(headers or {})})
             found = connection.getresponse()
@@ -152,6 +152,13 @@ def multipart(parts: Sequence[tuple[str, str | None, bytes]]) -> tuple[bytes, st
             f'--mark\r\nContent-Disposition: form-data; name="{name}"{shown}\r\n\r\n'.encode() + data + b"\r\n"
         )
     return b"".join(lines) + b"--mark--\r\n", "multipart/form-data; boundary=mark"
+
+
+def refused(reply: Reply, status: int, *words: str) -> None:
+    """Fails unless the reply is an error object with this status, whose message has the words."""
+    assert reply.status == status, reply.body[:300]
+    for word in ("", *words):
+        assert word in reply.problem["message"]
 
 
 # --- Pictures and questions -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from geopixel_edge.errors import GeoPixelError, ImageError, InferenceError, MemoryBudgetError, OptionError
+from geopixel_edge.cli import serve
+from geopixel_edge.errors import (
+    GeoPixelError,
+    ImageError,
+    InferenceError,
+    MemoryBudgetError,
+    OptionError,
+    RuntimeUnavailableError,
+)
 from geopixel_edge.serve import jobs
 from geopixel_edge.serve.app import make_app
 from geopixel_edge.serve.bodies import picture_of
@@ -233,3 +242,9 @@ def test_everything_on_the_page_that_is_used_has_a_name() -> None:
     assert 'role="status"' in body
     assert "prefers-color-scheme:dark" in page
     assert "max-width:60rem" in page
+
+
+def test_without_the_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "NEEDED", ("starlette", "no_such_library"))
+    with pytest.raises(RuntimeUnavailableError, match=r"needs no_such_library.*geopixel-edge\[server\]"):
+        serve.run(argparse.Namespace())
