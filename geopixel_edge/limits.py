@@ -76,3 +76,17 @@ MAX_OBJECTS = 10_000_000
 MAX_PHRASES = 16
 # Each process holds an engine of its own; no machine here has room for so many.
 MAX_JOBS = 64
+
+# --- Server -----------------------------------------------------------------------------------------------
+# Two dozen uncompressed pictures of 1,024 px in base64; `geopixel-edge serve --max-body` changes it.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+# Bodies of all requests that are held at once; what comes beyond waits for nothing and is refused.
+MAX_HELD_BODY_BYTES = 256 * 1024 * 1024
+# Images times phrases of one request: a screen of map tiles and a phrase, or a scene and many.
+MAX_SERVED_QUESTIONS = 64
+# Requests that wait; at a second each, a client would have given up long before its turn.
+MAX_QUEUED = 10_000
+# Image files of requests that wait, beside one that is larger and waits alone.
+MAX_QUEUED_BYTES = 512 * 1024 * 1024
+# Connections that are open at once; each takes a descriptor, and 1,024 is the usual bound of a process.
+MAX_CONNECTIONS = 512

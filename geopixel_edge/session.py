@@ -66,6 +66,14 @@ class OpenedImage:
         self._forget_tokens()
         self._features = None
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes kept for later questions: pixels, and once computed the image tokens, the KV cache and the features."""
+        cache = self._cache.buffers.values() if self._cache is not None else ()
+        features = self._features.values() if self._features is not None else ()
+        computed = sum(tensor.nbytes for tensor in (*self._image_tokens, *cache, *features))
+        return computed + sum(image.pixels.nbytes for image in self.images)
+
     def ask(
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> Answer:

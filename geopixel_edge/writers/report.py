@@ -92,7 +92,7 @@ def _figure(
     return (
         f'<figure><div class="stage{small}" style="--ratio:{shown[0] / shown[1]:.5f}">'
         f'{image}<svg viewBox="0 0 {shown[0]} {shown[1]}" preserveAspectRatio="none" aria-hidden="true"><mask id="cut">'
-        '<rect width="100%" height="100%" fill="#fff"/><g id="holes" fill-rule="evenodd"></g></mask>'
+        '<rect width="100%" height="100%" fill="#fff"/><g class="holes" fill-rule="evenodd"></g></mask>'
         f'<rect class="veil" width="100%" height="100%" mask="url(#cut)"/>{paths}</svg>{tags}{marks}</div>'
         f"{CONTROL_BAR if regions else ''}</figure>"
     )

@@ -22,6 +22,7 @@ NOT_RUN = {
     "python -m annotate instances.json data --images pictures --describer openai:http://127.0.0.1:8000/v1,MODEL "
     "--shard 1/8": "needs a served model; test_endpoint.py asks a server of its own",
     "python -m annotate apply data/review/patch_page_001.json": "test_review_page.py saves one and applies it",
+    "geopixel-edge serve --port 8080": "`geopixel-edge serve` is typed, and test_server_life.py gives --port",
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",

@@ -60,10 +60,13 @@ ARROWS = {
         f"{BASE} answer batched engine engine.first_load images memory model options rasters runtimes scenes session "
         "turn"
     ),
+    "serve": (
+        f"{BASE} answer document engine images memory model options pipeline rasters runtimes session text writers"
+    ),
     "build": f"{BASE} engine engine.first_load engine.golden memory model runtimes",
     "cli": (
         f"{BASE} answer build engine engine.first_load engine.golden families images kernels memory memory.preview "
-        "model options pipeline rasters runtimes scenes session text turn writers"
+        "model options pipeline rasters runtimes scenes serve session text turn writers"
     ),
     "batch": f"{BASE} options pipeline session",
     "__main__": "cli",
@@ -91,6 +94,7 @@ LIBRARIES = {
     "pyarrow": ("writers/", "batch/"),
     "ray": ("batch/",),
     "supervision": ("interop/", "answer.py"),
+    **dict.fromkeys(("starlette", "uvicorn", "h11", "prometheus_client", "python_multipart"), ("serve/",)),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }
 
