@@ -84,6 +84,11 @@ class Front:
             ("worker_restarts", "Workers started anew", sum(link.restarts for link in self.links)),
         ]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything that was asked is still to be answered."""
+        return bool(self.answering or len(self.queue) or any(link.current for link in self.links))
+
     # --- Jobs -------------------------------------------------------------------------------------------------
 
     def submit(self, job: jobs.AnyJob, client: str, deadline_s: float | None = None) -> Ticket:

@@ -80,6 +80,8 @@ class Link:
                 case jobs.Broken() as broken:
                     self.broken = broken
                     self._log("worker_broken", worker=self.setup.worker, reason=broken.message)
+                case None:  # it died over the engine: no memory, or a library that ends its process
+                    self.broken = jobs.Broken("the worker ended while it loaded the engine; see the log", 5)
             self.first.set()
             if self.hello:
                 giving = asyncio.create_task(self._give())

@@ -129,7 +129,7 @@ async def _drained(server: _Server, front: Front, asked: asyncio.Event) -> None:
     front.draining = True
     log("draining", answering=front.answering)
     until = time.monotonic() + front.settings.drain_s
-    while front.answering and time.monotonic() < until:
+    while front.is_busy and time.monotonic() < until:
         await asyncio.sleep(0.05)
     server.should_exit = True
     log("ending", unanswered=front.answering)
