@@ -17,15 +17,18 @@ from tqdm import tqdm
 
 from geopixel_edge import Answer, Pipeline, __version__, limits
 from geopixel_edge.checks import check_integer
+from geopixel_edge.cli.board import power_mode
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.machine import usable_cores
 from geopixel_edge.cli.streams import write_json
-from geopixel_edge.cli.terminal import human_bytes, table
 from geopixel_edge.images import load_image
 from geopixel_edge.kernels.native import load as load_kernels
 from geopixel_edge.memory.plan import cache_capacity
 
+from .latency_report import report
+from .machine import runtimes
 from .measure import Measurement, PeakMemory, copy_bytes_per_s, measure, summarise
+from .power import Energy, find_reader
 
 QUERY = "Describe this image with interleaved segmentation masks."
 SCENE = Path(__file__).parent.parent / "examples" / "scene.png"
@@ -74,9 +77,9 @@ def _stages(
 
 
 def _answers(
-    pipe: Pipeline, image: Path, hd_num: int, repeat: int, new_tokens: int, tick: Callable[[], object]
+    pipe: Pipeline, image: Path, hd_num: int, repeat: int, new_tokens: int, tick: Callable[[], object], energy: Energy
 ) -> tuple[list[Measurement], dict[str, Any]]:
-    """The same question on an image opened for it, and on one already open."""
+    """The same question on an image opened for it, while `energy` samples, and on one already open."""
     fresh: list[Answer] = []
     again: list[Answer] = []
 
@@ -84,7 +87,8 @@ def _answers(
         with pipe.open(image, hd_num=hd_num) as opened:
             fresh.append(opened.ask(QUERY, max_new_tokens=new_tokens))
 
-    rows = [measure("whole answer", ask_fresh, repeat)]
+    with energy:
+        rows = [measure("whole answer", ask_fresh, repeat)]
     tick()
     with pipe.open(image, hd_num=hd_num) as opened:
         opened.ask(QUERY, max_new_tokens=new_tokens)
@@ -103,6 +107,7 @@ def _answers(
         "follow_up_first_token_part": _first_token_s(again) / _first_token_s(fresh),
         "follow_up_speedup": rows[0].median_s / rows[1].median_s,
         "same_response": fresh[-1].response == again[-1].response,
+        "energy": energy.each(len(fresh), sum(len(answer.token_ids) for answer in fresh)),
     }
     return rows, facts
 
@@ -130,16 +135,15 @@ def _decode(pipe: Pipeline, decode: Measurement, positions: int, bandwidth: floa
 
 
 def _environment(pipe: Pipeline) -> dict[str, Any]:
-    import onnxruntime  # not above: the pipeline loads it with its telemetry off
-
     manifest = pipe.engine.manifest
     return {
         "geopixel_edge": __version__,
-        "onnxruntime": onnxruntime.__version__,
+        **runtimes(manifest),
         "python": platform.python_version(),
         "cpu": _cpu_name(),
         "cores": usable_cores(),
         "device": pipe.device,
+        **({"power_mode": power_mode()} if power_mode() else {}),
         "kernels": load_kernels().__name__.rpartition(".")[2],
         "engine_source": manifest.provenance.source_name,
         "precision": manifest.precision,
@@ -166,7 +170,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         pipe = kept[0]
         bar.update()
         rows += _stages(pipe, args.image, args.hd_num, args.repeat, args.max_new_tokens, bar.update)
-        wholes, facts = _answers(pipe, args.image, args.hd_num, args.repeat, args.max_new_tokens, bar.update)
+        energy = Energy(find_reader(pipe.model.device.index) if args.energy else None)
+        wholes, facts = _answers(pipe, args.image, args.hd_num, args.repeat, args.max_new_tokens, bar.update, energy)
     decode = next(row for row in rows if row.name == "language_model.decode")
     positions = facts["prompt_tokens"] + args.max_new_tokens
     bandwidth = copy_bytes_per_s(args.threads or usable_cores())
@@ -188,37 +193,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def report(found: dict[str, Any]) -> str:
-    """The measurements as tables."""
-    environment, settings, decode, facts = (found[key] for key in ("environment", "settings", "decode", "answer"))
-    rows = [
-        (
-            row["name"],
-            str(row["runs"]),
-            *(f"{1000 * row[key]:.2f}" for key in ("median_s", "min_s", "max_s")),
-            human_bytes(row["peak_bytes"]),
-            human_bytes(row["growth_bytes"]),
-        )
-        for row in found["phases"]
-    ]
-    lines = [
-        ", ".join(f"{name} {value}" for name, value in environment.items()),
-        ", ".join(f"{name} {value}" for name, value in settings.items()),
-        "",
-        table(("phase", "runs", "median, ms", "min, ms", "max, ms", "peak memory", "growth"), rows),
-        "",
-        f"decode          {decode['tokens_per_s']:.1f} tokens/s, {1000 / decode['tokens_per_s']:.3f} ms each; "
-        f"reading {human_bytes(decode['weight_bytes'])} of weights and {human_bytes(decode['kv_bytes'])} of KV cache "
-        f"at {human_bytes(int(decode['copy_bytes_per_s']))}/s takes {1000 * decode['floor_s']:.3f} ms",
-        f"first token     {1000 * facts['first_token_s']:.1f} ms after {facts['prompt_tokens']} prompt tokens; "
-        f"follow-up {1000 * facts['follow_up_first_token_s']:.1f} ms with {facts['reused_tokens']} of them reused "
-        f"and {facts['follow_up_rows']} read, {100 * facts['follow_up_first_token_part']:.1f} % of the first's",
-        f"whole answer    {facts['new_tokens']} tokens and {facts['regions']} masks; the follow-up takes "
-        f"1/{facts['follow_up_speedup']:.1f} of the time and says {'the same' if facts['same_response'] else 'OTHER'}",
-    ]
-    return "\n".join(lines)
-
-
 def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("engine_dir", nargs="?", type=Path, help="default: the engine in the package")
@@ -227,7 +201,8 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument("--max-new-tokens", type=int, default=32, help="decode steps and answer length (default: 32)")
     parser.add_argument("--hd-num", type=int, default=9, help="how finely to divide (default: 9)")
     parser.add_argument("--threads", type=int, help="CPU threads per block (default: every core)")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda[:N] or tensorrt[:N]")
+    parser.add_argument("--energy", action="store_true", help="sample power; joules an image and a token")
     parser.add_argument("--json", action="store_true", help="print one JSON object, seconds and bytes")
     args = parser.parse_args(argv)
     check_integer("repeat", args.repeat, 1, MAX_REPEAT)

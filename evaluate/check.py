@@ -87,12 +87,12 @@ def _gcg(case: dict[str, Any], name: str, java: Java | None) -> Found:
         found, actual = sum(len(one.pairs) for one in recalls), sum(one.wanted for one in recalls)
         yield _number(name, "recall", found / actual if actual else None, wanted["recall"])
         yield _same(name, "positives", [found, actual], [wanted["true_positives"], wanted["actual_positives"]])
-        for image, one in zip(judged, recalls, strict=True):
+        for image, ours in zip(judged, recalls, strict=True):
             theirs = wanted["matches_per_image"][str(image.image_id)]
             if theirs["error"] is None:
-                yield _same(name, f"pairs of {image.image_id}", [list(pair) for pair in one.pairs], theirs["pairs"])
+                yield _same(name, f"pairs of {image.image_id}", [list(pair) for pair in ours.pairs], theirs["pairs"])
             else:
-                yield _same(name, f"stop of {image.image_id}", one.stopped == "index", True)
+                yield _same(name, f"stop of {image.image_id}", ours.stopped == "index", True)
     if "strict" in case:
         yield from _strict(case["strict"], name, judged, similarity)
     if "captions" in wanted and java:

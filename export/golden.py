@@ -17,7 +17,7 @@ from geopixel_edge.engine.manifest import SpecialTokens
 from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.errors import ExportError
 from geopixel_edge.families.prompt import build_prompt
-from geopixel_edge.memory.sparing import LARGE_BYTES, SparingResidency
+from geopixel_edge.memory.sparing import SPARED_BYTES, SparingResidency
 from geopixel_edge.model import Model
 from geopixel_edge.resources import return_heap
 from geopixel_edge.text.tokenizer import Tokenizer
@@ -90,7 +90,7 @@ class SparingModel(Model):
 def open_for_check(root: Path) -> Model:
     """An exported engine on the CPU; a large one with a block or a part of one in memory at a time."""
     size = sum(block.bytes for block in read_manifest(root).blocks.values())
-    return (SparingModel if size > LARGE_BYTES else Model).open(root, "cpu")
+    return (SparingModel if size > SPARED_BYTES else Model).open(root, "cpu")
 
 
 def check_rounding(checkpoint: Checkpoint, root: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,4 +12,5 @@ Bool = NDArray[np.bool_]
 U8 = NDArray[np.uint8]
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]

@@ -90,6 +90,8 @@ def _shared_plan(model: Model, asked: list[Asked]) -> Plan:
 
 def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[Answer]:
     """Read each prompt into its part of one cache, then write all answers in step."""
+    for image, asked in questions if plan.ground_first else ():
+        image.ground(asked)
     cache = model.new_cache(plan.dims.capacity, len(questions))
     turns = [asked.turn for _, asked in questions]
     logits = [_begun(question, cache, index) for index, question in enumerate(questions)]

@@ -116,7 +116,7 @@ def _loaded(source: object, reading: Reading) -> _Loaded:
     if isinstance(source, Image.Image):
         name = printable(os.path.basename(str(getattr(source, "filename", "") or "")) or "image")
         path = path_behind(source)  # Pillow forgets its file once it has decoded it
-        pixels, notes = from_pillow(source, f"image=<{type(source).__name__} {name!r}>")
+        pixels, notes = from_pillow(source, f"image=<{type(source).__name__} {name!r}>", reading.onto)
         return _Loaded(pixels, name, notes, path)
     raise ImageError(
         f"image is a {type(source).__name__}; give a path, a Pillow image or an (height, width, 3) uint8 array"
@@ -155,7 +155,7 @@ def _from_path(source: str | os.PathLike[str], reading: Reading) -> _Loaded:
             raise OptionError(f"bands={reading.bands!r}: {what} is a plain image, its colours are red, green, blue")
         if size_bytes > limits.MAX_IMAGE_FILE_BYTES:
             raise ImageError(f"{what} has {size_bytes} bytes, over {limits.MAX_IMAGE_FILE_BYTES}; cut out a scene")
-        pixels, said = from_stream(stream, 0, what, path)
+        pixels, said = from_stream(stream, 0, what, path, reading.onto)
     told = list(said)
     place: Place | None = None
     if route.located and geo:

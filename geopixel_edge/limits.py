@@ -14,6 +14,8 @@ MAX_IMAGES = 10
 
 # Percentiles of a scene come from one picture of it no larger than this: 4 million samples give them to 0.1 %.
 MAX_PERCENTILE_SIDE_PX = 2_048
+# What is asked, and shown, of a whole scene: SAM 2 sees 1,024 px a side, a screen some 1,600.
+MAX_OVERVIEW_SIDE_PX = 1_600
 # A strip or tile is decoded whole for any pixel of it; the largest in use, tiles of 4,096 pixels, take 50 MB a band.
 MAX_BLOCK_BYTES = 256 * 1024 * 1024
 
@@ -66,9 +68,25 @@ MAX_SCENE_SIDE_PX = 2**31 - 1
 MAX_SCENE_WINDOWS = 1_000_000
 # A window is one image to the model, divided as any other.
 MAX_SCENE_WINDOW_PX = 8_192
+# An area of interest is some outlines; borders of all countries at full detail take a quarter of this.
+MAX_AREA_BYTES = 256 * 1024 * 1024
 # A table of these is gigabytes; what finds more has answered noise.
 MAX_OBJECTS = 10_000_000
 # Each is a question to every window; more kinds than this are a description's work.
 MAX_PHRASES = 16
 # Each process holds an engine of its own; no machine here has room for so many.
 MAX_JOBS = 64
+
+# --- Server -----------------------------------------------------------------------------------------------
+# Two dozen uncompressed pictures of 1,024 px in base64; `geopixel-edge serve --max-body` changes it.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+# Bodies of all requests that are held at once; what comes beyond waits for nothing and is refused.
+MAX_HELD_BODY_BYTES = 256 * 1024 * 1024
+# Images times phrases of one request: a screen of map tiles and a phrase, or a scene and many.
+MAX_SERVED_QUESTIONS = 64
+# Requests that wait; at a second each, a client would have given up long before its turn.
+MAX_QUEUED = 10_000
+# Image files of requests that wait, beside one that is larger and waits alone.
+MAX_QUEUED_BYTES = 512 * 1024 * 1024
+# Connections that are open at once; each takes a descriptor, and 1,024 is the usual bound of a process.
+MAX_CONNECTIONS = 512

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from .arrays import F32
+from . import limits
+from .arrays import F32, Floats
 from .blocks.divider import Grid
 from .blocks.embeddings import TokenEmbeddings
 from .blocks.grounding_encoder import GroundingEncoder
@@ -15,22 +15,24 @@ from .blocks.kv_cache import KVCache
 from .blocks.language_model import OUTPUT_ROWS, LanguageModel, Outputs, Rows
 from .blocks.pixel_decoder import PixelDecoder
 from .blocks.vision_encoder import VisionEncoder
+from .checks import check_integer
 from .draft import Drafts
 from .engine import BUNDLED
-from .engine.directory import Engine, manifest_digest
-from .errors import EngineMismatchError
+from .engine.directory import Engine
+from .engine.reopening import reopened
 from .families import family_of
 from .families.prompt import Prompt
 from .images import LoadedImage
 from .masks import Mask
-from .memory.plan import Layout, Plan, Request, fixed_capacity, make_plan
+from .memory.budget import Budget
+from .memory.plan import Layout, Plan, Request, fixed_capacity
 from .memory.residency import Residency
 from .processes import Owner
 from .resources import shortage_told
 from .runtimes import Device, Runner, Tensor
-from .runtimes.loading import device_for
+from .runtimes.devices import check_device, place_for
 from .stop import Watch
-from .text.tokenizer import Tokenizer
+from .text.tokenizer import tokenizer_of
 from .timings import DECODE, PREFILL, book, host_work
 
 Features = Mapping[str, Tensor]
@@ -45,21 +47,19 @@ class Model:
     """
 
     residency_kind: type[Residency] = Residency
+    placed_because = "it was given"  # why the device is this one, for people
 
     def __init__(
         self, engine: Engine, device: Device, threads: int | None = None, budget_bytes: int | None = None
     ) -> None:
         self.engine, self.device, self.threads, self.budget_bytes = engine, device, threads, budget_bytes
+        self.budget = Budget.of(device, budget_bytes)
         self.manifest, self.owner = engine.manifest, Owner("this Pipeline")
         self.family = family_of(self.manifest.family)
         self.drafts = Drafts(self.family.usual_answers)
         for block in self.manifest.blocks:
             self.family.check_block(self.manifest, block)
-        self.tokenizer = Tokenizer(engine.path(self.manifest.tokenizer), self.manifest.tokens)
-        if self.tokenizer.size > self.manifest.sizes.vocabulary:
-            raise EngineMismatchError(
-                f"the tokenizer has {self.tokenizer.size} ids, the model {self.manifest.sizes.vocabulary}; export again"
-            )
+        self.tokenizer = tokenizer_of(engine)
         self.embeddings = TokenEmbeddings(engine.path(self.manifest.embeddings.file), self.manifest.sizes)
         rows = min(1024, (fixed_capacity(self.manifest) or 2048) // 2)
         self.plan = self.planned(Request((Layout(1, 1, rows),), max_new_tokens=rows))
@@ -76,18 +76,24 @@ class Model:
         threads: int | None = None,
         budget_bytes: int | None = None,
     ) -> Model:
-        """Verify the engine and load it. Raises EngineError, RuntimeUnavailableError, ResourceError."""
+        """Verify the engine and load it. Raises OptionError, EngineError, RuntimeUnavailableError, ResourceError."""
+        check_device(device)
+        if threads is not None:
+            threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
         with shortage_told(f"engine_dir={str(engine_dir)!r} cannot be loaded"):
-            return cls(engine := Engine(engine_dir), device_for(engine, device), threads, budget_bytes)
+            found = place_for(engine := Engine(engine_dir), device)
+            model = cls(engine, found.device, threads, budget_bytes)
+        model.placed_because = found.why
+        return model
 
     def __reduce__(self) -> tuple[Any, ...]:
         root = None if self.engine.root == BUNDLED else self.engine.root
         kind = self.device.kind if self.device.kind == "cpu" else f"{self.device.kind}:{self.device.index}"
-        return _reopened, (root, self.engine.digest, kind, self.threads, self.budget_bytes)
+        return reopened, (type(self).open, root, self.engine.digest, kind, self.threads, self.budget_bytes)
 
     def planned(self, request: Request, budget_bytes: int | None = None) -> Plan:
         """How a request fits the budget, or another one; MemoryBudgetError when it does not."""
-        return make_plan(self.manifest, request, budget_bytes or self.budget_bytes)
+        return self.budget.plan(self.manifest, request, budget_bytes)
 
     @property
     def takes_batches(self) -> bool:
@@ -104,7 +110,7 @@ class Model:
         self._language = None
         self.residency.close()
 
-    def divide(self, image: LoadedImage, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> F32:
+    def divide(self, image: LoadedImage, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Floats:
         """Adaptive Image Divider: the global view and the tiles, (1 + tiles, 3, S, S) on the host."""
         plan, watch = plan or self.plan, watch or Watch()
         with self.residency.stage(plan.resident("see")), watch.timings.stage("divider"), host_work():
@@ -112,7 +118,7 @@ class Model:
             book(0.0, views.nbytes)
         return views
 
-    def see(self, views: F32, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Tensor:
+    def see(self, views: Floats, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Tensor:
         """Vision Encoder: views -> image tokens (T, hidden) in prompt order."""
         plan, watch = plan or self.plan, watch or Watch()
         with self.residency.stage(plan.resident("see")) as runners, watch.timings.stage("vision_encoder"):
@@ -188,12 +194,3 @@ class Model:
         if self._language is None or self._language.runner is not runner:
             self._language = LanguageModel(runner, self.embeddings, self.manifest.sizes)
         return self._language
-
-
-def _reopened(root: Path | None, digest: str, device: str, threads: int | None, budget_bytes: int | None) -> Model:
-    """The pickled Model, made anew: by the path of its engine, proved by the digest of its manifest."""
-    place = BUNDLED if root is None else root
-    if manifest_digest(place) != digest:
-        named = "the engine in the package" if root is None else f"engine_dir={str(root)!r}"
-        raise EngineMismatchError(f"{named} is another one here than the Pipeline that was pickled had; copy that one")
-    return Model.open(place, device, threads, budget_bytes)

@@ -14,6 +14,7 @@ from .batched import answer_in_batches
 from .checks import check_integer
 from .engine import BUNDLED
 from .engine.directory import Engine
+from .engine.first_load import hold_at_first_load
 from .engine.scrub import Scrubber
 from .images import Images, open_images
 from .images import ImageSource as ImageSource
@@ -21,7 +22,6 @@ from .memory.amount import parse_memory
 from .model import Model
 from .options import AskOptions
 from .rasters.given import given_place
-from .runtimes.loading import check_device
 from .scenes.pipeline_scene import scene_of
 from .scenes.result import SceneResult
 from .session import OpenedImage
@@ -33,10 +33,11 @@ class Pipeline:
     """A GeoPixel engine, verified and loaded; a context manager.
 
     `engine_dir`: what `geopixel-edge export` wrote; None takes the small trained engine in the package. `device`:
-    "auto", "cpu", "cuda" or "cuda:N". `threads`: CPU threads per block; None takes every core. `memory`: what it may
-    take in all, bytes or a string such as "6GB"; None is no limit. Raises an EngineError when the directory cannot be
-    trusted or used, RuntimeUnavailableError when the device or runtime is absent, MemoryBudgetError before anything is
-    loaded where `memory` cannot suffice, and ResourceError where memory or threads run out.
+    "auto", "cpu", "cuda", "cuda:N", "tensorrt" or "tensorrt:N". `threads`: CPU threads per block; None takes every
+    core. `memory`: what it may take in all, bytes or a string such as "6GB"; None is no limit. Raises an EngineError
+    when the directory cannot be trusted or used, RuntimeUnavailableError when the device or runtime is absent,
+    MemoryBudgetError before anything is loaded where `memory`, or what a GPU has free, cannot suffice, and
+    ResourceError where memory or threads run out.
 
     Threads may share a Pipeline. A pickled one opens the same engine again where it is unpickled. A forked child cannot
     use its parent's: it gets a ProcessError.
@@ -50,12 +51,10 @@ class Pipeline:
         threads: int | None = None,
         memory: int | str | None = None,
     ) -> None:
-        self.device = check_device(device)
-        if threads is not None:
-            threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
-        self.threads, self.memory = threads, memory
         place = BUNDLED if engine_dir is None else engine_dir
-        self.model = Model.open(place, self.device, threads, parse_memory(memory))
+        self.model = Model.open(place, device, threads, parse_memory(memory))
+        self.device, self.threads, self.memory = device, self.model.threads, memory
+        hold_at_first_load(self.model)
 
     # --- Asking -------------------------------------------------------------------------------------------
 
@@ -149,9 +148,9 @@ class Pipeline:
     ) -> SceneResult:
         """Ask every window of a scene of any size for kinds of things, and write a layer of the objects.
 
-        `out`: one path or several, ending in .gpkg, .geojson, .fgb, .parquet or .tif. `options`: those of SceneOptions,
-        `on_progress`, called with a `Progress`, and `stop`. The same call goes on where an earlier one ended.
-        Raises what names the argument; SceneIncompleteError when stopped. The result counts windows that failed.
+        `out`: one path or several, ending in .gpkg, .geojson, .fgb, .parquet, .tif or .png. `options`: those of
+        SceneOptions, `on_progress`, called with a `Progress`, and `stop`. The same call goes on where an earlier one
+        ended. Raises what names the argument; SceneIncompleteError when stopped. The result counts windows that failed.
         """
         return scene_of(self, image, phrases, out, **options)
 
@@ -161,6 +160,11 @@ class Pipeline:
     def engine(self) -> Engine:
         """The verified engine directory."""
         return self.model.engine
+
+    @property
+    def placement(self) -> str:
+        """The device, and why it is this one: what "auto" came to."""
+        return f"{self.model.device.kind}: {self.model.placed_because}"
 
     def scrubber(self) -> Scrubber:
         """Re-checks the engine's files in small steps, beside answers that run."""

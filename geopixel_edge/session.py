@@ -66,6 +66,14 @@ class OpenedImage:
         self._forget_tokens()
         self._features = None
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes kept for later questions: pixels, and once computed the image tokens, the KV cache and the features."""
+        cache = self._cache.buffers.values() if self._cache is not None else ()
+        features = self._features.values() if self._features is not None else ()
+        computed = sum(tensor.nbytes for tensor in (*self._image_tokens, *cache, *features))
+        return computed + sum(image.pixels.nbytes for image in self.images)
+
     def ask(
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> Answer:
@@ -105,16 +113,23 @@ class OpenedImage:
         with shortage_told("the question cannot be answered"):
             try:
                 asked.turn.watch.check()
-                if asked.plan.ground_first and asked.turn.grounded:
-                    self._ground(asked)
+                if asked.plan.ground_first:
+                    self.ground(asked)
                 yield from self._write(asked, *self.begin(asked))
             except Stopped as stopped:
                 asked.turn.stop(stopped)
             yield from asked.turn.finish()
 
+    def ground(self, asked: Asked) -> None:
+        """Make SAM 2's features now, unless they are known or the question cannot ask for a mask."""
+        if asked.turn.grounded:
+            self._ground(asked)
+
     def begin(self, asked: Asked, target: KVCache | None = None) -> tuple[Outputs, KVCache]:
         """See and read; the outputs of the prompt's last row. `target`: the cache to read into, one sequence."""
         self._see(asked)
+        if asked.turn.grounded and asked.plan.all_resident and self.model.residency.grounds_beside:
+            self._ground(asked)  # queued, and done beside the prefill
         return self._read(asked, target)
 
     def _see(self, asked: Asked) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from geopixel_edge.pipeline import Pipeline
 
+from .support.servers import Server, serving
 from .support.torchless import needs_torch
 
 TESTS = Path(__file__).parent
@@ -69,3 +71,27 @@ def pipeline_of_form(request: pytest.FixtureRequest) -> Pipeline:
 def pipeline(engine_fp32: Path) -> Pipeline:
     """The float32 engine, loaded once."""
     return Pipeline(engine_fp32, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the engine in the package; not to be ended by a test."""
+    with serving(
+        tmp_path_factory.mktemp("server"), "--max-body", "8MB", "--queue", "8", "--receive-timeout-s", "3"
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def unharmed(server: Server) -> Iterator[None]:
+    """After the test the same worker answers."""
+    before = server.worker_pid()
+    yield
+    assert server.get("/readyz").status == 200
+    assert server.worker_pid() == before
+
+
+@pytest.fixture(scope="session")
+def direct() -> Pipeline:
+    """The same engine in this process: what a server's answers have to equal."""
+    return Pipeline(device="cpu")

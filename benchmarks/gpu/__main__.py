@@ -14,20 +14,22 @@ from geopixel_edge import Pipeline, __version__
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.streams import write_json
 
+from ..machine import gpu_machine, runtimes
+from ..power import find_reader
 from . import blocks, rates, report, whole
-from .power import find_reader
 
-PEERS = ("torch", "torch-compiled")
+PEERS = ("torch", "torch-compiled", "ort")
 EPILOG = """\
 examples:
   python -m benchmarks.gpu engine
   python -m benchmarks.gpu engine --against torch torch-compiled --json
+  python -m benchmarks.gpu orin --against ort --onnx engine   # TensorRT's plans beside ONNX Runtime's CUDA provider
 """
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Everything asked for; plain values for JSON, seconds, bytes, watts and joules."""
-    rate, reader = rates.measured(), find_reader()
+    rate, reader = rates.measured(), find_reader(_index(args.device))
     with Pipeline(args.engine_dir, device=args.device) as pipe:
         model = pipe.model
         sizes, manifest = model.manifest.sizes, model.manifest
@@ -45,20 +47,31 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         }
     answer = found["whole_answer"]["ours"]
     for peer in args.against:
-        told = whole.torchs(shapes, answer["prompt_tokens"], answer["new_tokens"], blocks.VIEWS, peer != "torch")
+        told = _peer(args, peer, shapes, answer)
         found["whole_answer"][peer] = told
         found["whole_answer"][f"ratio_{peer}"] = told["seconds"] / answer["seconds"]
     return found
 
 
-def _environment(pipe: Pipeline) -> dict[str, Any]:
-    import onnxruntime
+def _peer(args: argparse.Namespace, peer: str, shapes: Shapes, answer: dict[str, Any]) -> dict[str, Any]:
+    """The same answer by torch on random weights of this size, or by ONNX Runtime on an engine of its own."""
+    if peer == "ort":
+        with Pipeline(args.onnx, device=args.device) as pipe:
+            return {**runtimes(pipe.engine.manifest), **whole.ours(pipe, find_reader(_index(args.device)))}
+    return whole.torchs(shapes, answer["prompt_tokens"], answer["new_tokens"], blocks.VIEWS, peer != "torch")
 
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
+
+
+def _environment(pipe: Pipeline) -> dict[str, Any]:
     facts = {
         "geopixel_edge": __version__,
-        "onnxruntime": onnxruntime.__version__,
+        **runtimes(pipe.engine.manifest),
         "python": platform.python_version(),
-        "device": pipe.device,
+        "device": pipe.placement,
+        **gpu_machine(),
     }
     try:
         import torch
@@ -83,7 +96,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int, default=20, help="counted runs of each block (default: 20)")
     parser.add_argument("--intermediate", type=int, default=GEOPIXEL_7B.intermediate, help="width of the feed-forward")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--onnx", type=Path, metavar="DIR", help="the ONNX engine that the peer `ort` runs")
     args = parser.parse_args(argv)
+    if ("ort" in args.against) != (args.onnx is not None):
+        parser.error("--against ort and --onnx go together: give both or neither")
     found = measure(args)
     if args.json:
         write_json(found)

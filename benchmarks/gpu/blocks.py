@@ -32,7 +32,8 @@ def encoders(model: Model, matrix_flop_per_s: float | None, repeat: int) -> dict
     for name, shape in shapes.items():
         runner = runners[name]
         pixels = np.random.default_rng(3).standard_normal(shape, dtype=np.float32)
-        step = runner.bind({runner.spec.inputs[0].name: device.put(pixels)})
+        (pixels_of,) = runner.spec.inputs
+        step = runner.bind({pixels_of.name: device.put(pixels.astype(pixels_of.dtype))})
         seconds = median_s(device, step.run, repeat)
         found[name] = {"seconds": seconds}
         if (sizes.tile_px, sizes.grounding_px) != REAL_SIZE:

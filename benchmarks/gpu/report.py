@@ -9,16 +9,37 @@ from geopixel_edge.cli.terminal import table
 
 def text(found: dict[str, Any]) -> str:
     """Blocks, language model, whole answers."""
-    lines = [", ".join(f"{name} {value}" for name, value in found["environment"].items()), ""]
+    lines = [_environment(found["environment"]), ""]
     lines.append(table(("block", "ms", "TFLOP/s", "of the matrix rate"), _blocks(found)))
     lines += ["", table(("decode", "ms", "tokens/s", "of the floor"), _decode(found["decode"])), ""]
     lines.append(
         table(("whole answer", "s", "first token, s", "tokens/s", "times ours"), _whole(found["whole_answer"]))
     )
-    power = found["whole_answer"]["ours"]["power"]
-    joules = found["whole_answer"]["ours"]["joules_per_image"]
-    lines.append(f"power: {power['source']}" + (f", {joules:.1f} J an answer" if joules else ""))
+    lines.append(f"power: {_power(found['whole_answer']['ours']['power'])}")
     return "\n".join(lines)
+
+
+def _environment(facts: dict[str, Any]) -> str:
+    board = facts["board"]
+    named = {
+        **facts,
+        "cuda": facts["cuda"] and ".".join(map(str, facts["cuda"])),
+        "gpus": " and ".join(gpu["name"] for gpu in facts["gpus"]),
+        "board": board and f"{board['model']}, power mode {board['power_mode'] or 'not told'}",
+    }
+    return ", ".join(f"{name} {value}" for name, value in named.items() if value)
+
+
+def _power(found: dict[str, Any]) -> str:
+    if found.get("joules_per_image") is None:
+        return "not measured"
+    state = "throttled" if found["throttled"] else "not throttled"
+    clock = "" if found["median_clock_mhz"] is None else f", {found['median_clock_mhz']:.0f} MHz"
+    heat = "" if found["peak_c"] is None else f", at most {found['peak_c']:.0f} degrees Celsius"
+    return (
+        f"{found['joules_per_image']:.1f} J an answer, {found['joules_per_token']:.2f} J a token, "
+        f"{found['median_w']:.1f} W by {found['source']}{clock}{heat}, {state}"
+    )
 
 
 def _blocks(found: dict[str, Any]) -> list[tuple[str, ...]]:

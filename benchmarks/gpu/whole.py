@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.scale.shapes import Shapes
 from geopixel_edge import Pipeline
 
-from .power import Energy, Reader
+from ..power import Energy, Reader
 
 QUERY = "Describe this image with interleaved segmentation masks."
 SIDE_PX, NEW_TOKENS = 1680, 64
@@ -30,7 +30,6 @@ def ours(pipe: Pipeline, reader: Reader | None, hd_num: int = 9) -> dict[str, An
         image.ask(QUERY, max_new_tokens=2)
         again = image.ask("Is there a road?", max_new_tokens=2)
     tokens = len(answer.token_ids)
-    joules = energy.joules
     return {
         "seconds": seconds,
         "prompt_tokens": answer.timings.prompt_tokens,
@@ -40,9 +39,7 @@ def ours(pipe: Pipeline, reader: Reader | None, hd_num: int = 9) -> dict[str, An
         "follow_up_first_token_s": again.timings.first_token_s,
         "decode_tokens_per_s": answer.timings.decode_tokens_per_s,
         "stages_s": {name: cost.time_s for name, cost in answer.timings.blocks.items()},
-        "power": energy.summary(),
-        "joules_per_image": joules,
-        "joules_per_token": joules / tokens if joules else None,
+        "power": energy.each(1, tokens),
     }
 
 

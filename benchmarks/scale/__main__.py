@@ -1,6 +1,7 @@
 """`python -m benchmarks.scale`: GeoPixel-7B's widths with random numbers, beside llama.cpp, OpenVINO, torch, the floor.
 
-A checkpoint of the real keys and shapes is made, exported and measured in `--work`, where a later run finds it again.
+A checkpoint of the real keys and shapes is made, exported and measured in `--work`, where a later run finds it again,
+and the peaks of the answers that were measured; remove a file there to have its part measured anew.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--layers", type=int, default=2, help="decoder layers of the slice (default: 2)")
-    parser.add_argument("--whole", action="store_true", help="all 32 layers: export, verify, one question and a second")
+    parser.add_argument(
+        "--whole", action="store_true", help="all 32 layers: export, questions, verify; goes on where it stopped"
+    )
     parser.add_argument("--work", type=Path, default=Path("build/scale"), help="where checkpoint and engine are kept")
     parser.add_argument("--precision", default="int4", help="of the engine (default: int4)")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="CPU threads (default: every core)")
     parser.add_argument("--turns", type=int, default=7, help="turns that competitors take (default: 7)")
-    parser.add_argument("--only", nargs="+", choices=run.PARTS, default=run.PARTS, help="parts to measure")
+    parser.add_argument(
+        "--only", nargs="+", choices=run.PARTS, help="parts to measure (default: all; memory with --whole)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, seconds and bytes")
     args = parser.parse_args(argv)
     found = run.measure_all(args)

@@ -1,5 +1,7 @@
-"""What a process takes at most while it loads an engine and answers, in a process of its own.
+"""What a process takes at most while it loads an engine and answers with a mask, in a process of its own.
 
+Random weights write no `[SEG]`: features and a mask are then made as the question's plan has it, before the prompt is
+read or at the end of the answer.
 `python -m benchmarks.scale.memory ENGINE WIDTHxHEIGHT HD_NUM [MEMORY]` prints one JSON object.
 """
 
@@ -13,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from geopixel_edge.options import AskOptions
+from geopixel_edge.session import OpenedImage
+from geopixel_edge.stop import StopToken
 
 NEW_TOKENS = 32
 QUERY = "Describe this image with interleaved segmentation masks."
@@ -44,6 +50,8 @@ def _answer(engine: str, size: str, hd_num: str, memory: str | None = None) -> d
         start = time.perf_counter()
         with pipe.open(pixels, hd_num=int(hd_num)) as image:
             first = image.ask(QUERY, max_new_tokens=NEW_TOKENS)
+            if not first.regions:
+                _point(image)
             run_s, run_peak = time.perf_counter() - start, peak_bytes()
             again = image.ask("Is there a road?", max_new_tokens=2)
     return {
@@ -54,11 +62,21 @@ def _answer(engine: str, size: str, hd_num: str, memory: str | None = None) -> d
         "prompt_tokens": first.timings.prompt_tokens,
         "new_tokens": len(first.token_ids),
         "regions": len(first.regions),
+        "notes": list(first.notes),
         "first_token_s": first.timings.first_token_s,
         "follow_up_first_token_s": again.timings.first_token_s,
         "decode_tokens_per_s": first.timings.decode_tokens_per_s,
         "stages_s": {name: cost.time_s for name, cost in first.timings.blocks.items()},
     }
+
+
+def _point(image: OpenedImage) -> None:
+    """A mask of any hidden state, by the question's plan."""
+    options = AskOptions(max_new_tokens=NEW_TOKENS)
+    asked = image.prepare(QUERY, options, StopToken())
+    asked.turn.assembler.push(image.model.manifest.tokens.seg)
+    hidden = image.model.manifest.sizes.hidden
+    image.point(image.model.device.put(np.ones((1, hidden), np.float32)), asked)
 
 
 if __name__ == "__main__":

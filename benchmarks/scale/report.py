@@ -70,13 +70,16 @@ def _memory(found: dict[str, Any]) -> list[str]:
         return []
     told = found["memory"]
     names = ("export_peak_bytes", "load_peak_bytes", "run_peak_bytes", "run_limited_peak_bytes")
-    lines = ["", table(("memory", "at most"), [(name, human_bytes(told[name])) for name in names])]
+    lines = ["", table(("memory", "at most"), [(name, human_bytes(told[name])) for name in names if told[name]])]
     block = told["language_model"]
     loaded, after = (block[f"{name}_bytes"] / block["file_bytes"] for name in ("load_peak", "after_prefill"))
     lines.append(f"the language model: {loaded:.2f} times its file while it loads, {after:.2f} after 512 rows")
     for shape in ("square", "wide"):
         for name in ("unlimited", "limited") if shape in told else ():
             one = told[shape][name]
+            if "refused" in one:
+                lines.append(f"{shape} {name}: {one['refused']}")
+                continue
             lines.append(
                 f"{shape} {name}: planned {human_bytes(one['planned_bytes'])} ({100 * one['plan_error']:+.1f} %), "
                 f"took {human_bytes(one['run_peak_bytes'])} and {one['run_s']:.0f} s"

@@ -16,19 +16,23 @@ from typing import Any
 import numpy as np
 
 from export.checkpoint import Checkpoint
+from geopixel_edge.errors import ExportError
 from geopixel_edge.images import load_image
-from geopixel_edge.memory.preview import preview
 from geopixel_edge.model import Model
 
-from . import encoders, llama_cpp, memory, ours, recompute, resident
+from . import answers, encoders, llama_cpp, ours, recompute
 from .floor import matrix_flop_per_s, read_bytes_per_s
 from .shapes import GEOPIXEL_7B, Shapes
 from .turns import in_turn
 
+# Of all 32 layers torch's module alone takes 28 GB: what is measured without peers.
+WHOLE_PARTS = ("memory",)
 PARTS = ("decode", "prefill", "encoders", "whole_answer", "memory")
 CACHED = (0, 4000)
 PROMPTS = (512, 4096)
 BATCH = 8
+_LAYER_NUMBERS, _OTHER_NUMBERS = 237_000_000, 1_340_000_000
+_ENGINE_BYTES = 1  # a number, at int4 with the table of embeddings at float16; an upper bound
 _STEPS = 4  # of each competitor in a turn
 _MOST_PROMPT_TURNS = 3  # a prompt takes seconds
 
@@ -37,6 +41,7 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
     """Make what is missing in `args.work`, measure the parts asked for; plain values for JSON."""
     shapes = GEOPIXEL_7B if args.whole else replace(GEOPIXEL_7B, layers=args.layers)
     args.work.mkdir(parents=True, exist_ok=True)
+    wanted = args.only or (WHOLE_PARTS if args.whole else PARTS)
     checkpoint, engine, exported = _prepared(args.work, shapes.layers, args.precision)
     found: dict[str, Any] = {
         "settings": {
@@ -48,9 +53,9 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
         "engine": {"bytes": sum(path.stat().st_size for path in engine.rglob("*") if path.is_file())},
         "export": exported,
     }
-    if "memory" in args.only:
-        found["memory"] = {"export_peak_bytes": exported["peak_bytes"], **_memory(engine, args.whole)}
-    if set(args.only) - {"memory"}:
+    if "memory" in wanted:
+        found["memory"] = {"export_peak_bytes": exported["peak_bytes"], **answers.measured(engine, args.whole)}
+    if set(wanted) - {"memory"}:
         model = Model.open(engine, "cpu", args.threads)
         found["floor"] = {
             "read_bytes_per_s": read_bytes_per_s(args.threads),
@@ -66,24 +71,43 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
             "whole_answer": lambda: _whole_answer(model, Checkpoint(checkpoint), args),
         }
         for name, part in parts.items():
-            if name in args.only:
+            if name in wanted:
                 found.update(part() if name == "encoders" else {name: part()})
     return found
 
 
 def _prepared(work: Path, layers: int, precision: str) -> tuple[Path, Path, dict[str, Any]]:
-    """The random checkpoint, its engine, and what the export told; each made once."""
+    """The random checkpoint, its engine, and what the export told; each made once.
+
+    ExportError where the disk has no room for what is still to be made.
+    """
     name = re.sub(r"[^\w.]+", "-", f"{layers}-{precision}")
     checkpoint, engine, told = work / f"checkpoint-{layers}", work / f"engine-{name}", work / f"export-{name}.json"
-    if not (checkpoint / "config.json").is_file():
-        command = [sys.executable, "-m", "tests.support.random_checkpoint", str(checkpoint), "--layers", str(layers)]
+    _check_room(work, layers, checkpoint.is_dir(), engine.is_dir())
+    if not checkpoint.is_dir():
+        aside = work / f"checkpoint-{layers}.partial"
+        shutil.rmtree(aside, ignore_errors=True)  # of a run that was stopped
+        command = [sys.executable, "-m", "tests.support.random_checkpoint", str(aside), "--layers", str(layers)]
         subprocess.run(command, check=True)
+        aside.rename(checkpoint)
     if not engine.is_dir():
         command = [sys.executable, "-m", "export", str(checkpoint), str(engine), "--precision", precision, "--json"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         told.write_text(done.stdout)
     exported = json.loads(told.read_text())
     return checkpoint, engine, {key: exported[key] for key in ("seconds", "peak_bytes")}
+
+
+def _check_room(work: Path, layers: int, has_checkpoint: bool, has_engine: bool) -> None:
+    needed = (_OTHER_NUMBERS + layers * _LAYER_NUMBERS) * (
+        (0 if has_checkpoint else 2) + (0 if has_engine else _ENGINE_BYTES)
+    )
+    free = shutil.disk_usage(work).free
+    if free < needed:
+        raise ExportError(
+            f"--work {work} has {free / 1e9:.1f} GB free, checkpoint and engine need about {needed / 1e9:.1f} GB more; "
+            "make room first, or give another folder"
+        )
 
 
 def _peer(work: Path, shapes: Shapes) -> Path:
@@ -158,38 +182,3 @@ def _whole_answer(model: Model, checkpoint: Checkpoint, args: argparse.Namespace
             "ratio_recompute": theirs["total_s"] / seconds,
         }
     return {"ratio_recompute": found["hd1"]["ratio_recompute"], "interpolated_steps": recompute.TIMED_STEPS, **found}
-
-
-def _memory(engine: Path, whole: bool) -> dict[str, Any]:
-    """Peaks of a square image finely divided, without and with a budget, beside what the plan says.
-
-    `whole`: also of a wide image of 24 tiles, and whether the engine gives its golden values.
-    """
-    square = _pair(engine, (1680, 1680), 9, "6GB" if whole else None)
-    found = {
-        "load_peak_bytes": square["unlimited"]["load_peak_bytes"],
-        "run_peak_bytes": square["unlimited"]["run_peak_bytes"],
-        "run_limited_peak_bytes": square["limited"]["run_peak_bytes"],
-        "plan_error": square["unlimited"]["plan_error"],
-        "follow_up_ratio": square["unlimited"]["follow_up_first_token_s"] / square["unlimited"]["first_token_s"],
-        "language_model": resident.measured(engine),
-        "square": square,
-    }
-    if whole:
-        found["wide"] = _pair(engine, (3840, 2160), 24, "8GB")
-        command = [sys.executable, "-m", "geopixel_edge", "verify", str(engine), "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        found["verify"] = {"exit_code": done.returncode, **json.loads(done.stdout or "{}")}
-    return found
-
-
-def _pair(engine: Path, size: tuple[int, int], hd_num: int, budget: str | None) -> dict[str, Any]:
-    """An image answered without and with a budget, each in a process of its own; None is 0.7 of what is planned."""
-    found: dict[str, Any] = {"size": list(size), "hd_num": hd_num}
-    for name in ("unlimited", "limited"):
-        limit = None if name == "unlimited" else budget or f"{int(found['unlimited']['planned_bytes'] * 0.7 / 1e6)}MB"
-        plan = preview(engine, None, f"{size[0]}x{size[1]}", hd_num, memory.NEW_TOKENS, 1, limit)
-        one = memory.measured(engine, size, hd_num, limit)
-        error = plan.peak_bytes / one["run_peak_bytes"] - 1
-        found[name] = {"limit": limit, "planned_bytes": plan.peak_bytes, "plan_error": error, **one}
-    return found

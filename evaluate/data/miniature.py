@@ -62,7 +62,7 @@ def dense_borders(mask: NDArray[np.bool_]) -> list[list[list[int]]]:
     except ImportError:
         raise EvaluationError("borders of masks need OpenCV; pip install '.[eval]'") from None
     borders, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return [np.asarray(border).reshape(-1, 2).tolist() for border in borders]
+    return [[[int(x), int(y)] for x, y in np.asarray(border).reshape(-1, 2)] for border in borders]
 
 
 def _rrsisd(root: Path, scenes: Iterator[Scene], questions: int) -> int:

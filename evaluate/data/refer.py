@@ -72,7 +72,7 @@ def parts_of(instances: object, where: str) -> dict[int, list[Mask]]:
     return found
 
 
-def _parts(shape: object, size: tuple[Any, Any] | None, where: str) -> list[Mask]:
+def _parts(shape: Any, size: tuple[Any, Any] | None, where: str) -> list[Mask]:
     parts = shape if isinstance(shape, list) else [shape]
     if not parts:
         raise DataError(f"{where} has no segmentation")

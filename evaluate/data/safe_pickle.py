@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from ..errors import DataError
@@ -26,6 +27,7 @@ _FILLING = ["APPEND", "APPENDS", "SETITEM", "SETITEMS", "MARK"]
 _MEMO = ["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"]
 _FRAME = ["PROTO", "FRAME", "STOP"]
 ALLOWED = frozenset([*_NUMBERS, *_TEXTS, *_NAMED, *_CONTAINERS, *_FILLING, *_MEMO, *_FRAME])
+_BY_CODE = {opcode.code: opcode for opcode in pickletools.opcodes}
 _INDEXED = frozenset(["PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"])
 
 
@@ -51,14 +53,14 @@ def _check_opcodes(data: bytes, what: str) -> None:
     """Refuse opcodes outside ALLOWED, memo indices beyond the number of opcodes, and bytes after the end."""
     count, largest, tuples, end, previous = 0, 0, 0, 0, ""
     try:
-        for opcode, argument, place in pickletools.genops(data):
+        for opcode, argument, place in _opcodes(data):
             if opcode.name not in ALLOWED:
                 named = f" of {argument!r}" if isinstance(argument, str) else ""
                 raise DataError(f"{what} holds {opcode.name}{named} at byte {place}, which could run code; {REMEDY}")
-            if opcode.name == "PROTO" and (place or not 2 <= argument <= 4):
+            if opcode.name == "PROTO" and (place or argument not in (2, 3, 4)):
                 raise DataError(f"{what} declares protocol {argument} at byte {place}; 0 to 4 are read; {REMEDY}")
             if opcode.name in _INDEXED:
-                largest = max(largest, int(argument))
+                largest = max(largest, int(argument or 0))
             tuples += "TUPLE" in opcode.name
             count, end, previous = count + 1, place, opcode.name
     except DataError:
@@ -71,6 +73,23 @@ def _check_opcodes(data: bytes, what: str) -> None:
         raise DataError(f"{what} holds {tuples:,} tuples, more than the {MAX_TUPLES:,} allowed; {REMEDY}")
     if previous != "STOP" or end + 1 != len(data):
         raise DataError(f"{what} goes on behind its end at byte {end + 1}; {REMEDY}")
+
+
+def _opcodes(data: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int]]:
+    """As `pickletools.genops`, which takes no string of Python 2 beyond ASCII: opcode, argument and place."""
+    stream = io.BytesIO(data)
+    while True:
+        place, code = stream.tell(), stream.read(1)
+        opcode = _BY_CODE.get(code.decode("latin-1"))
+        if opcode is None:
+            raise ValueError(f"{code!r} at byte {place} is no opcode" if code else "it is cut off")
+        if opcode.name == "STRING":
+            argument: Any = stream.readline()
+        else:
+            argument = opcode.arg.reader(stream) if opcode.arg else None
+        yield opcode, argument, place
+        if opcode.name == "STOP":
+            return
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -51,8 +51,9 @@ class Java:
             tool = "edu.stanford.nlp.process.PTBTokenizer"
             told = self._run("-cp", str(jar), tool, "-preserveLines", "-lowerCase", str(path))
         found = told.split("\n")
-        if len(found) < len(texts):
-            raise EvaluationError(f"the tokeniser gave {len(found)} lines for {len(texts)} captions; check them")
+        if not len(texts) <= len(found) <= len(texts) + 1:
+            told = f"the tokeniser gave {len(found)} lines for {len(texts)} captions"
+            raise EvaluationError(f"{told}; remove line breaks from them")
         return [
             " ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATION)
             for line in found[: len(texts)]

@@ -95,7 +95,9 @@ def answers_here(pipe: Pipeline, items: Iterable[Item], settings: Settings) -> I
     for item in items:
         start = time.perf_counter()
         with pipe.open(item.path, hd_num=settings.hd_num) as image:
-            answers = [answer_record(one.key, image.ask(one.text, settings.options)) for one in item.questions]
+            answers: list[Mapping[str, Any]] = [
+                answer_record(one.key, image.ask(one.text, settings.options)) for one in item.questions
+            ]
         yield item.image_id, answers, time.perf_counter() - start
 
 

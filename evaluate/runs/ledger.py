@@ -100,12 +100,12 @@ class Run:
         record = load_json(path, RunError)
         answers = self.answers(image_id)
         if self.task == "rsgcg":
-            found, grounding = prediction_of(record, str(path), answers[0]["scores"] if answers else ())
+            found: tuple[Any, Any] = prediction_of(record, str(path), answers[0]["scores"] if answers else ())
         else:
-            found, grounding = expressions_of(record, str(path))
-        if str(found) != image_id:
-            raise RunError(f"{path} is the prediction of image {found!r}; it was renamed, so put it back")
-        return grounding
+            found = expressions_of(record, str(path))
+        if str(found[0]) != image_id:
+            raise RunError(f"{path} is the prediction of image {found[0]!r}; it was renamed, so put it back")
+        return found[1]
 
 
 def prediction_document(task: str, image_id: str, answers: Answers) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def compare(args: argparse.Namespace) -> int:
     figures = {"agreement": comparing.agreement(changes), "figures": comparing.paired_figures(*reports)}
     origin = {name: dict(run.key) for name, run in zip(("first", "second"), runs, strict=True)}
     paths = {item.image_id: item.path for item in data.items}
-    pictures = comparing.most_changed(*runs, changes, paths)
+    pictures = comparing.most_changed(runs[0], runs[1], changes, paths)
     _write_comparison(args.out, {"comparison": 1, **origin, **figures}, pictures)
     return 0
 

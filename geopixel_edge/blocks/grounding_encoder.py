@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import F32
+from ..arrays import Floats
 from ..runtimes import Runner, Tensor
 
 
@@ -12,6 +12,6 @@ class GroundingEncoder:
     def __init__(self, runner: Runner) -> None:
         self.runner, self.device = runner, runner.device
 
-    def encode(self, image: F32) -> dict[str, Tensor]:
+    def encode(self, image: Floats) -> dict[str, Tensor]:
         """SAM 2 input (1, 3, S, S) -> `image_embed`, `high_res0`, `high_res1`, as the pixel decoder takes them."""
         return self.runner.run({"image": self.device.put(image)})

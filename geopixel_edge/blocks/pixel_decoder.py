@@ -23,6 +23,7 @@ class PixelDecoder:
         InferenceError for numbers that are not finite.
         """
         count, hidden = states.shape
+        self.runner.device.after(next(iter(features.values())).device)
         logits, scores = [], []
         for start in range(0, count, masks_per_run):
             some = states.view(min(masks_per_run, count - start), hidden, offset=start * hidden)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..arrays import F32
+from ..arrays import Floats
 from ..runtimes import Runner, Tensor
 from .divider import Grid
 
@@ -16,7 +16,7 @@ class VisionEncoder:
         self.runner, self.device = runner, runner.device
 
     def encode(
-        self, views: F32, grid: Grid, views_per_run: int, before_run: Callable[[], None] = lambda: None
+        self, views: Floats, grid: Grid, views_per_run: int, before_run: Callable[[], None] = lambda: None
     ) -> Tensor:
         """Views (1 + tiles, 3, S, S), global view first -> image tokens (T, hidden) float32 in prompt order.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..engine.directory import Engine, write_manifest
+from ..engine.first_load import verified_here
 from ..engine.golden import Check
 from ..engine.manifest import BLOCKS, BlockSpec, Manifest
 from ..engine.publish import aside, check_target, publish
@@ -67,7 +68,7 @@ def build_tensorrt(
         write_manifest(root, manifest)
         checks = checked(root, "cuda") if library.is_here else []
         if checks:
-            write_manifest(root, _with_blocks(manifest, _verified(specs), library))
+            write_manifest(root, verified_here(manifest))
         publish(root, target, wanted.overwrite)
     return Report(library.sm, library.version, dims.capacity, tuple(built), tuple(checks))
 
@@ -100,14 +101,6 @@ def _with_blocks(manifest: Manifest, specs: dict[str, BlockSpec], library: Libra
     made_by = msgspec.structs.replace(source, packages={**source.packages, library.runtime: library.version})
     form = "portable" if LANGUAGE_MODEL in specs else manifest.form
     return msgspec.structs.replace(manifest, blocks={**manifest.blocks, **specs}, form=form, provenance=made_by)
-
-
-def _verified(specs: dict[str, BlockSpec]) -> dict[str, BlockSpec]:
-    return {
-        name: msgspec.structs.replace(spec, plan=msgspec.structs.replace(spec.plan, verified=True))
-        for name, spec in specs.items()
-        if spec.plan is not None
-    }
 
 
 def blocks_of(names: str | None, known: Collection[str] = BLOCKS) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class Request(msgspec.Struct, frozen=True):
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     fixed: dict[str, int] = {}
+    halves: tuple[str, ...] = ()  # inputs that the file takes as float32 and casts: the plan takes float16
     profiles: tuple[dict[str, Range], ...] = ()
     sm: int = 0
     memory_bytes: int = 0  # 0: no limit
@@ -95,7 +96,7 @@ def _parsed(trt: Any, log: Any, request: Request) -> tuple[Any, tuple[Any, ...]]
     network = builder.create_network(0 if flag is None else 1 << int(flag))
     parser = trt.OnnxParser(network, log)
     path = Path(request.model)
-    if not parser.parse(fixed(path.read_bytes(), request.fixed), str(path.absolute())):
+    if not parser.parse(fixed(path.read_bytes(), request.fixed, request.halves), str(path.absolute())):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         told = "; ".join(f"{one.node_operator()} ({one.node_name()}): {one.desc()}" for one in errors)
         raise Refused(f"it does not parse {path.name}: {told[:600]}")

@@ -22,7 +22,7 @@ from .plan_cache import Kept, PlanCache, key_of, link
 from .portable import PortableGraph
 from .tensorrt_block import Request
 from .tensorrt_child import run
-from .tensorrt_profiles import fixed_dims, most_dims, profiles_of
+from .tensorrt_profiles import fixed_dims, halved, halves_of, most_dims, profiles_of
 from .tensorrt_target import Library
 
 
@@ -117,6 +117,7 @@ class PlanBuilder:
             "memory": self.wanted.memory_bytes,
             "profiles": profiles_of(name, self.dims),
             "fixed": fixed_dims(name, self.dims),
+            "halves": halves_of(name, self.engine.manifest.blocks[name].precision),
         }
 
     def _composes(self, name: str) -> bool:
@@ -126,14 +127,16 @@ class PlanBuilder:
         graphs = self.root / "graphs"
         graphs.mkdir()
         model, spec = self._graph(name, graphs)
-        written = self.cache.place(key)
+        halves = halves_of(name, spec.precision)
+        inputs, written = halved(spec.inputs, halves), self.cache.place(key)
         request = Request(
             runtime=self.wanted.runtime,
             model=str(model),
             plan=str(written),
-            inputs=spec.inputs,
+            inputs=inputs,
             outputs=spec.outputs,
             fixed=fixed_dims(name, self.dims),
+            halves=halves,
             profiles=profiles_of(name, self.dims),
             sm=self.library.sm,
             memory_bytes=self.wanted.memory_bytes or 0,
@@ -148,7 +151,7 @@ class PlanBuilder:
             outcome = run(request, name, self.library.name, tick)
             seconds = time.monotonic() - start
             digest = describe_file(written.parent, written.name).sha256
-            kept = Kept(digest, spec.inputs, spec.outputs, outcome.layers, outcome.seconds, outcome.peak_bytes)
+            kept = Kept(digest, inputs, spec.outputs, outcome.layers, outcome.seconds, outcome.peak_bytes)
             plan = self.cache.keep(key, written, kept)
         finally:
             written.unlink(missing_ok=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..engine.manifest import Manifest, Range, Sizes, TensorSpec
+import msgspec
+
+from ..engine.manifest import Manifest, Precision, Range, Sizes, TensorSpec
 from ..errors import OptionError
 from ..memory.plan import CAPACITY_GRANULE, MOST_BATCHED, Dims
 
@@ -46,6 +48,17 @@ def profiles_of(block: str, dims: Dims) -> tuple[dict[str, Range], ...]:
     most = {"vision_encoder": dims.views_per_run, "pixel_decoder": dims.masks_per_run}.get(block)
     usual = most if block == "vision_encoder" else 1
     return ({"n": (1, usual or 1, most)},) if most else ()
+
+
+def halves_of(block: str, precision: Precision) -> tuple[str, ...]:
+    """Inputs that are pixels where the block computes in float16: they cross to the GPU at that width."""
+    pixels = {"vision_encoder": ("views",), "grounding_encoder": ("image",)}
+    return pixels.get(block, ()) if precision.compute == "float16" else ()
+
+
+def halved(inputs: tuple[TensorSpec, ...], halves: tuple[str, ...]) -> tuple[TensorSpec, ...]:
+    """What the plan takes."""
+    return tuple(msgspec.structs.replace(one, dtype="float16") if one.name in halves else one for one in inputs)
 
 
 def fixed_dims(block: str, dims: Dims) -> dict[str, int]:

@@ -21,6 +21,7 @@ examples:
   geopixel-edge ask "What is a pier?" --engine engine
   geopixel-edge segment scene.png "the red ship" --json
   geopixel-edge scene geo.tif "ships" --out ships.gpkg
+  geopixel-edge serve --port 8080
   geopixel-edge verify engine
   geopixel-edge plan --size 4000x3000 --memory 2GB
   geopixel-edge build engine portable --form portable
@@ -34,7 +35,7 @@ exit codes:
   130  interrupted             141  the reader of the output went away
 """
 
-VERBS = ("ask", "segment", "scene", "info", "verify", "plan", "build", "doctor")
+VERBS = ("ask", "segment", "scene", "serve", "info", "verify", "plan", "build", "doctor")
 
 
 def _parser(with_installed: bool) -> argparse.ArgumentParser:

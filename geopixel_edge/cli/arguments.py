@@ -20,7 +20,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """What the engine runs on."""
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda[:N] or tensorrt[:N]")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads per block (default: every core)")
     parser.add_argument("--memory", metavar="SIZE", help="take at most so much, as 6GB or 512MiB (default: no limit)")
 
@@ -35,7 +35,9 @@ def add_generation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
     parser.add_argument("--max-new-tokens", type=int, default=1024, metavar="N", help="length limit (default: 1024)")
     parser.add_argument("--deadline-s", type=float, metavar="S", help="end with what is known after S seconds")
-    parser.add_argument("--verbose", action="store_true", help="print seconds and bytes by stage to standard error")
+    parser.add_argument(
+        "--verbose", action="store_true", help="print the device, and seconds and bytes by stage, to standard error"
+    )
 
 
 def tell(lines: Iterable[str]) -> None:

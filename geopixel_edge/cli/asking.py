@@ -56,7 +56,7 @@ def answer(args: argparse.Namespace, images: list[str], question: str, options: 
             print("no regions")
     tell([f"note: {note}" for note in found.notes])
     if args.verbose:
-        tell([timings_table(found.timings)])
+        tell([f"device {pipeline.placement}", timings_table(found.timings)])
     if args.out is not None:
         tell([f"wrote {path}" for path in found.save(args.out)])
     return 0

@@ -6,18 +6,21 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from ..errors import EngineError, NativeMissingError
+from ..errors import EngineError, NativeMissingError, RuntimeUnavailableError
 from ..kernels.native import SWITCH, load
 from ..rasters.extra import brought_along
-from ..resources import shortage
-from ..runtimes.onnx_import import import_onnxruntime
+from ..runtimes.cuda_facts import cuda_facts, driver_version
+from ..runtimes.devices import place
 from ..version import __version__
-from .terminal import human_bytes, table
+from .board import ROOT, read_board
+from .finding import Finding
+from .machine_engine import Machine, examine_engine, runtimes_of
+from .machine_gpu import examine_board, examine_gpus, examine_tensorrt, tensorrt_versions
+from .machine_onnxruntime import examine_onnxruntime
+from .terminal import human_bytes
 
 PACKAGES = ("numpy", "Pillow", "sentencepiece", "msgspec")
 GEO_PACKAGES = ("rasterio", "pyogrio", "pyproj", "shapely")
@@ -27,30 +30,41 @@ OLDEST_PYTHON = (3, 10)
 COMFORTABLE_BYTES = 21_400_000_000
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: `ok` False is something that stops the pipeline; `remedy` says what to do."""
+def examine(engines: Sequence[Path] = (), root: Path = ROOT) -> list[Finding]:
+    """Look at interpreter, packages, runtimes, board, GPUs, C++ kernels, cores and memory, and at what engines need.
 
-    name: str
-    value: str
-    ok: bool = True
-    remedy: str = ""
-
-
-def examine() -> list[Finding]:
-    """Look at interpreter, packages, ONNX Runtime's devices, C++ kernels, bundled engine, cores and memory."""
-    findings = [
+    Where engines are named and none of them runs on ONNX Runtime, it may be absent. `root` is the system's.
+    """
+    board, facts, tensorrt = read_board(root), cuda_facts(), tensorrt_versions()
+    needed = not engines or any("onnx" in runtimes_of(place) for place in engines)
+    onnxruntime = examine_onnxruntime(bool(facts.gpus or driver_version(root)), board is not None, needed)
+    versions = {**tensorrt, **({"onnx": onnxruntime[0].value} if len(onnxruntime) > 1 else {})}
+    machine = Machine(versions, facts.gpus, total_bytes() or 0)
+    return [
         Finding("geopixel-edge", __version__),
         _python(),
         *(_package(name) for name in PACKAGES),
         *_geo(),
-        *_onnxruntime(),
+        *onnxruntime,
+        *examine_board(board),
+        *examine_gpus(facts, root),
+        *examine_tensorrt(tensorrt, board, root),
+        _auto(),
         _kernels(),
         _bundled(),
         Finding("cpu cores", str(usable_cores())),
         _memory(),
+        *(examine_engine(place, machine) for place in engines),
     ]
-    return findings
+
+
+def _auto() -> Finding:
+    """What device="auto" comes to for an ONNX engine, and why."""
+    try:
+        found = place("auto")
+    except RuntimeUnavailableError as error:
+        return Finding("device auto", "none", True, str(error))
+    return Finding("device auto", f"{found.device.kind}: {found.why}")
 
 
 def _python() -> Finding:
@@ -89,20 +103,6 @@ def _geo() -> list[Finding]:
     return found
 
 
-def _onnxruntime() -> list[Finding]:
-    try:
-        runtime = import_onnxruntime()
-    except (ImportError, MemoryError) as error:
-        if told := shortage(error, "onnxruntime"):
-            return [Finding("onnxruntime", "cannot be loaded", False, str(told))]
-        return [Finding("onnxruntime", f"missing ({error})", False, "pip install onnxruntime")]
-    providers = runtime.get_available_providers()
-    gpu = "CUDAExecutionProvider" in providers
-    remedy = "" if gpu else "for an NVIDIA GPU: pip install onnxruntime-gpu 'cuda-core[cu13]' instead of onnxruntime"
-    short = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
-    return [Finding("onnxruntime", runtime.__version__), Finding("providers", short, True, remedy)]
-
-
 def _kernels() -> Finding:
     try:
         module = load()
@@ -127,14 +127,21 @@ def _bundled() -> Finding:
 
 def _memory() -> Finding:
     """Physical memory, and what is available now where Linux tells."""
-    names: dict[str, int] = getattr(os, "sysconf_names", {})
-    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= names.keys():
+    total = total_bytes()
+    if total is None:
         return Finding("memory", "unknown on this system")
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     remedy = "" if total >= COMFORTABLE_BYTES else "small engines only; GeoPixel-7B in fp16 has 17.8 GB of weights"
     available = available_bytes()
     value = human_bytes(total) + (f", {human_bytes(available)} available" if available is not None else "")
     return Finding("memory", value, True, remedy)
+
+
+def total_bytes() -> int | None:
+    """Physical memory; None where the system does not tell."""
+    names: dict[str, int] = getattr(os, "sysconf_names", {})
+    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= names.keys():
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def available_bytes() -> int | None:
@@ -144,14 +151,3 @@ def available_bytes() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def describe(findings: list[Finding]) -> str:
-    """The report as a table."""
-    rows = [("ok" if finding.ok else "MISSING", finding.name, finding.value, finding.remedy) for finding in findings]
-    return table(("", "what", "found", "remedy"), rows, left=4)
-
-
-def document(findings: list[Finding]) -> dict[str, Any]:
-    """The report as plain values for JSON."""
-    return {"ok": all(finding.ok for finding in findings), "findings": [asdict(finding) for finding in findings]}

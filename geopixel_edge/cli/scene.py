@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_json, add_machine, tell
 from .command import EXIT_INTERRUPTED
-from .placing import bands_of
+from .placing import add_place
+from .progress import Line, json_lines
+from .scene_arguments import add_windows, options_of
 from .streams import write_json
 
 if TYPE_CHECKING:
-    from ..scenes.result import Progress, SceneResult
+    from ..scenes.result import SceneResult
     from ..stop import StopToken
 
 SUMMARY = "find every thing of a kind in a scene larger than memory, and write a map layer"
@@ -42,34 +42,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a GeoTIFF or any other image")
     parser.add_argument("phrases", metavar="PHRASE", nargs="*", help='kinds of things, as in "ships" "planes"')
     parser.add_argument(
-        "--out", action="append", required=True, metavar="FILE", help=".gpkg .geojson .fgb .parquet .tif; may repeat"
+        "--out",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help=".gpkg .geojson .fgb .parquet .tif .png; may repeat",
     )
     parser.add_argument("--engine", type=Path, metavar="DIR", help="default: the bundled engine")
     add_machine(parser)
     add_json(parser)
-    parser.add_argument("--window", type=int, metavar="PX", help="side of a window (default: the engine's)")
-    parser.add_argument("--overlap", type=int, metavar="PX", help="of windows (default: a quarter of one)")
-    parser.add_argument("--bands", metavar="R,G,B", help="which bands are shown, counted from 1, or one: N")
+    add_place(parser)
+    add_windows(parser)
     parser.add_argument("--stretch", metavar="LOW,HIGH[,...]", help="samples that the stretch starts from")
-    parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
     parser.add_argument("--min-valid", type=float, default=0.0, metavar="PART", help="least part of valid pixels")
     parser.add_argument("--min-area", type=int, metavar="PX", help="of an object (default: 0.002%% of a window)")
     parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="least estimated IoU of an object")
     parser.add_argument("--per-window", action="store_true", help="also ask phrases that compare, in every window")
-    parser.add_argument("--describe", action="store_true", help="describe every window, too")
     parser.add_argument("--simplify", type=float, default=0.0, metavar="PX", help="outlines may be off by so much")
     parser.add_argument("--ids", action="store_true", help="a .tif holds the ids of objects, not classes")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="windows asked together (default: 1)")
+    parser.add_argument("--batch", type=int, metavar="N", help="windows asked together (default: by the memory plan)")
+    parser.add_argument("--hd-num", type=int, default=9, metavar="N", help="how finely to divide (default: 9)")
     parser.add_argument("--restart", action="store_true", help="forget what an ended job has recorded")
     parser.add_argument("--retry-failed", action="store_true", help="ask windows that failed again")
+    parser.add_argument("--no-page", dest="page", action="store_false", help="write no page to look at beside FILE")
     parser.add_argument("--keep-job", action="store_true", help="keep the ledger FILE.job")
-
-
-_FIELDS = """
-window overlap hd_num min_valid min_area min_score per_window describe simplify ids jobs batch restart retry_failed
-keep_job
-"""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,24 +73,22 @@ def run(args: argparse.Namespace) -> int:
     from ..errors import SceneIncompleteError
     from ..pipeline import Pipeline
     from ..scenes.opening import Scene
-    from ..scenes.options import SceneOptions
     from ..scenes.phrases import check_phrases
     from ..scenes.pipeline_scene import scene_of
     from ..stop import StopToken
     from ..writers.layers.publishing import check_outputs
 
-    values = {name: getattr(args, name) for name in _FIELDS.split()}
-    options = SceneOptions(bands=bands_of(args), stretch=_stretch(args.stretch), **values)
+    options = options_of(args)
     # What is wrong with the command is told before a large engine is verified and loaded.
     if args.phrases or not args.describe:
         check_phrases(args.phrases, args.per_window)
     source = Path(args.image).absolute()
-    check_outputs(args.out, source)
+    check_outputs(args.out, source, args.page)
     Scene(source).state()
     stop = StopToken()
     _end_on_interrupt(stop)
     pipeline = Pipeline(args.engine, device=args.device, threads=args.threads, memory=args.memory)
-    shown = _json_lines if args.json else _Line().show
+    shown = json_lines if args.json else Line().show
     try:
         found = scene_of(
             pipeline, source, args.phrases, args.out, options, on_progress=shown, stop=stop, keep_objects=False
@@ -122,53 +116,6 @@ def _end_on_interrupt(stop: StopToken) -> None:
         print("\nending after this window; Ctrl-C again ends at once", file=sys.stderr)
 
     signal.signal(signal.SIGINT, first)
-
-
-def _stretch(text: str | None) -> tuple[tuple[float, float], ...] | None:
-    from ..errors import OptionError
-
-    if text is None:
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or len(numbers) % 2:
-        raise OptionError(f"stretch={text!r} has no pairs; give LOW,HIGH for all bands, or a pair for each")
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-class _Line:
-    """One line of progress on a terminal, written over."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-
-    def show(self, progress: Progress) -> None:
-        """Rewrite the line, at most ten times a second; other streams get nothing."""
-        ended = progress.done == progress.total
-        if not sys.stderr.isatty() or (time.monotonic() - self._last < 0.1 and not ended):
-            return
-        self._last = time.monotonic()
-        pace = "" if progress.window_s is None else f", {progress.window_s:.2f} s each, {_span(progress.left_s)} left"
-        print(
-            f"\r{progress.done}/{progress.total} windows, {progress.found} parts found{pace}\x1b[K",
-            end="\n" if ended else "",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _span(seconds: float | None) -> str:
-    """Hours, minutes, seconds."""
-    minutes, rest = divmod(round(seconds or 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
-
-
-def _json_lines(progress: Progress) -> None:
-    write_json({"progress": asdict(progress)})
-    sys.stdout.flush()
 
 
 def _report(found: SceneResult, as_json: bool) -> None:

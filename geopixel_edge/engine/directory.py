@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 # Parts of plain characters joined by slashes: no root, drive, backslash, "." or "..", nothing hidden.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
+_CHECKSUM = re.compile(rb"[0-9a-f]{64}  " + re.escape(MANIFEST_NAME).encode() + rb"\n")
+
 
 class _Header(msgspec.Struct):
     schema_version: int
@@ -44,7 +46,7 @@ def read_manifest(root: Path) -> Manifest:
             raise EngineSchemaError(
                 f"{path} has schema {version}, this version reads 1 and {SCHEMA_VERSION}; upgrade or export again"
             )
-        if _read_small(root, CHECKSUM_NAME) != _checksum_line(data):
+        if not _vouches(_read_small(root, CHECKSUM_NAME), data):
             raise EngineCorruptError(f"{path} is not what {CHECKSUM_NAME} vouches for; copy the engine again")
     except (OSError, ValueError) as error:
         raise EngineError(f"engine_dir={str(root)!r} cannot be read: {error}; check its permissions") from None
@@ -53,10 +55,41 @@ def read_manifest(root: Path) -> Manifest:
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Write `manifest.json` and its checksum into `root`; EngineSchemaError, and nothing written, if it has faults."""
-    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
-    _parse(root / MANIFEST_NAME, data)
+    data = _encoded(root, manifest)
     (root / MANIFEST_NAME).write_bytes(data)
     (root / CHECKSUM_NAME).write_bytes(_checksum_line(data))
+
+
+def replace_manifest(root: Path, manifest: Manifest) -> None:
+    """Exchange the manifest of an engine that may be in use; a kill at any moment leaves one that is whole.
+
+    Between the two renames the checksum file vouches for both. OSError where the directory cannot be written.
+    """
+    data = _encoded(root, manifest)
+    before = _checksum_line((root / MANIFEST_NAME).read_bytes())
+    for name, content in (
+        (CHECKSUM_NAME, before + _checksum_line(data)),
+        (MANIFEST_NAME, data),
+        (CHECKSUM_NAME, _checksum_line(data)),
+    ):
+        aside = root / f".{name}.partial-{os.getpid()}"
+        try:
+            aside.write_bytes(content)
+            aside.replace(root / name)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _encoded(root: Path, manifest: Manifest) -> bytes:
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    _parse(root / MANIFEST_NAME, data)
+    return data
+
+
+def _vouches(checksum: bytes, data: bytes) -> bool:
+    """Whether the checksum file is that of the manifest; of two lines one may be of the manifest it replaces."""
+    lines = checksum.splitlines(keepends=True)
+    return len(lines) <= 2 and _checksum_line(data) in lines and all(map(_CHECKSUM.fullmatch, lines))
 
 
 def _parse(path: Path, data: bytes) -> Manifest:
@@ -169,6 +202,11 @@ class Engine:
             raise EngineError(f"engine_dir={engine_dir!r} is no path; give the directory an export wrote") from None
         except (OSError, ValueError) as error:
             raise EngineError(f"engine_dir={str(engine_dir)!r} cannot be read: {error}; check permissions") from None
+
+    def replace_manifest(self, manifest: Manifest) -> None:
+        """Write another manifest for the same files, and go on with it; OSError where that is not possible."""
+        replace_manifest(self.root, manifest)
+        self.manifest, self.digest = manifest, manifest_digest(self.root)
 
     def check_sound(self) -> None:
         """EngineCorruptError once a scrub has found a file changed."""

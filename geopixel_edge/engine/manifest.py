@@ -227,9 +227,10 @@ class Manifest(Struct, frozen=True):
     provenance: Provenance
     distance: dict[str, Distance]  # per block: largest difference from torch float32 on the golden picture, relative
     form: Form = "portable"  # of the language model
-    # The 2nd and 98th percentile of red, green and blue in the pictures the engine learnt from: what samples of more
-    # than 8 bits are stretched to. None where that is not known.
+    # The 2nd and 98th percentile of red, green and blue in the pictures it learnt from: wide samples become these.
     pixel_percentiles: tuple[Levels, Levels, Levels] | None = None
+    # The side of a scene's windows at which the engine was measured; None: 5/4 of `grounding_px`.
+    scene_window_px: Annotated[int, Meta(ge=128, le=limits.MAX_SCENE_WINDOW_PX)] | None = None
 
     @property
     def precision(self) -> str:

@@ -12,7 +12,8 @@ _FEATURES: dict[str, Shape] = dict.fromkeys(("image_embed", "high_res0", "high_r
 _INTEGERS = ("position_ids", "write_index", "image_rows", "output_rows")
 _SHORT_INTEGERS = (SEQLENS_K, TOTAL_LENGTH)
 _PORTABLE_ALONE = ("position_ids", "write_index", "attention_mask")
-_CACHE_DTYPES = ("float32", "float16")
+_WIDTHS = ("float32", "float16")
+_PIXELS = ("views", "image")  # of either width, too
 
 
 def _borders(block: str, sizes: Sizes) -> Borders:
@@ -89,8 +90,8 @@ def _sides(spec: BlockSpec) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, .
 
 def _fits(tensor: TensorSpec, shape: Shape) -> bool:
     dtypes: tuple[str, ...] = ("float32",)
-    if tensor.name.startswith(("past_", "present_")):
-        dtypes = _CACHE_DTYPES
+    if tensor.name.startswith(("past_", "present_")) or tensor.name in _PIXELS:
+        dtypes = _WIDTHS
     elif tensor.name == "attention_mask":
         dtypes = ("bool",)
     elif tensor.name in _INTEGERS:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from ..arrays import F32
-from ..blocks.divider import Grid, divide, grounding_input
+import numpy as np
+
+from ..arrays import Floats
+from ..blocks.divider import Grid, divide, divide_half, grounding_input
 from ..draft import NAME, PHRASE
 from ..engine.manifest import Manifest, Sizes, SpecialTokens
 from ..errors import EngineMismatchError
@@ -76,14 +78,17 @@ class GeoPixel:
         """How finely each image is divided, and what had to be done differently from what was asked."""
         return plan_images(images, hd_num, text_tokens, max_new_tokens, sizes, compat)
 
-    def views(self, image: LoadedImage, grid: Grid, manifest: Manifest, threads: int) -> F32:
-        """The global view and the tiles, (1 + tiles, 3, S, S) float32, as the Vision Encoder takes them."""
+    def views(self, image: LoadedImage, grid: Grid, manifest: Manifest, threads: int) -> Floats:
+        """The global view and the tiles, (1 + tiles, 3, S, S) float32 or float16, as the Vision Encoder takes them."""
         constants = manifest.preprocessing
-        return divide(image.pixels, grid, constants.vision, constants.pad_value, threads)
+        divided = divide_half if _takes_half(manifest, "vision_encoder") else divide
+        return divided(image.pixels, grid, constants.vision, constants.pad_value, threads)
 
-    def grounding_input(self, image: LoadedImage, manifest: Manifest, threads: int) -> F32:
-        """The image squashed to SAM 2's square, (1, 3, S, S) float32 (reference behaviour 21)."""
-        return grounding_input(image.pixels, manifest.sizes.grounding_px, manifest.preprocessing.grounding, threads)
+    def grounding_input(self, image: LoadedImage, manifest: Manifest, threads: int) -> Floats:
+        """The image squashed to SAM 2's square, (1, 3, S, S), as its encoder takes it (reference behaviour 21)."""
+        constants, side_px = manifest.preprocessing.grounding, manifest.sizes.grounding_px
+        squashed: Floats = grounding_input(image.pixels, side_px, constants, threads)
+        return squashed.astype(np.float16) if _takes_half(manifest, "grounding_encoder") else squashed
 
     def shared_rows(self, prompt: Prompt, image_tokens: Sequence[int]) -> int:
         """Rows at the prompt's beginning that any question about the image shares: BOS and the image; 0 if none."""
@@ -96,3 +101,8 @@ class GeoPixel:
     def points(self, token: int, tokens: SpecialTokens) -> bool:
         """Whether the hidden state where this token is the input asks for a mask (reference behaviour 19)."""
         return token == tokens.seg
+
+
+def _takes_half(manifest: Manifest, block: str) -> bool:
+    """Whether a block takes its pixels as float16."""
+    return manifest.blocks[block].inputs[0].dtype == "float16"

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 from ..engine.manifest import BlockSpec, Manifest
 from ..errors import MemoryBudgetError
-from .sizes import RELOAD_BYTES, held_bytes, weights_bytes, work_bytes
+from .sizes import RELOAD_BYTES, Taken, cache_dtype, held_bytes, taken_by
 
-# A cache length of this granularity serves many requests; its waste is at most 255 positions.
-CAPACITY_GRANULE = 256
+# A cache length of this granularity serves many requests; its waste is at most 127 positions.
+CAPACITY_GRANULE = 128
+# Where all blocks are loaded, features are made before the prompt is read if that lowers the peak by as much. A
+# question that gets no mask waits for them in vain: with a smaller model that is a larger part of its time.
+_WORTH_GROUNDING_FIRST = 256_000_000
 MOST_BATCHED = 8
 
 
@@ -67,17 +70,14 @@ class Plan:
     layout: Layout
     stages: tuple[Stage, ...]
     all_resident: bool
+    ground_first: bool  # features are made before the prompt is read, and not at the first `[SEG]`
+    kv_dtype: str  # the cache's numbers
     reduced: bool = False  # a coarser layout than asked for
 
     @property
     def peak_bytes(self) -> int:
         """The most that any stage takes."""
         return max(stage.bytes for stage in self.stages)
-
-    @property
-    def ground_first(self) -> bool:
-        """Whether features are made before the language model is loaded, and not at the first `[SEG]`."""
-        return not self.all_resident
 
     def holding(self, block: str) -> frozenset[str]:
         """What is loaded while this block alone is run."""
@@ -91,8 +91,9 @@ class Plan:
 def make_plan(manifest: Manifest, request: Request, budget_bytes: int | None = None) -> Plan:
     """The fastest plan that fits `budget_bytes`; None is no limit.
 
-    All blocks loaded; else one encoder at a time before the language model; else smaller runs; else a coarser layout.
-    MemoryBudgetError says which stage of the smallest plan fails, and by how much.
+    All blocks loaded, features made when a mask is asked for, or before the prompt is read; else one encoder at a time
+    before the language model; else smaller runs; else a coarser layout. MemoryBudgetError says which stage of the
+    smallest plan fails, and by how much.
     """
     smallest: Plan | None = None
     for plan in _candidates(manifest, request):
@@ -121,9 +122,29 @@ def _candidates(manifest: Manifest, request: Request) -> Iterator[Plan]:
         whole = cache_capacity(manifest, positions)
         for index, (views, chunk, masks) in enumerate(_CHUNKS):
             dims = _bounded(manifest, Dims(views, chunk, masks, whole, request.batch))
-            for all_resident in (True, False) if index == 0 else (False,):
-                stages = tuple(_stages(manifest, request, layout, dims, all_resident))
-                yield Plan(dims, layout, stages, all_resident, reduced=number > 0)
+            if index == 0:
+                yield from _all_resident(manifest, request, layout, dims, reduced=number > 0)
+            stages = tuple(_stages(manifest, request, layout, dims, all_resident=False, ground_first=True))
+            yield Plan(dims, layout, stages, False, True, cache_dtype(manifest), reduced=number > 0)
+
+
+def _all_resident(manifest: Manifest, request: Request, layout: Layout, dims: Dims, reduced: bool) -> Iterator[Plan]:
+    """Plans that keep every block; the one that grounds late is left out where grounding first saves a lot."""
+    late, early = (
+        Plan(
+            dims,
+            layout,
+            tuple(_stages(manifest, request, layout, dims, True, first)),
+            True,
+            first,
+            cache_dtype(manifest),
+            reduced,
+        )
+        for first in (False, True)
+    )
+    if late.peak_bytes - early.peak_bytes < _WORTH_GROUNDING_FIRST:
+        yield late
+    yield early
 
 
 def fixed_capacity(manifest: Manifest) -> int | None:
@@ -160,37 +181,40 @@ def _bounded(manifest: Manifest, dims: Dims) -> Dims:
     )
 
 
-def _stages(manifest: Manifest, request: Request, layout: Layout, dims: Dims, all_resident: bool) -> Iterator[Stage]:
-    """The main path in order, with the bytes of each step: loaded blocks, and what is held by then.
-
-    A loaded block keeps what its largest run took: ONNX Runtime's arena gives nothing back.
+def _stages(
+    manifest: Manifest, request: Request, layout: Layout, dims: Dims, all_resident: bool, ground_first: bool
+) -> Iterator[Stage]:
+    """The main path in order, with the bytes of each step: loaded blocks, the run of one, what the runs of the others
+    left in their arenas, and what is held by then.
     """
     blocks: dict[str, BlockSpec] = manifest.blocks
     held = held_bytes(manifest, layout.views, layout.prompt_tokens, request.image_px, dims.capacity, dims.batch)
     writing = frozenset({"language_model", "pixel_decoder"}) if request.grounded else frozenset({"language_model"})
     order = [
-        ("see", frozenset({"vision_encoder"}), held.views),
-        ("read", writing, held.cache),
-        ("step", writing, held.cache),
+        ("see", "vision_encoder", frozenset({"vision_encoder"}), held.views),
+        ("read", "language_model", writing, held.cache),
+        ("step", "language_model", writing, held.cache),
     ]
     if request.grounded:
-        order.insert(len(order) if all_resident else 0, ("ground", frozenset({"grounding_encoder"}), held.pixels))
-        order.append(("point", writing, held.cache))
-    taken = {name: _block_bytes(manifest, name, dims, layout) for name in blocks}
-    for name, resident, kept in order:
+        cache = 0 if ground_first else held.cache
+        ground = ("ground", "grounding_encoder", frozenset({"grounding_encoder"}), held.pixels + cache)
+        order.insert(0 if ground_first else len(order), ground)
+        order.append(("point", "pixel_decoder", writing, held.cache))
+    taken = {name: _taken(manifest, name, dims, layout) for name in blocks}
+    for name, running, resident, kept in order:
         if name != "see" or layout.views:
             loaded = frozenset(blocks) if all_resident else resident
             always = held.always + (0 if all_resident else RELOAD_BYTES)
-            yield Stage(name, loaded, always + kept + sum(taken[block] for block in loaded))
+            blocks_bytes = sum(taken[block].bytes(is_running=block == running) for block in loaded)
+            yield Stage(name, loaded, always + kept + blocks_bytes)
 
 
-def _block_bytes(manifest: Manifest, block: str, dims: Dims, layout: Layout) -> int:
-    """Weights of a block, and its largest run."""
+def _taken(manifest: Manifest, block: str, dims: Dims, layout: Layout) -> Taken:
+    """A block with the largest run that a plan has for it."""
     rows = min(dims.prompt_chunk, layout.prompt_tokens)
     sizes: dict[str, dict[str, int]] = {
         "vision_encoder": {"n": min(dims.views_per_run, max(1, layout.views))},
         "language_model": {"B": dims.batch, "S": rows, "capacity": dims.capacity, "image_rows": rows, "output_rows": 1},
         "pixel_decoder": {"n": 1},
     }
-    spec = manifest.blocks[block]
-    return weights_bytes(spec) + work_bytes(block, spec, manifest.sizes, sizes.get(block, {}))
+    return taken_by(block, manifest.blocks[block], manifest.sizes, sizes.get(block, {}))

@@ -10,6 +10,7 @@ from ..blocks.divider import plan_grid
 from ..checks import check_integer, check_size
 from ..engine import BUNDLED
 from ..engine.directory import read_manifest
+from ..engine.manifest import Sizes
 from ..errors import OptionError
 from .amount import parse_memory
 from .plan import MOST_BATCHED, Layout, Plan, Request, make_plan
@@ -40,14 +41,19 @@ def preview(
     check_integer("batch", batch, 1, MOST_BATCHED)
     width_px, height_px = _size(size or _DEFAULT_SIZE) if image is None else _size_of(image)
     manifest = read_manifest(BUNDLED if engine_dir is None else engine_dir)
-    sizes, budget_bytes = manifest.sizes, parse_memory(memory)
+    budget_bytes = parse_memory(memory)
+    finer = range(hd_num, 0, -1) if budget_bytes else (hd_num,)
+    layouts = tuple(layout_of(manifest.sizes, width_px, height_px, one, max_new_tokens)[0] for one in finer)
+    return make_plan(manifest, Request(layouts, max_new_tokens, width_px * height_px, batch=batch), budget_bytes)
+
+
+def layout_of(
+    sizes: Sizes, width_px: int, height_px: int, hd_num: int, max_new_tokens: int = 1024
+) -> tuple[Layout, bool]:
+    """How an image is divided beside a usual question, and whether less finely than asked for, to fit the prompt."""
     room = min(sizes.max_prompt_tokens, sizes.max_positions - max_new_tokens) - TEXT_TOKENS
-    layouts = []
-    for finer in range(hd_num, 0, -1) if budget_bytes else (hd_num,):
-        grid, _ = plan_grid(width_px, height_px, finer, sizes.tile_px, room, sizes.tokens_per_side)
-        layouts.append(Layout(finer, 1 + grid.tiles, TEXT_TOKENS + grid.image_tokens(sizes.tokens_per_side)))
-    request = Request(tuple(layouts), max_new_tokens, width_px * height_px, batch=batch)
-    return make_plan(manifest, request, budget_bytes)
+    grid, reduced = plan_grid(width_px, height_px, hd_num, sizes.tile_px, room, sizes.tokens_per_side)
+    return Layout(hd_num, 1 + grid.tiles, TEXT_TOKENS + grid.image_tokens(sizes.tokens_per_side)), reduced
 
 
 def _size(size: str) -> tuple[int, int]:

@@ -12,12 +12,16 @@ from ..resources import return_heap
 from ..runtimes import Device, Runner
 from ..runtimes.loading import load_block, load_probed
 
+# Its runs depend on the image alone, and so have a queue of their own beside the language model's.
+BESIDE = "grounding_encoder"
+
 
 class Residency:
     """Runners by block. Stages that keep every block run side by side; others, which swap them, take turns."""
 
     def __init__(self, engine: Engine, device: Device, threads: int | None) -> None:
         self._engine, self._device, self._threads = engine, device, threads
+        self._beside = device.beside() if engine.manifest.blocks[BESIDE].plan is not None else device
         self._runners: dict[str, Runner] = {}
         self._count = len(engine.manifest.blocks)
         self._lock = threading.RLock()
@@ -35,8 +39,14 @@ class Residency:
                 raise SessionClosedError("this Pipeline was closed; make a new one")
             for block in self._engine.manifest.blocks:
                 if block in blocks and block not in self._runners:
-                    self._runners[block] = load_block(self._engine, block, self._device, self._threads)
+                    place = self._beside if block == BESIDE else self._device
+                    self._runners[block] = load_block(self._engine, block, place, self._threads)
         return self._runners
+
+    @property
+    def grounds_beside(self) -> bool:
+        """Whether the grounding encoder runs while the language model does."""
+        return self._beside is not self._device
 
     def load_all(self) -> None:
         """Every block, before anybody asks for it."""

@@ -8,13 +8,14 @@ from math import prod
 import numpy as np
 
 from ..engine.manifest import BlockSpec, Manifest, Sizes, Term
+from ..runtimes.workspace import kept_bytes, total
 
 # Python, NumPy, Pillow and ONNX Runtime once it has run a block (76 MB resident with Python 3.11 and 1.32 on x86-64),
 # and what answering imports and keeps beside the sizes below.
 PROCESS_BYTES = 80_000_000
 # What blocks that take turns leave in the heap when they are loaded again: 5.5 MB after the second answer, by 1 MB
-# more after each of the next two (same machine).
-RELOAD_BYTES = 6_000_000
+# more after each of the next two, and up to 10 MB on a machine that is busy otherwise (six runs; same machine).
+RELOAD_BYTES = 8_000_000
 _FLOAT = 4
 
 
@@ -48,6 +49,11 @@ def held_bytes(manifest: Manifest, views: int, prompt_tokens: int, image_px: int
     )
 
 
+def cache_dtype(manifest: Manifest) -> str:
+    """Of the numbers in the KV cache."""
+    return next(one.dtype for one in manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
+
+
 def _static_bytes(shape: tuple[int | str, ...], itemsize: int = _FLOAT) -> int:
     """Bytes along the numbers of a shape; its symbols are factors of somebody else."""
     return prod(side for side in shape if isinstance(side, int)) * itemsize
@@ -60,10 +66,25 @@ def weights_bytes(spec: BlockSpec) -> int:
     return int(spec.bytes * (4 / spec.precision.bytes_per_number if spec.precision.widened else 1))
 
 
-def work_bytes(block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int]) -> int:
-    """What one run adds, for these symbolic dimensions; as measured, else estimated from its inputs and outputs."""
+@dataclass(frozen=True)
+class Taken:
+    """Bytes of a loaded block: its weights, its largest run, and what the arena keeps of that when it has ended."""
+
+    weights: int
+    work: int
+    kept: int
+
+    def bytes(self, is_running: bool) -> int:
+        """While the block runs, or another one does."""
+        return self.weights + (self.work if is_running else self.kept)
+
+
+def taken_by(block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int]) -> Taken:
+    """What a block takes whose largest run has these symbolic dimensions; as measured, else estimated from its inputs
+    and outputs."""
     terms = spec.footprint.workspace if spec.footprint is not None else estimated(block, spec, sizes)
-    return int(sum(term.bytes * prod(dims.get(symbol, 1) for symbol in term.dims) for term in terms))
+    work = total(terms, dims)
+    return Taken(weights_bytes(spec), work, kept_bytes(spec, work, dims))
 
 
 def estimated(block: str, spec: BlockSpec, sizes: Sizes) -> tuple[Term, ...]:

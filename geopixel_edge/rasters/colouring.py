@@ -49,6 +49,11 @@ class Colouring:
     opaque: float
     premultiplied: bool
 
+    @property
+    def averages(self) -> bool:
+        """Whether an average of samples is one: not of a palette's indices, nor of inks or single bits."""
+        return self.kind in ("rgb", "grey") and self.bits != 1
+
     def rgb(self, samples: Samples) -> UInt8Array:
         """uint8 (height, width, 3), laid over white by its alpha; missing pixels are white."""
         rgb = self._opaque_rgb(samples.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,18 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from ..errors import ImageError
-from .stretch import WHITE, Missing, UInt8Array, stretch, union
+from .stretch import FULL_RANGE, WHITE, Ends, Missing, UInt8Array, stretch, union
 
 WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 
 
-def to_rgb(image: Image.Image, missing: list[Missing]) -> tuple[UInt8Array, list[str]]:
+def to_rgb(
+    image: Image.Image, missing: list[Missing], onto: Sequence[Ends] = FULL_RANGE
+) -> tuple[UInt8Array, list[str]]:
     """RGB bytes (height, width, 3) of an image of any mode, and what was done to it; missing pixels are white.
+
+    `onto` is what the percentiles of wide samples become.
 
     Raises ImageError for a mode without a rule and where no pixel has data.
     """
@@ -25,7 +30,7 @@ def to_rgb(image: Image.Image, missing: list[Missing]) -> tuple[UInt8Array, list
         values = np.asarray(image)
         if isinstance(transparent, int):
             missing = [*missing, Missing(np.equal(values, transparent), "declared transparent")]
-        pixels, note = stretch(values, missing, image.mode)
+        pixels, note = stretch(values, missing, image.mode, onto)
         return pixels, [note]
     pixels, said = _eight_bits(image)
     absent = union(missing)

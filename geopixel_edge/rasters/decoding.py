@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from .colours import colour_samples, to_rgb
 from .nodata import equals_nodata, parse_nodata
 from .problems import check_size
-from .stretch import Missing, UInt8Array
+from .stretch import FULL_RANGE, Ends, Missing, UInt8Array
 from .tiff_plan import TiffPlan
 from .tiff_structure import PALETTE, WHITE_IS_ZERO
 from .wide_colour import raw_mode, read_wide_colour, rename, wide_to_rgb
@@ -27,13 +27,17 @@ _SHORT_GREY = {"L;2": 85, "L;4": 17}
 
 @dataclass(frozen=True)
 class Request:
-    """One image to decode: its name in messages, how to open it anew at its frame, and what came with it."""
+    """One image to decode: its name in messages, how to open it anew at its frame, and what came with it.
+
+    `onto` is what the percentiles of samples of more than 8 bits become.
+    """
 
     what: str
     again: Callable[[], Image.Image] | None = None
     plan: TiffPlan | None = None
     nodata: str | None = None
     mask: Missing | None = None
+    onto: tuple[Ends, ...] = FULL_RANGE
 
 
 def decode(image: Image.Image, request: Request) -> tuple[UInt8Array, tuple[str, ...]]:
@@ -50,11 +54,11 @@ def decode(image: Image.Image, request: Request) -> tuple[UInt8Array, tuple[str,
         level = image.info.get("transparency")
         if isinstance(level, tuple):
             missing.append(Missing((wide.values == np.array(level, np.uint16)).all(axis=2), "declared transparent"))
-        pixels, said = wide_to_rgb(wide, missing)
+        pixels, said = wide_to_rgb(wide, missing, request.onto)
     else:
         image = _loaded(image, request)
         check_size(*image.size, request.what)
-        pixels, said = to_rgb(image, _missing(colour_samples(image), request, notes))
+        pixels, said = to_rgb(image, _missing(colour_samples(image), request, notes), request.onto)
     turned = turned if request.plan is not None else _orientation(image)
     if turned != 1:
         notes.append(f"orientation {turned} was not applied: coordinates are those of the stored pixels")

@@ -39,6 +39,17 @@ def load_shapely() -> ModuleType:
     return module
 
 
+def load_pyogrio() -> ModuleType:
+    """pyogrio with its functions for arrays; RuntimeUnavailableError without it."""
+    try:
+        import pyogrio
+        import pyogrio.raw
+    except ImportError as error:
+        raise missing("pyogrio", error) from None
+    module: ModuleType = pyogrio
+    return module
+
+
 def load_pyproj() -> ModuleType:
     """pyproj, fetching no grids over the network; RuntimeUnavailableError without it."""
     try:

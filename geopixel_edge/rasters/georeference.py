@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from ..errors import GeoReferenceError
+from ..errors import GeoReferenceError, OptionError
+from .gdal import driver_of, open_dataset
 from .pixel_map import Affine, Gcps, PixelMap, Rpc
 from .place import Place, make_place
 
@@ -16,7 +20,18 @@ _MAX_PRJ_BYTES = 65_536
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # what rasterio gives where a file has no transform
 
 
-def place_of(dataset: Any, path: Path, what: str, notes: list[str]) -> Place:
+@dataclass(frozen=True)
+class Ground:
+    """What a sensor's rational polynomials lay the picture on: ground at `height_m`, or a height model's file `dem`.
+
+    Heights are metres above the ellipsoid. None in both: the height that the polynomials are about.
+    """
+
+    height_m: float | None = None
+    dem: str | None = None
+
+
+def place_of(dataset: Any, path: Path, what: str, notes: list[str], ground: Ground | None = None) -> Place:
     """The place of an open rasterio dataset: its transform, else its control points, else its polynomials.
 
     A CRS that cannot be read is left out with a note. GeoReferenceError for a map that places nothing and for a .prj
@@ -25,16 +40,19 @@ def place_of(dataset: Any, path: Path, what: str, notes: list[str]) -> Place:
     size = (int(dataset.width), int(dataset.height))
     numbers = tuple(float(value) for value in dataset.transform[:6])
     points, of_points = dataset.gcps
-    pixel_map: PixelMap
+    pixel_map: PixelMap | None
     if numbers != _IDENTITY:
         pixel_map, crs = Affine(*numbers), _wkt(dataset.crs, notes) or _prj_beside(path, what)
     elif points:
         pixel_map = Gcps(tuple((float(one.col), float(one.row), float(one.x), float(one.y)) for one in points))
         crs = _wkt(of_points or dataset.crs, notes)
     elif dataset.rpcs is not None:
-        pixel_map, crs = _rpc(dataset.rpcs, what), "EPSG:4326"
+        pixel_map, crs = _on_ground(_rpc(dataset.rpcs, what), ground, what), "EPSG:4326"
     else:
-        return make_place(size, None, None, what)
+        pixel_map, crs = None, None
+    if ground is not None and not isinstance(pixel_map, Rpc):
+        name = "dem" if ground.dem else "rpc_height"
+        raise OptionError(f"{name}: {what} has no rational polynomials that heights matter to; leave it out")
     place = make_place(size, pixel_map, crs, what)
     used = place.operation()
     if used is not None and used.ballpark:
@@ -45,8 +63,50 @@ def place_of(dataset: Any, path: Path, what: str, notes: list[str]) -> Place:
         residual = "" if place.residual_px is None else f", which miss it by {place.residual_px:.2g} px (RMS)"
         notes.append(f"placed approximately, by {len(points)} ground control points{residual}")
     if isinstance(pixel_map, Rpc):
-        notes.append(f"placed approximately, by rational polynomials on flat ground at {pixel_map.height_m:g} m")
+        _check_ground(place, pixel_map, what)
+        where = "a height model" if pixel_map.dem else f"flat ground at {pixel_map.height_m:g} m"
+        notes.append(f"placed approximately, by rational polynomials on {where}")
     return place
+
+
+def _on_ground(rpc: Rpc, ground: Ground | None, what: str) -> Rpc:
+    if ground is None:
+        return rpc
+    height_m = rpc.height_m if ground.height_m is None else ground.height_m
+    return msgspec.structs.replace(rpc, height_m=height_m, dem=ground.dem and _height_model(ground.dem))
+
+
+def _check_ground(place: Place, rpc: Rpc, what: str) -> None:
+    """Refuse a height model that does not reach the picture's corners: GDAL would take heights of 0 there."""
+    if rpc.dem is None:
+        return
+    from .crs import from_lonlat
+
+    name = f"dem={rpc.dem!r}"
+    width, height = place.size_px
+    corners = place.to_crs([[0, 0], [width, 0], [width, height], [0, height]])
+    dataset = open_dataset(Path(rpc.dem), name, [])
+    try:
+        crs = _wkt(dataset.crs, [])
+        if crs is None:
+            raise GeoReferenceError(f"{name} has no CRS; give a height model that says where it is")
+        x, y = from_lonlat(crs, corners).T
+        a, b, c, d, e, f = (~dataset.transform)[:6]
+        columns, rows = a * x + b * y + c, d * x + e * y + f
+        known = np.isfinite(columns) & np.isfinite(rows)
+        within = known & (columns >= 0) & (rows >= 0) & (columns <= dataset.width) & (rows <= dataset.height)
+    finally:
+        dataset.close()
+    if not within.all():
+        raise GeoReferenceError(f"{what}: {name} does not cover all of it; give one that does")
+
+
+def _height_model(dem: str) -> str:
+    """Its absolute path, if GDAL may open it: a TIFF."""
+    path = Path(os.path.abspath(dem))
+    if not path.is_file() or driver_of(path, f"dem={dem!r}") != "GTiff":
+        raise OptionError(f"dem={dem!r} is no TIFF that is there; give a height model as one, in metres")
+    return str(path)
 
 
 def _wkt(crs: Any, notes: list[str]) -> str | None:

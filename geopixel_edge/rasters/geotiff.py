@@ -14,11 +14,11 @@ from . import tiff_tags as tags
 from .bands import choose
 from .colouring import Colouring, Reading, decide
 from .gdal import gdal, open_dataset
-from .georeference import place_of
+from .georeference import Ground, place_of
 from .place import Place
 from .problems import printable
 from .raster import Window
-from .samples import SampleReader, Samples
+from .samples import Part, SampleReader, Samples
 from .scene_stretch import FULL_RANGE, Ends
 
 _ASSOCIATED_ALPHA = 1  # of a TIFF's ExtraSamples
@@ -27,7 +27,9 @@ _ASSOCIATED_ALPHA = 1  # of a TIFF's ExtraSamples
 class GeoTiff:
     """A raster that GDAL reads, as `raster.Raster`; one thread's. Made by `open_raster`."""
 
-    def __init__(self, path: Path, what: str, dataset: Any, reading: Reading, warned: list[str]) -> None:
+    def __init__(
+        self, path: Path, what: str, dataset: Any, reading: Reading, warned: list[str], ground: Ground | None = None
+    ) -> None:
         self.path, self.what, self._dataset = path, what, dataset
         self.width_px, self.height_px = int(dataset.width), int(dataset.height)
         notes: list[str] = []
@@ -37,7 +39,7 @@ class GeoTiff:
         page = _first_page(path)
         premultiplied = page is not None and _ASSOCIATED_ALPHA in page.numbers.get(tags.EXTRA_SAMPLES, ())
         self._colouring: Colouring = decide(self._samples, reading, premultiplied, what)
-        self.place: Place = place_of(dataset, path, what, notes)
+        self.place: Place = place_of(dataset, path, what, notes, ground)
         if len(dataset.subdatasets) > 1:
             notes.append(f"{len(dataset.subdatasets)} pages: the first one was taken")
         if (turned := _orientation(page)) != 1:
@@ -73,8 +75,19 @@ class GeoTiff:
         if longest_side_px < 1:
             raise OptionError(f"longest_side_px={longest_side_px!r}: give at least 1")
         with self._reading():
-            average = self._colouring.kind in ("rgb", "grey") and self._colouring.bits != 1
-            return self._shown(self._samples.decimated(longest_side_px, average))
+            return self._shown(self._samples.decimated(longest_side_px, self._colouring.averages))
+
+    def shrunk(self, box: Part, size: tuple[int, int]) -> Window:
+        """The pixels of a part of the raster, averaged to `size` (width, height). Raises as `read`."""
+        with self._reading():
+            return self._shown(self._samples.read(box, size, self._colouring.averages))
+
+    @property
+    def row_bytes(self) -> int:
+        """Decoded bytes of a row of the blocks that the file is stored in: of these GDAL keeps `CACHE_BYTES`."""
+        rows, columns = self._dataset.block_shapes[0]
+        across = -(-self.width_px // columns) * columns
+        return int(rows * across * len(self._samples.numbers) * self._samples.dtype.itemsize)
 
     def stored(self, x: int, y: int, width: int, height: int) -> bool:
         """False where no pixel of a window holds data, as far as that is known without reading any."""
@@ -108,10 +121,12 @@ def open_raster(
     what: str | None = None,
     *,
     largest: Callable[[int, int], None] | None = None,
+    ground: Ground | None = None,
 ) -> GeoTiff:
     """Open a raster file of any size through GDAL; nothing but its header and its percentiles is read.
 
-    `what` names it in errors; `largest` is called with its width and height first, and may refuse them.
+    `what` names it in errors; `largest` is called with its width and height first, and may refuse them. `ground` is
+    what polynomials of a sensor lay it on.
     Raises ImageError for a file that cannot be used, GeoReferenceError where it says nonsense about its place,
     OptionError for a `reading` it does not have, RuntimeUnavailableError without the extra `geo`.
     """
@@ -126,7 +141,7 @@ def open_raster(
         if largest is not None:
             largest(int(dataset.width), int(dataset.height))
         with gdal(what, warned):
-            return GeoTiff(path, what, dataset, reading or Reading(), warned)
+            return GeoTiff(path, what, dataset, reading or Reading(), warned, ground)
     except BaseException:
         dataset.close()
         raise

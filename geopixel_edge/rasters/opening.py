@@ -15,7 +15,7 @@ from .decoding import Request, decode, is_wide
 from .problems import cannot_decode, check_size, over_pillows_limit
 from .quiet import no_warnings
 from .sidecars import mask_beside, nodata_beside
-from .stretch import UInt8Array
+from .stretch import FULL_RANGE, Ends, UInt8Array
 from .tiff_plan import TiffPlan, inspect, inspect_decoded, not_identified
 from .tiff_tags import is_tiff
 from .unreadable import not_read, webp_pixels
@@ -32,6 +32,7 @@ class _OpenFile:
     frame: int
     what: str
     path: Path | None
+    onto: tuple[Ends, ...] = FULL_RANGE
     image: Image.Image | None = None
 
     def open(self) -> Image.Image:
@@ -66,23 +67,26 @@ class _OpenFile:
         if plan is None and is_wide(image, None) and self.frame > 0:
             raise ImageError(f"{self.what}: frame {self.frame + 1} of an animation of 16-bit colour; save it alone")
         if self.path is None:
-            return Request(self.what, self.open, plan)
+            return Request(self.what, self.open, plan, onto=self.onto)
         size = (plan.shape.width_px, plan.shape.height_px) if plan is not None else image.size
         nodata, mask = nodata_beside(self.path, self.what), mask_beside(self.path, *size, self.what)
-        return Request(self.what, self.open, plan, nodata, mask)
+        return Request(self.what, self.open, plan, nodata, mask, self.onto)
 
 
-def from_stream(stream: BinaryIO, frame: int, what: str, path: Path | None = None) -> Decoded:
+def from_stream(
+    stream: BinaryIO, frame: int, what: str, path: Path | None = None, onto: tuple[Ends, ...] = FULL_RANGE
+) -> Decoded:
     """RGB bytes (height, width, 3) of frame `frame` (0 is the first) of an open file, and what was done.
 
-    `path` is where files that belong to it are looked for. Raises ImageError, or ResourceError for want of memory.
+    `path` is where files that belong to it are looked for; `onto` is what wide samples are stretched to. Raises
+    ImageError, or ResourceError for want of memory.
     """
-    file = _OpenFile(stream, frame, what, path)
+    file = _OpenFile(stream, frame, what, path, onto)
     with no_warnings():
         return _told(file.decode, what, file.pixels)
 
 
-def from_pillow(image: Image.Image, what: str) -> Decoded:
+def from_pillow(image: Image.Image, what: str, onto: tuple[Ends, ...] = FULL_RANGE) -> Decoded:
     """RGB bytes (height, width, 3) of a Pillow image at its current frame, and what was done.
 
     A TIFF or a PNG of 16-bit colour that is not decoded yet is read from its file; the image itself stays as it was.
@@ -97,7 +101,7 @@ def from_pillow(image: Image.Image, what: str) -> Decoded:
         stream = cast(BinaryIO, file)
         place = stream.tell()
         try:
-            return from_stream(stream, image.tell(), what)
+            return from_stream(stream, image.tell(), what, onto=onto)
         finally:
             stream.seek(place)
 
@@ -105,7 +109,7 @@ def from_pillow(image: Image.Image, what: str) -> Decoded:
         plan = None
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             plan = inspect_decoded(image.tag_v2, bool(getattr(image, "is_animated", False)), what)
-        return decode(image, Request(what, plan=plan))
+        return decode(image, Request(what, plan=plan, onto=onto))
 
     with no_warnings():
         return _told(decoded, what, lambda: image.width * image.height, image)

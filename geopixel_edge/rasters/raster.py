@@ -63,6 +63,12 @@ class Raster(Protocol):
         OptionError for a window that is not; ImageError where the file cannot be read there.
         """
 
+    def shrunk(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Window:
+        """The pixels x, y, width, height of the scene, parts of pixels too, averaged to `size` (width, height).
+
+        Raises as `read`.
+        """
+
     def overview(self, longest_side_px: int) -> Window:
         """The whole scene, decimated so that no side exceeds `longest_side_px`; never enlarged. Raises as `read`."""
 

@@ -14,8 +14,12 @@ from .stretch import BoolArray
 
 # x, y, width, height in pixels of the scene
 Box = tuple[int, int, int, int]
+# The same, where edges may lie within pixels.
+Part = tuple[float, float, float, float]
 # A decimated picture is put together of squares of so many of its own pixels; of rows where blocks are whole rows.
 _PART_PX = 256
+# Of so many blocks it is remembered, a byte each, whether they were written.
+_MOST_BLOCKS, _WRITTEN, _MISSING = 16_777_216, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +42,18 @@ class SampleReader:
         self.nodata = tuple(_nodata(dataset, number) for number in bands.numbers)
         self.dtype = np.dtype(dataset.dtypes[bands.numbers[0] - 1])
         self._tiled = bool(dataset.profile.get("tiled"))
+        self._together = str(self.dataset.profile.get("interleave")) == "pixel"  # a block holds all bands
+        rows, columns = dataset.block_shapes[bands.numbers[0] - 1]
+        self._across = -(-dataset.width // columns)
+        self._blocks = bytearray(min(self._across * -(-dataset.height // rows), _MOST_BLOCKS))
         self._sparse = self._tiled and not self.masked and self._unwritten_is_missing()
 
-    def read(self, box: Box, size: tuple[int, int] | None = None, average: bool = False) -> Samples:
+    def read(self, box: Box | Part, size: tuple[int, int] | None = None, average: bool = False) -> Samples:
         """The samples of a box; `size` (width, height) decimates it, by the nearest pixel or by their average."""
         from rasterio.enums import Resampling
         from rasterio.windows import Window
 
-        (x, y, w, h), (columns, rows) = box, size or box[2:]
+        (x, y, w, h), (columns, rows) = box, size or (int(box[2]), int(box[3]))
         how = Resampling.average if average else Resampling.nearest
         window = Window(x, y, w, h)
         read = self.dataset.read(
@@ -95,11 +103,21 @@ class SampleReader:
         x, y, w, h = box
         rows, columns = self.dataset.block_shapes[self.numbers[0] - 1]
         return any(
-            self.dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=number) is not None
+            self._written(row, column)
             for row in range(y // rows, -(-(y + h) // rows))
             for column in range(x // columns, -(-(x + w) // columns))
-            for number in self.numbers
         )
+
+    def _written(self, row: int, column: int) -> bool:
+        """Whether a block of any band that is read was ever written; the file is asked once."""
+        number = row * self._across + column
+        if number < len(self._blocks) and self._blocks[number]:
+            return self._blocks[number] == _WRITTEN
+        name, bands = f"BLOCK_OFFSET_{column}_{row}", self.numbers[:1] if self._together else self.numbers
+        found = any(self.dataset.get_tag_item(name, "TIFF", bidx=band) is not None for band in bands)
+        if number < len(self._blocks):
+            self._blocks[number] = _WRITTEN if found else _MISSING
+        return found
 
     def _unwritten_is_missing(self) -> bool:
         """GDAL fills what was never written with nodata, or with 0 where there is none."""

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .stretch import STRETCH_PERCENTILES, BoolArray, UInt8Array
-
-Ends = tuple[float, float]
-# What the two percentiles become where an engine does not say what it learnt from.
-FULL_RANGE: tuple[Ends, ...] = ((0.0, 255.0),) * 3
+from .stretch import FULL_RANGE as FULL_RANGE
+from .stretch import STRETCH_PERCENTILES, BoolArray, UInt8Array, for_bands
+from .stretch import Ends as Ends
 
 
 def ends_of(values: NDArray[Any], valid: BoolArray) -> tuple[Ends, ...] | None:
@@ -38,17 +36,10 @@ def stretched(
     `inverted` samples count from white: the greater, the darker. Samples that are not finite become 0.
     """
     out = np.empty(values.shape, np.uint8)
-    for band, ((low, high), (dark, bright)) in enumerate(zip(ends, _for_bands(onto, len(ends)), strict=True)):
+    for band, ((low, high), (dark, bright)) in enumerate(zip(ends, for_bands(onto, len(ends)), strict=True)):
         slope = (bright - dark) / (high - low) if high > low else 0.0
         samples = values[..., band].astype(np.float64)
         line = dark + ((high - samples) if inverted else (samples - low)) * slope
         line = np.rint(np.clip(line, 0.0, 255.0))
         out[..., band] = np.where(np.isfinite(line), line, 0.0)
     return out
-
-
-def _for_bands(onto: Sequence[Ends], bands: int) -> Sequence[Ends]:
-    """The pairs of red, green and blue; for one band their mean, so that grey stays grey."""
-    if bands == len(onto):
-        return onto
-    return [(sum(low for low, _ in onto) / len(onto), sum(high for _, high in onto) / len(onto))] * bands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,10 @@ from ..errors import ImageError
 WHITE = 255
 STRETCH_PERCENTILES = (2.0, 98.0)
 _ROWS = 256
+
+Ends = tuple[float, float]
+# What the two percentiles become where an engine does not say what it learnt from.
+FULL_RANGE: tuple[Ends, ...] = ((0.0, 255.0),) * 3
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
@@ -41,11 +46,14 @@ def union(missing: list[Missing]) -> BoolArray | None:
     return pixels
 
 
-def stretch(values: npt.NDArray[Any], missing: list[Missing], mode: str) -> tuple[UInt8Array, str]:
+def stretch(
+    values: npt.NDArray[Any], missing: list[Missing], mode: str, onto: Sequence[Ends] = FULL_RANGE
+) -> tuple[UInt8Array, str]:
     """Grey (height, width) or colour (height, width, 3) as uint8 (height, width, 3), and a note that gives the ends.
 
-    The 2nd percentile of the values that are present becomes 0 and the 98th 255: one pair for all bands, so that
-    colours keep their balance. Values that are not finite and `missing` pixels are white. Raises ImageError where
+    The 2nd and the 98th percentile of the values that are present become a pair of `onto`, for red, green and blue, or
+    the mean of the three for grey: one pair of ends for all bands, so that colours keep their balance. Values that are
+    not finite and `missing` pixels are white. Raises ImageError where
     no pixel has data.
     """
     if values.dtype.kind == "f":
@@ -55,19 +63,31 @@ def stretch(values: npt.NDArray[Any], missing: list[Missing], mode: str) -> tupl
     if present.size == 0:
         raise ImageError(f"mode {mode!r} holds no finite value: every pixel is missing; give an image with data")
     low, high, ends = _ends(present)
-    scale = 255.0 / (high - low) if high > low else 0.0
+    dark, bright = np.array(for_bands(onto, 1 if values.ndim == 2 else 3)).T
+    slope = (bright - dark) / (high - low) if high > low else np.zeros_like(dark)
     rgb = np.empty((*values.shape[:2], 3), np.uint8)
     for top in range(0, values.shape[0], _ROWS):
         rows = slice(top, top + _ROWS)
         block = values[rows].astype(np.float64)
         if absent is not None:
             block[absent[rows]] = low
-        block = np.rint((np.clip(block, low, high) - low) * scale)
-        rgb[rows] = block if block.ndim == 3 else block[..., None]
+        block = block if block.ndim == 3 else block[..., None]
+        rgb[rows] = np.rint(np.clip(dark + (block - low) * slope, 0.0, WHITE))
     if absent is not None:
         rgb[absent] = WHITE
-    said = [f"mode {mode} was stretched from {low:g}..{high:g} ({ends}) to 0..255", *(each.note() for each in missing)]
+    became = "0..255" if tuple(onto) == FULL_RANGE else "what the engine learnt from"
+    said = [
+        f"mode {mode} was stretched from {low:g}..{high:g} ({ends}) to {became}",
+        *(each.note() for each in missing),
+    ]
     return rgb, "; ".join(text for text in said if text)
+
+
+def for_bands(onto: Sequence[Ends], bands: int) -> Sequence[Ends]:
+    """The pairs of red, green and blue; for one band their mean, so that grey stays grey."""
+    if bands == len(onto):
+        return onto
+    return [(sum(low for low, _ in onto) / len(onto), sum(high for _, high in onto) / len(onto))] * bands
 
 
 def _not_finite(values: npt.NDArray[Any]) -> BoolArray:

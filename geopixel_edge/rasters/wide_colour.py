@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from ..errors import ImageError
 from .colours import lay_over_white
-from .stretch import Missing, UInt8Array, stretch
+from .stretch import FULL_RANGE, Ends, Missing, UInt8Array, stretch
 
 OPAQUE = 65_535
 # Under the name of the other byte order Pillow keeps the other byte. N is this machine's own order.
@@ -76,14 +76,16 @@ def read_wide_colour(
     return WideColour(samples[..., :3], alpha, 255 if alpha.max() <= 255 else OPAQUE)  # some TIFFs have alpha of 8 bits
 
 
-def wide_to_rgb(wide: WideColour, missing: list[Missing]) -> tuple[UInt8Array, list[str]]:
+def wide_to_rgb(
+    wide: WideColour, missing: list[Missing], onto: Sequence[Ends] = FULL_RANGE
+) -> tuple[UInt8Array, list[str]]:
     """RGB bytes (height, width, 3) by one stretch over all bands, and what was done; transparent pixels are missing."""
     mode = "RGB;16" if wide.values.ndim == 3 else "LA;16"
     if wide.alpha is None:
-        pixels, note = stretch(wide.values, missing, mode)
+        pixels, note = stretch(wide.values, missing, mode, onto)
         return pixels, [note]
     missing = [*missing, Missing(wide.alpha == 0, "of alpha 0")]
-    pixels, note = stretch(wide.values, missing, mode)
+    pixels, note = stretch(wide.values, missing, mode, onto)
     if not ((wide.alpha > 0) & (wide.alpha < wide.opaque)).any():
         return pixels, [note]
     lay_over_white(pixels, wide.alpha, wide.opaque)

@@ -1,7 +1,7 @@
 """What a runtime is. Nothing here knows a model, a phase or a family.
 
 A tensor belongs to a kind of memory (`host`, later CUDA), a runner to a runtime (`onnx`, later TensorRT); the two
-compose. `loading` chooses both.
+compose. `devices` chooses the one, `loading` the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..engine.manifest import BlockSpec
 class Device(Protocol):
     """One place for memory and the queue that works on it. Everything asked of it is done in order."""
 
-    kind: str  # "cpu" or "cuda"
+    kind: str  # "cpu", "cuda" or "tensorrt": CUDA memory where ONNX Runtime is to use TensorRT
     memory: str  # what runtimes that bind addresses call this memory
     index: int
 
@@ -60,6 +60,14 @@ class Device(Protocol):
 
     def wait(self) -> None:
         """Until everything queued is done."""
+        ...
+
+    def beside(self) -> Device:
+        """The same memory with a queue of its own, which runs beside this one; on the host the device itself."""
+        ...
+
+    def after(self, other: Device) -> None:
+        """What is queued here from now on waits for what `other`, of the same memory, has queued by now."""
         ...
 
 

@@ -14,25 +14,30 @@ import numpy as np
 from ..arrays import Array
 from ..errors import GeoPixelError, ResourceError, RuntimeUnavailableError, reason
 from ..resources import shortage
-from . import Tensor
+from . import Device, Tensor
+from .cuda_facts import check_driver
+from .cuda_pinned import PINNED_BYTES, Pinned, address_of
+from .host import HostDevice
 
 log = logging.getLogger(__name__)
-PINNED_BYTES = 4 << 20
 MOST_STAGED = PINNED_BYTES // 4
-_ALIGNED = 256
 _REMEDY = "check the driver (nvidia-smi), `pip install 'cuda-core[cu13]'`, or give device='cpu'"
 
 
 class CudaDevice:
     """Memory of one NVIDIA GPU. CUDA is first touched when memory is asked for."""
 
-    kind, memory = "cuda", "cuda"
+    memory = "cuda"
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    def __init__(self, index: int, kind: str = "cuda") -> None:
+        self.index, self.kind = index, kind
         self._opened: tuple[Any, Any] | None = None
-        self._staging: _Pinned | None = None
+        self._staging: Pinned | None = None
         self._lock = threading.Lock()  # of the staging memory: from taking a piece until its copy is queued, or done
+
+    @property
+    def _name(self) -> str:
+        return f"{self.kind}:{self.index}"
 
     @property
     def stream(self) -> int:
@@ -43,13 +48,16 @@ class CudaDevice:
         """The device and its stream. RuntimeUnavailableError where there is no such GPU, driver or package."""
         if self._opened is None:
             try:
+                from cuda.bindings import runtime
                 from cuda.core import Device
 
+                if fault := check_driver(runtime):
+                    raise RuntimeError(fault)
                 device = Device(self.index)
                 device.set_current()
                 self._opened = device, device.create_stream()
             except Exception as error:  # cuda-core's errors have no common base
-                message = f"device='cuda:{self.index}' cannot be used ({error}); {_REMEDY}"
+                message = f"device={self._name!r} cannot be used ({error}); {_REMEDY}"
                 raise RuntimeUnavailableError(message) from None
         return self._opened
 
@@ -95,9 +103,9 @@ class CudaDevice:
             with self._lock:
                 place = self._pinned().take(size)
                 place[:] = host
-                self._move(target.address, _address(place), size)
+                self._move(target.address, address_of(place), size)
         else:
-            self._move(target.address, _address(host), size)
+            self._move(target.address, address_of(host), size)
             self.wait()  # until then `host` may not be let go
 
     def download(self, source: Tensor) -> Array:
@@ -106,11 +114,11 @@ class CudaDevice:
         if host.nbytes <= MOST_STAGED:
             with self._lock:
                 place = self._pinned().take(host.nbytes)
-                self._move(_address(place), source.address, host.nbytes)
+                self._move(address_of(place), source.address, host.nbytes)
                 self.wait()
                 host.reshape(-1).view(np.uint8)[:] = place
         else:
-            self._move(_address(host), source.address, host.nbytes)
+            self._move(address_of(host), source.address, host.nbytes)
             self.wait()
         return host
 
@@ -142,12 +150,24 @@ class CudaDevice:
         return _Graph(self, runtime, made, graph)
 
     def free_bytes(self) -> int:
-        """Memory of the GPU that nobody has."""
+        """Memory of the GPU that nobody has; where it is the CPU's, too, what the system can make free counts."""
         from cuda.bindings import runtime
 
-        self._open()
-        _, free, _ = runtime.cudaMemGetInfo()
-        return int(free)
+        device, _ = self._open()
+        error, free, _ = runtime.cudaMemGetInfo()
+        if error != runtime.cudaError_t.cudaSuccess:
+            raise RuntimeUnavailableError(f"device={self._name!r} failed ({error.name}); make a new Pipeline")
+        shared = HostDevice().free_bytes() if device.properties.integrated else 0
+        return max(int(free), shared)
+
+    def beside(self) -> CudaDevice:
+        """The same memory with a stream of its own: what is queued there runs beside what is queued here."""
+        return CudaDevice(self.index, self.kind)
+
+    def after(self, other: Device) -> None:
+        """What is queued here from now on waits, on the GPU, for what `other` has queued by now."""
+        if other is not self and isinstance(other, CudaDevice) and other._opened is not None:
+            self._open()[1].wait(other._opened[1])
 
     def wait(self) -> None:
         """Until everything queued is done."""
@@ -155,7 +175,7 @@ class CudaDevice:
             try:
                 self._opened[1].sync()
             except Exception as error:  # cuda-core's errors have no common base
-                message = f"device='cuda:{self.index}' failed ({reason(error)}); make a new Pipeline"
+                message = f"device={self._name!r} failed ({reason(error)}); make a new Pipeline"
                 raise RuntimeUnavailableError(message) from None
 
     def _move(self, target: int, source: int, size: int) -> None:
@@ -166,11 +186,11 @@ class CudaDevice:
             kind = runtime.cudaMemcpyKind.cudaMemcpyDefault
             (error,) = runtime.cudaMemcpyAsync(target, source, size, kind, self.stream)
             if error != runtime.cudaError_t.cudaSuccess:
-                raise RuntimeUnavailableError(f"device='cuda:{self.index}' failed ({error.name}); make a new Pipeline")
+                raise RuntimeUnavailableError(f"device={self._name!r} failed ({error.name}); make a new Pipeline")
 
-    def _pinned(self) -> _Pinned:
+    def _pinned(self) -> Pinned:
         if self._staging is None:
-            self._staging = _Pinned(self)
+            self._staging = Pinned(self._name, self.wait, _REMEDY)
         return self._staging
 
 
@@ -184,46 +204,8 @@ class _Graph:
     def __call__(self) -> None:
         (error,) = self._runtime.cudaGraphLaunch(self._made, self._device.stream)
         if error != self._runtime.cudaError_t.cudaSuccess:
-            message = f"device='cuda:{self._device.index}' failed ({error.name}); make a new Pipeline"
+            message = f"device={self._device._name!r} failed ({error.name}); make a new Pipeline"
             raise RuntimeUnavailableError(message)
-
-
-class _Pinned:
-    """Page-locked host memory, handed out in turn: a copy from or to it does not stop the host.
-
-    A piece is free again once the stream has passed it: whoever comes round to the beginning waits for that.
-    """
-
-    def __init__(self, device: CudaDevice) -> None:
-        from cuda.bindings import runtime
-
-        self._device, self._next = device, 0
-        self._bytes: Array = np.zeros(PINNED_BYTES, np.uint8)
-        address = _address(self._bytes)
-        (error,) = runtime.cudaHostRegister(address, PINNED_BYTES, 0)
-        if error != runtime.cudaError_t.cudaSuccess:
-            raise RuntimeUnavailableError(f"device='cuda:{device.index}' pins no host memory ({error.name}); {_REMEDY}")
-        # The registration must end before the memory does: the next array may lie at the same address.
-        weakref.finalize(self, _unregister, runtime, self._bytes).atexit = False
-
-    def take(self, size: int) -> Array:
-        """The next `size` bytes; their content is the caller's until the ring comes round."""
-        if self._next + size > PINNED_BYTES:
-            self._device.wait()
-            self._next = 0
-        place = self._bytes[self._next : self._next + size]
-        self._next += -(-size // _ALIGNED) * _ALIGNED
-        return place
-
-
-def _address(array: Array) -> int:
-    """Where the first byte of an array lies."""
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _unregister(runtime: Any, registered: Array) -> None:
-    runtime.cudaHostUnregister(_address(registered))
 
 
 def compute_capability(index: int = 0) -> int | None:

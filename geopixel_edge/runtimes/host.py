@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import InferenceError
 from ..resources import shortage
-from . import Tensor
+from . import Device, Tensor
 
 
 class HostDevice:
@@ -63,6 +63,13 @@ class HostDevice:
 
     def wait(self) -> None:
         """Nothing is ever outstanding."""
+
+    def beside(self) -> HostDevice:
+        """This one: nothing runs beside anything."""
+        return self
+
+    def after(self, other: Device) -> None:
+        """Everything is done already."""
 
     def _of(self, array: Array) -> Tensor:
         memory = _Memory(array, array.dtype.name, array.__array_interface__["data"][0])

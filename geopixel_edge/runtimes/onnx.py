@@ -14,12 +14,14 @@ import onnxruntime as ort
 from ..engine.manifest import BlockSpec, TensorSpec
 from ..errors import EngineMismatchError, InferenceError, RuntimeUnavailableError
 from ..processes import Owner, keep_in_children, refuse_pickle
-from ..resources import shortage
+from ..resources import return_heap, shortage
 from ..timings import book
 from . import NONE, Device, Tensor
+from .devices import PROVIDERS
 from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
-from .shapes import made
+from .shapes import made, sides_of
+from .workspace import is_large
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -45,7 +47,12 @@ def providers(device: Device) -> Providers:
         "user_compute_stream": str(device.stream),  # runs and copies are in order without waiting for each other
         "use_tf32": "0",  # it would round float32's 23 bits to 10 before each product: blocks that say float32 mean it
     }
-    return [("CUDAExecutionProvider", options), cpu]
+    cuda = (PROVIDERS["cuda"], options)
+    if device.kind != "tensorrt":
+        return [cuda, cpu]
+    # What TensorRT does not take goes to CUDA. No plan is kept on disk: a plan is executable code.
+    shared = {name: options[name] for name in ("device_id", "user_compute_stream")}
+    return [(PROVIDERS["tensorrt"], {**shared, "trt_engine_cache_enable": "0"}), cuda, cpu]
 
 
 def session_settings(
@@ -89,9 +96,11 @@ class OnnxRunner:
         chosen = providers(device)
         self.session = self._open(path, settings, chosen)
         keep_in_children(self.session)
-        if chosen[0][0] not in self.session.get_providers():
+        if chosen[0][0] not in (used := self.session.get_providers()):
+            fallen = used[0].removesuffix("ExecutionProvider")
             raise RuntimeUnavailableError(
-                f"device={self._device_name()}: it fell back to the CPU; check CUDA's libraries, or give 'cpu'"
+                f"device={self._device_name()}: it fell back to {fallen}; check its libraries "
+                "(`geopixel-edge doctor`), or give another device"
             )
         self.inputs = {tensor.name: tensor for tensor in spec.inputs}
         self._check(spec.inputs, self.session.get_inputs(), "inputs")
@@ -126,9 +135,13 @@ class OnnxRunner:
             )
 
     def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
-        """Run once; several threads may."""
+        """Run once; several threads may. The host's memory that a large run took is given back."""
         step = self.bind(feeds, into)
-        step.run()
+        if self.device.memory == "cpu" and is_large(self.spec, sides_of(self.spec, feeds)):
+            step.run(giving_back())
+            return_heap()
+        else:
+            step.run()
         return dict(step.outputs)
 
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> OnnxStep:
@@ -155,18 +168,18 @@ class OnnxStep:
         self._binding = runner.session.io_binding()
         try:
             for name, tensor in feeds.items():
-                self._binding.bind_input(name, *_place(tensor))
+                self._binding.bind_input(name, *place_of(tensor))
             for name, tensor in outputs.items():
-                self._binding.bind_output(name, *_place(tensor))
+                self._binding.bind_output(name, *place_of(tensor))
         except ERRORS as error:
             raise self._failed(error) from None
 
-    def run(self) -> None:
+    def run(self, options: ort.RunOptions | None = None) -> None:
         """Run with what stands in the feeds now."""
         self._runner._owner.check()
         start = time.perf_counter()
         try:
-            self._runner.session.run_with_iobinding(self._binding)
+            self._runner.session.run_with_iobinding(self._binding, options)
         except ERRORS as error:
             raise self._failed(error) from None
         book(time.perf_counter() - start, self._output_bytes)
@@ -176,7 +189,15 @@ class OnnxStep:
         return shortage(error, doing) or InferenceError(f"{doing}: {reason_of(error)}")
 
 
-def _place(tensor: Tensor) -> tuple[str, int, type[np.generic], tuple[int, ...], int]:
+def giving_back() -> ort.RunOptions:
+    """Options of a run after which the arena returns every chunk that nothing lies in."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
+def place_of(tensor: Tensor) -> tuple[str, int, type[np.generic], tuple[int, ...], int]:
+    """What a binding wants to know of a tensor."""
     device = tensor.device
     return device.memory, device.index, np.dtype(tensor.dtype).type, tensor.shape, tensor.address
 

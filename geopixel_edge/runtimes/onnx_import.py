@@ -15,20 +15,39 @@ import os
 import sys
 from types import ModuleType
 
+from ..errors import RuntimeUnavailableError
+from ..resources import shortage
+
 log = logging.getLogger(__name__)
 SWITCH = "ORT_DISABLE_TELEMETRY"
 _ONLY_FATAL = 4  # errors arrive as exceptions
 
 
 def import_onnxruntime() -> ModuleType:
-    """The module `onnxruntime`, with its telemetry off; ImportError and MemoryError as Python raises them."""
+    """The module `onnxruntime`, with its telemetry off; ImportError and MemoryError as Python raises them.
+
+    Where another package that filled the same folder was removed, Python finds an empty one: an ImportError, too.
+    """
     if os.environ.setdefault(SWITCH, "1") == "1" and (loaded := sys.modules.get("onnxruntime")) is not None:
         loaded.disable_telemetry_events()  # what it reported before somebody else imported it is sent
     importlib.import_module("numpy")  # or its failure would be printed by onnxruntime's own C code
     with contextlib.redirect_stderr(io.StringIO()) as said:
         module = importlib.import_module("onnxruntime")
     print(said.getvalue(), end="", file=sys.stderr)
+    if not hasattr(module, "InferenceSession"):
+        sys.modules.pop("onnxruntime", None)
+        raise ImportError("its folder holds no InferenceSession: its files went with another package of this folder")
     return module
+
+
+def needed_onnxruntime(what: str) -> ModuleType:
+    """The module, for something that cannot do without; RuntimeUnavailableError or ResourceError where it is not."""
+    try:
+        return import_onnxruntime()
+    except (ImportError, MemoryError) as error:
+        doing = f"{what} needs onnxruntime, which cannot be loaded ({error})"
+        missing = RuntimeUnavailableError(f"{doing}; pip install onnxruntime, or see `geopixel-edge doctor`")
+        raise shortage(error, doing) or missing from None
 
 
 def prepare_cuda(module: ModuleType) -> None:

@@ -13,7 +13,7 @@ from ..engine.manifest import BlockSpec
 from ..errors import EngineMismatchError, InferenceError
 from ..resources import return_heap, shortage
 from . import NONE, Device, Tensor
-from .onnx import session_settings
+from .onnx import place_of, session_settings
 from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
 from .onnx_pieces import Piece, Pieces
@@ -141,7 +141,12 @@ class FirstPiece(PieceRunner):
         )
 
     def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
-        """Run the piece; what it hands to the next is dropped."""
-        given = {name: feeds[name].numpy() for name in self._first.inputs}
-        found = dict(zip(self._first.outputs, self._session.run(list(self._first.outputs), given), strict=True))
-        return {one.name: self._kept(found[one.name], into.get(one.name)) for one in self.spec.outputs}
+        """Run the piece, its part of the cache in place; what it hands to the next is dropped."""
+        binding = self._session.io_binding()
+        for name in self._first.inputs:
+            binding.bind_input(name, *place_of(feeds[name]))
+        for name in self._first.outputs:
+            binding.bind_output(name, *(place_of(into[name]) if name in into else ()))
+        self._session.run_with_iobinding(binding)
+        found = dict(zip(self._first.outputs, binding.get_outputs(), strict=True))
+        return {one.name: into.get(one.name) or self.device.put(found[one.name].numpy()) for one in self.spec.outputs}

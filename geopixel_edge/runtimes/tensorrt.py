@@ -180,7 +180,7 @@ class TensorRtStep:
             if not self._context.set_input_shape(name, tensor.shape):
                 raise self._runner.failed(f"{name} of shape {tensor.shape}")
         for name, tensor in {**self.feeds, **self.outputs, **self._twins}.items():
-            if tensor.device is not self._runner.device or tensor.dtype != wanted[name]:
+            if not _shared(tensor.device, self._runner.device) or tensor.dtype != wanted[name]:
                 told = f"{name} is {tensor.dtype} on another device or not {wanted[name]}"
                 raise InferenceError(f"block {self._runner.block!r}: {told}; report this")
             if not self._context.set_tensor_address(name, tensor.address):
@@ -205,6 +205,11 @@ class TensorRtStep:
             raise self._runner.failed("a run")
         for name, twin in self._twins.items():
             self._runner.device.copy(twin, self.outputs[name])
+
+
+def _shared(one: Device, other: Device) -> bool:
+    """Whether both are of one memory, whatever their queues are."""
+    return one is other or (one.kind, one.memory, one.index) == (other.kind, other.memory, other.index)
 
 
 def _log(trt: Any) -> Any:

@@ -33,6 +33,9 @@ class Asker(Protocol):
     def ask(self, windows: Sequence[NDArray[np.uint8]], phrases: Sequence[str], describe: bool) -> list[Answered]:
         """One Answered for each window, uint8 (height, width, 3). InferenceError where a block fails."""
 
+    def describe(self, picture: NDArray[np.uint8]) -> str:
+        """What a picture of the whole scene, uint8 (height, width, 3), shows. Raises as `ask`."""
+
 
 @dataclass(frozen=True)
 class PipelineAsker:
@@ -62,6 +65,11 @@ class PipelineAsker:
             answers = list(self.pipeline.batch(pairs, hd_num=self.hd_num))
         each = len(questions)
         return [_answered(answers[k : k + each], phrases) for k in range(0, len(answers), each)]
+
+    def describe(self, picture: NDArray[np.uint8]) -> str:
+        """See `Asker`."""
+        with self.pipeline.open(picture, hd_num=self.hd_num) as opened:
+            return str(opened.ask(DESCRIBE).text)
 
 
 def _answered(answers: Sequence[Any], phrases: Sequence[str]) -> Answered:

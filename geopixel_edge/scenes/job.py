@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,15 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImageError, OptionError, SceneIncompleteError
+from .. import limits
+from ..errors import ImageError, InferenceError, OptionError, SceneIncompleteError
 from ..rasters.place import Place
+from ..rasters.raster import Raster
 from ..stop import StopToken
 from ..version import __version__
+from .acquired import acquired
 from .asking import Asker
+from .interest import OUTSIDE, Interest, interest_of
 from .ledger import Ledger
 from .opening import Scene
 from .options import SceneOptions
 from .result import Progress
+from .scale import Scale, scale_of
 from .windows import Grid, make_grid
 from .working import Result, Work, work_through, work_together
 
@@ -27,20 +33,21 @@ LEDGER = ".job"
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a scene before any window is read."""
+    """What is known of a scene before any window is read; `scale` is how it is shown."""
 
-    size_px: tuple[int, int]
+    scale: Scale
     place: Place
     bands: tuple[int, ...]
     stretch: tuple[tuple[float, float], ...] | None
     notes: tuple[str, ...]
 
 
-def read_header(scene: Scene) -> Header:
-    """Open a scene, look at its header and overview, and close it. ImageError where it cannot be used."""
-    with scene.open() as raster:
-        size = raster.width_px, raster.height_px
-        return Header(size, raster.place, tuple(raster.bands), raster.stretch, tuple(raster.notes))
+def header_of(scene: Scene, raster: Raster) -> Header:
+    """What an opened scene says of itself. OptionError where it cannot be shown as asked."""
+    notes = tuple(raster.notes)
+    if scene.given is not None:
+        notes += (f"the place of {scene.path.name} is the one given",)
+    return Header(scale_of(raster.place, scene.gsd_m), raster.place, tuple(raster.bands), raster.stretch, notes)
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Job:
     engine: dict[str, Any]
     state: tuple[int, int]
     ledger_path: Path
+    interest: Interest | None = None
 
     def key(self) -> dict[str, Any]:
         """What a window's answer depends on, plain values: another key is another job."""
@@ -63,7 +71,9 @@ class Job:
             "scene bytes": self.state[0],
             "scene time": self.state[1],
             "scene digest": self.scene.digest(),
-            "size": list(self.header.size_px),
+            "size": list(self.header.scale.scene_px),
+            "seen": list(self.header.scale.seen_px),
+            "aoi": self.interest and self.interest.digest,
             "bands": list(self.header.bands),
             "stretch": self.header.stretch and [list(ends) for ends in self.header.stretch],
             "window": self.grid.window_px,
@@ -78,13 +88,14 @@ class Job:
 
     def record(self) -> dict[str, Any]:
         """What every output says of how it was made."""
-        place, gsd = self.header.place, self.header.place.gsd_m if self.header.place.located else None
-        operation = place.operation()
+        place, scale = self.header.place, self.header.scale
+        operation, gsd, taken = place.operation(), place.gsd_m, acquired(self.scene.path)
+        shown = zip(gsd or (), scale.scene_px, scale.seen_px, strict=False)
         return {
             "geopixel_edge": __version__,
-            "engine": self.engine,
             "scene": self.scene.path.name,
             **self.key(),
+            "engine": self.engine,
             "min_area": self.options.smallest_px(self.grid.window_px),
             "min_score": self.options.min_score,
             "simplify": self.options.simplify,
@@ -94,10 +105,27 @@ class Job:
             "accuracy_m": operation and operation.accuracy_m,
             "source_wkt": place.source_wkt,
             "gsd_m": gsd,
+            "gsd_seen_m": [one * scene / seen for one, scene, seen in shown] or None,
+            "aoi_file": self.interest and self.interest.name,
+            "acquired": taken and taken.moment,
+            "acquired_from": taken and taken.source,
             "notes": list(self.header.notes),
         }
 
     # --- Windows ----------------------------------------------------------------------------------------------
+
+    def describe(self, ledger: Ledger) -> None:
+        """Ask once for a description of the whole scene, at the scale of an overview, where descriptions are asked."""
+        if not self.options.describe or ledger.told("description") is not None:
+            return
+        with self.scene.open() as raster:
+            overview = raster.overview(limits.MAX_OVERVIEW_SIDE_PX)
+        try:
+            text = self.asker.describe(overview.rgb) if overview.valid.any() else ""
+        except InferenceError as error:
+            text = ""
+            ledger.tell("not described", f"the whole scene was not described: {error}")
+        ledger.tell("description", text)
 
     def ask(self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None) -> None:
         """Ask every window that is not in the ledger yet, and record each.
@@ -107,6 +135,10 @@ class Job:
         if self.options.retry_failed:
             ledger.forget_failed()
         states = _States(len(self.grid), ledger.known())
+        if self.interest is not None:
+            outside = [number for number in self.interest.outside() if not states.seen[number]]
+            ledger.record_empty(outside, OUTSIDE)
+            states.add_empty(outside)
         todo = (number for number in range(len(self.grid)) if not states.seen[number])
         clock = _Clock(states, on_progress)
         clock.tell()
@@ -125,10 +157,11 @@ class Job:
             results.close()
 
     def _results(self, todo: Iterator[int]) -> Any:
-        work = Work(self.scene, self.grid, self.asker, self.phrases, self.options.describe, self.options.min_valid)
+        asked = (self.phrases, self.options.describe, self.options.min_valid)
+        work = Work(self.scene, self.header.scale, self.grid, self.asker, *asked)
         if self.options.jobs > 1:
-            return work_together(work, todo, self.options.batch, self.options.jobs)
-        return work_through(work, todo, self.options.batch)
+            return work_together(work, todo, self.options.batch or 1, self.options.jobs)
+        return work_through(work, todo, self.options.batch or 1)
 
     def _check_unchanged(self) -> None:
         if self.scene.state() != self.state:
@@ -153,6 +186,11 @@ class _States:
         self.seen[number] = 1
         self.done += 1
         self.count[state] += 1
+
+    def add_empty(self, numbers: Iterable[int]) -> None:
+        """Windows that are not to be asked."""
+        for number in numbers:
+            self.add(number, "empty")
 
 
 class _Clock:
@@ -202,7 +240,11 @@ def make_job(
     """A job about a scene; `window_px` is the engine's own window. ImageError or OptionError for what cannot be."""
     if options.overlap is not None and options.overlap * 2 > (options.window or window_px):
         raise OptionError(f"overlap={options.overlap} is over half of the window of {options.window or window_px} px")
-    header = read_header(scene)
-    grid = make_grid(*header.size_px, options.window or window_px, options.overlap)
+    with scene.open() as raster:
+        header = header_of(scene, raster)
+    grid = make_grid(*header.scale.seen_px, options.window or window_px, options.overlap)
+    interest = None
+    if options.aoi is not None:
+        interest = interest_of(Path(os.path.abspath(options.aoi)), header.place, grid, header.scale)
     ledger_path = out.with_name(out.name + LEDGER)
-    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path)
+    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path, interest)

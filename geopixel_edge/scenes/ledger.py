@@ -128,17 +128,27 @@ class Ledger:
             self._file.execute("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?)", window)
             self._file.executemany("INSERT INTO view VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def record_empty(self, numbers: Iterable[int]) -> None:
-        """Windows without a valid pixel, all at once."""
+    def record_empty(self, numbers: Iterable[int], note: str = "") -> None:
+        """Windows that are not asked, for one reason, all at once."""
         with self._transaction():
             self._file.executemany(
-                "INSERT OR IGNORE INTO window VALUES (?, 'empty', 0, '', '')", [(n,) for n in numbers]
+                "INSERT OR IGNORE INTO window VALUES (?, 'empty', 0, ?, '')", [(n, note) for n in numbers]
             )
 
     def forget_failed(self) -> int:
         """Let failed windows be asked again; how many there were."""
         with self._transaction():
             return self._file.execute("DELETE FROM window WHERE state = 'failed'").rowcount
+
+    def tell(self, name: str, value: str) -> None:
+        """Record something of the whole scene."""
+        with self._transaction():
+            self._file.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(value)))
+
+    def told(self, name: str) -> str | None:
+        """What `tell` recorded; None where it was not asked yet."""
+        found = self._file.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(json.loads(found[0]))
 
     def known(self) -> Iterator[tuple[int, str]]:
         """Number and state of every window that was looked at."""

@@ -1,4 +1,4 @@
-"""A scene's pixels, by windows: through GDAL where it reads the file, else from one picture held in memory."""
+"""A scene's file: how it is opened, each time the same, and what tells that it changed."""
 
 from __future__ import annotations
 
@@ -6,46 +6,75 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from .. import limits
-from ..errors import ImageError
-from ..images import LoadedImage, load_image
+from ..errors import ImageError, OptionError
+from ..images import load_image
 from ..rasters.colouring import Reading
-from ..rasters.geotiff import open_raster
-from ..rasters.place import Place
+from ..rasters.georeference import Ground
+from ..rasters.geotiff import GeoTiff, open_raster
+from ..rasters.given import GivenPlace
 from ..rasters.problems import printable
-from ..rasters.raster import Ends, Raster, Window
+from ..rasters.raster import Raster
 from ..rasters.routing import geo_is_there, route_of
+from .picture import Picture
+from .scale import Scale
+from .shrunk import Shrunk
 
 _PART_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene's file, and how its samples are shown; plain values, so that another process opens the same."""
+    """A scene's file, and how it is shown; plain values, so that another process opens the same.
+
+    `reading`: how its samples are shown. `given`: its place, whatever the file says. `ground`: what polynomials of a
+    sensor lay it on. `gsd_m`: metres a pixel that are shown; None shows its own pixels.
+    """
 
     path: Path
     reading: Reading = field(default_factory=Reading)
+    given: GivenPlace | None = None
+    ground: Ground | None = None
+    gsd_m: float | None = None
 
     def open(self) -> Raster:
-        """The scene, for one thread. ImageError where it cannot be read."""
-        what = f"image={printable(str(self.path))!r}"
-        if not self.path.is_file():
-            raise ImageError(f"{what} is not there, or is no regular file; correct the path")
-        if self._by_gdal(what):
-            return open_raster(self.path, self.reading, what, largest=_check_sides(what))
-        return Picture(load_image(self.path))
+        """The scene as it is stored, for one thread. ImageError where it cannot be read."""
+        what = self.what
+        raster: GeoTiff | Picture
+        if self.by_gdal():
+            raster = open_raster(self.path, self.reading, what, largest=_check_sides(what), ground=self.ground)
+        else:
+            raster = Picture(load_image(self.path, self.reading))
+            if self.ground is not None:
+                raise OptionError(f"rpc_height, dem: {what} has no rational polynomials; leave them out")
+            if self.reading.stretch is not None:
+                raise OptionError(f"stretch={self.reading.stretch!r}: {what} is no raster that GDAL reads here")
+        if self.given is not None:
+            raster.place = self.given.place((raster.width_px, raster.height_px))
+        return raster
 
-    def _by_gdal(self, what: str) -> bool:
+    def seen(self, scale: Scale) -> Raster:
+        """The scene as it is shown, for one thread. Raises as `open`."""
+        return self.open() if scale.plain else Shrunk(self.open(), scale)
+
+    @property
+    def what(self) -> str:
+        """What errors call it."""
+        return f"image={printable(str(self.path))!r}"
+
+    def by_gdal(self) -> bool:
+        """Whether GDAL reads the file, window by window; others are held in memory whole. Raises as `open`."""
+        if not self.path.is_file():
+            raise ImageError(f"{self.what} is not there, or is no regular file; correct the path")
         try:
             with self.path.open("rb") as stream:
-                return geo_is_there() and route_of(stream, self.path, what).kind in ("tiff", "jp2")
+                return geo_is_there() and route_of(stream, self.path, self.what).kind in ("tiff", "jp2")
         except OSError as error:
-            raise ImageError(f"{what} cannot be opened ({type(error).__name__}); correct its permissions") from None
+            raise ImageError(
+                f"{self.what} cannot be opened ({type(error).__name__}); correct its permissions"
+            ) from None
 
     def state(self) -> tuple[int, int]:
         """Bytes and time of change of the file; ImageError where it is gone."""
@@ -53,8 +82,7 @@ class Scene:
             status = os.stat(self.path)
         except OSError as error:
             raise ImageError(
-                f"image={printable(str(self.path))!r} cannot be read any more ({error.strerror}); put it back, then "
-                "give the same command"
+                f"{self.what} cannot be read any more ({error.strerror}); put it back, then give the same command"
             ) from None
         return status.st_size, status.st_mtime_ns
 
@@ -66,50 +94,6 @@ class Scene:
             stream.seek(max(0, self.state()[0] - _PART_BYTES))
             told.update(stream.read(_PART_BYTES))
         return told.hexdigest()
-
-
-class Picture:
-    """An image in memory, as `raster.Raster`: without a place where the image has none."""
-
-    def __init__(self, image: LoadedImage) -> None:
-        self._image: LoadedImage | None = image
-        self.path = image.path or Path(image.name)
-        self.width_px, self.height_px = image.width_px, image.height_px
-        known: Any = getattr(image, "place", None)
-        self.place: Place = known or Place((image.width_px, image.height_px), reason="it has no georeferencing")
-        self.bands: tuple[int, ...] = (1, 2, 3)
-        self.stretch: tuple[Ends, ...] | None = None
-        self.notes = image.notes
-
-    def read(self, x: int, y: int, width: int, height: int) -> Window:
-        """The pixels of a window."""
-        if self._image is None:
-            raise ImageError(f"image={str(self.path)!r} was closed; open it again before it is read")
-        rgb = np.ascontiguousarray(self._image.pixels[y : y + height, x : x + width])
-        return Window(rgb, np.ones((height, width), np.bool_))
-
-    def overview(self, longest_side_px: int) -> Window:
-        """Every n-th pixel, so that no side exceeds `longest_side_px`."""
-        step = -(-max(self.width_px, self.height_px) // longest_side_px)
-        whole = self.read(0, 0, self.width_px, self.height_px)
-        rgb = np.ascontiguousarray(whole.rgb[::step, ::step])
-        return Window(rgb, np.ones(rgb.shape[:2], np.bool_))
-
-    def stored(self, x: int, y: int, width: int, height: int) -> bool:
-        """True: every pixel holds data."""
-        return True
-
-    def close(self) -> None:
-        """Let the pixels go."""
-        self._image = None
-
-    def __enter__(self) -> Picture:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _check_sides(what: str) -> Any:

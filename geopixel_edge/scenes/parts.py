@@ -14,14 +14,16 @@ def parts(runs: Runs) -> list[Runs]:
     """The 8-connected parts, in the order of their first pixel, column by column."""
     if not runs.counts.size:
         return []
-    column, low, high = _in_columns(runs.counts, runs.h)
+    column, low, high = in_columns(runs.counts, runs.h)
     label = _labels(len(column), *_touching(column, low, high, runs.h))
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
-    return [_part(column[some], low[some], high[some]).moved(runs.x, runs.y) for some in np.split(order, starts[1:])]
+    return [
+        from_columns(column[some], low[some], high[some]).moved(runs.x, runs.y) for some in np.split(order, starts[1:])
+    ]
 
 
-def _in_columns(counts: NDArray[np.uint32], height: int) -> tuple[Ints, Ints, Ints]:
+def in_columns(counts: NDArray[np.uint32], height: int) -> tuple[Ints, Ints, Ints]:
     """Column, first row and row after the last of every run, split where columns end; sorted."""
     ends = np.cumsum(counts.astype(np.int64))
     first, last = ends[0::2][: len(ends) // 2], ends[1::2]
@@ -58,7 +60,8 @@ def _labels(count: int, one: Ints, other: Ints) -> Ints:
             root = up
 
 
-def _part(column: Ints, low: Ints, high: Ints) -> Runs:
+def from_columns(column: Ints, low: Ints, high: Ints) -> Runs:
+    """The pixels of column, first row and row after the last of runs, one at least, sorted."""
     x, y = int(column[0]), int(low.min())
     w, h = int(column[-1]) + 1 - x, int(high.max()) - y
     if len(column) == 1:

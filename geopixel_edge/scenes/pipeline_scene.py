@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
@@ -11,6 +12,7 @@ from ..rasters.colouring import Reading
 from ..rasters.scene_stretch import FULL_RANGE
 from .asking import PipelineAsker
 from .door import Out, run_scene
+from .fitting import batch_of, window_of
 from .options import SceneOptions
 
 if TYPE_CHECKING:
@@ -38,25 +40,24 @@ def scene_of(
     chosen = SceneOptions.of(more) if options is None else options
     pipeline.model.check_usable()
     manifest: Manifest = pipeline.engine.manifest
-    source = manifest.provenance
+    source, asked = manifest.provenance, [phrases] if isinstance(phrases, str) else list(phrases)
+    window_px = window_of(manifest, chosen)
+    if pipeline.model.takes_batches:
+        room = pipeline.model.budget_bytes or pipeline.model.device.free_bytes()
+        chosen = replace(chosen, batch=batch_of(manifest, window_px, len(asked), chosen, room))
     return run_scene(
         image,
-        [phrases] if isinstance(phrases, str) else list(phrases),
+        asked,
         out,
         PipelineAsker(pipeline, chosen.hd_num),
         chosen,
-        window_px=window_of(manifest),
+        window_px=window_px,
         engine={"source": source.source_name, "digest": pipeline.engine.digest, "precision": manifest.precision},
         reading=reading_of(manifest, chosen),
         on_progress=on_progress,
         stop=stop,
         keep_objects=keep_objects,
     )
-
-
-def window_of(manifest: Manifest) -> int:
-    """The side of a window that an engine is shown, in pixels: five quarters of what SAM 2 sees."""
-    return manifest.sizes.grounding_px * 5 // 4
 
 
 def reading_of(manifest: Manifest, options: SceneOptions) -> Reading:

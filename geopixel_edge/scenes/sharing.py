@@ -13,22 +13,16 @@ from .views import View
 Ints = NDArray[np.int64]
 
 _CELL_PX = 64
+# Views of one window crowd in its cells: so many pairs take some 100 MB.
+_PAIRS_AT_ONCE = 1_000_000
 
 
 def shared(ones: Sequence[View], others: Sequence[View]) -> Iterator[tuple[int, int, int]]:
     """(i, j, pixels in both) of every view of `ones` and of `others` that share pixels, of different windows."""
     if not ones or not others:
         return
-    a, b = _boxes(ones), _boxes(others)
-    left, right = _in_one_cell(a, b)
-    meet = (
-        (a[left, 0] < b[right, 2])
-        & (b[right, 0] < a[left, 2])
-        & (a[left, 1] < b[right, 3])
-        & (b[right, 1] < a[left, 3])
-        & (a[left, 4] != b[right, 4])
-    )
-    for i, j in zip(left[meet].tolist(), right[meet].tolist(), strict=True):
+    left, right = _meeting(_boxes(ones), _boxes(others))
+    for i, j in zip(left.tolist(), right.tolist(), strict=True):
         if pixels := common(ones[i].runs, others[j].runs):
             yield i, j, pixels
 
@@ -39,14 +33,27 @@ def _boxes(views: Sequence[View]) -> Ints:
     return np.array(rows, np.int64)
 
 
-def _in_one_cell(a: Ints, b: Ints) -> tuple[Ints, Ints]:
-    """Pairs of boxes that touch a common cell, each pair once."""
+def _meeting(a: Ints, b: Ints) -> tuple[Ints, Ints]:
+    """Pairs of boxes of different windows that share a pixel, each pair once: those in a common cell are compared."""
     (cell_a, box_a), (cell_b, box_b) = _cells(a), _cells(b)
     since, until = np.searchsorted(cell_b, cell_a, "left"), np.searchsorted(cell_b, cell_a, "right")
-    many = until - since
-    left = np.repeat(box_a, many)
-    place = np.repeat(since, many) + np.arange(len(left)) - np.repeat(np.cumsum(many) - many, many)
-    pairs = np.unique(left * len(b) + box_b[place])
+    ends = np.cumsum(until - since)
+    found = [np.empty(0, np.int64)]
+    first = 0
+    while first < len(cell_a):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, "right")))
+        many = (until - since)[first:last]
+        left = np.repeat(box_a[first:last], many)
+        place = np.repeat(since[first:last], many) + np.arange(len(left)) - np.repeat(np.cumsum(many) - many, many)
+        right = box_b[place]
+        keep = a[left, 4] != b[right, 4]
+        left, right = left[keep], right[keep]
+        keep = (np.maximum(a[left, :2], b[right, :2]) < np.minimum(a[left, 2:4], b[right, 2:4])).all(axis=1)
+        found.append(left[keep] * len(b) + right[keep])
+        first = last
+    pairs = np.sort(np.concatenate(found))  # not np.unique: its table of hashes is many times slower on such numbers
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
     return pairs // len(b), pairs % len(b)
 
 

@@ -24,6 +24,7 @@ from ..rasters.raster import Raster, Window
 from .asking import Answered, Asker
 from .ledger import ViewRow, WindowRow
 from .opening import Scene
+from .scale import Scale
 from .views import view_parts
 from .windows import Grid
 
@@ -49,11 +50,16 @@ class Work:
     """All that is needed to look at windows of a scene and ask about them; pickled where several processes do."""
 
     scene: Scene
+    scale: Scale
     grid: Grid
     asker: Asker
     phrases: tuple[str, ...]
     describe: bool
     min_valid: float
+
+    def open(self) -> Raster:
+        """The scene as it is shown, for one thread."""
+        return self.scene.seen(self.scale)
 
     def look(self, raster: Raster, number: int) -> Look:
         """Read a window; empty where no pixel is valid, failed where it cannot be read."""
@@ -111,7 +117,7 @@ def work_through(work: Work, numbers: Iterable[int], batch: int) -> Iterator[lis
     """The results of windows, `batch` asked together; a thread reads the next ones meanwhile."""
     todo = iter(numbers)
     with ThreadPoolExecutor(1, "scene-reader") as reader:
-        raster = reader.submit(work.scene.open).result()
+        raster = reader.submit(work.open).result()
         try:
             ahead = reader.submit(_read, work, raster, todo, batch)
             while looks := ahead.result():
@@ -162,7 +168,7 @@ def _prepare(work: Work) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _work, _raster = work, work.scene.open()
+    _work, _raster = work, work.open()
 
 
 def _work_on(numbers: list[int]) -> list[list[Result]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..engine.directory import Engine
 from ..engine.manifest import SpecialTokens
 from ..errors import EngineCorruptError, EngineMismatchError, EngineNotFoundError, GeoPixelError, QueryError
 from .detokenizer import Decoder, MarkFilter
@@ -109,3 +110,14 @@ class StreamDecoder:
     def finish(self) -> str:
         """The rest of the text."""
         return self._filter.push(self._decoder.flush()) + self._filter.flush()
+
+
+def tokenizer_of(engine: Engine) -> Tokenizer:
+    """An engine's own; EngineMismatchError where the model knows fewer ids than it gives."""
+    manifest = engine.manifest
+    tokenizer = Tokenizer(engine.path(manifest.tokenizer), manifest.tokens)
+    if tokenizer.size > manifest.sizes.vocabulary:
+        raise EngineMismatchError(
+            f"the tokenizer has {tokenizer.size} ids, the model {manifest.sizes.vocabulary}; export again"
+        )
+    return tokenizer

@@ -1,27 +1,19 @@
-"""report.html: one page that needs nothing else; a phrase lights its mask, and a mask its phrase.
-
-Every text of the model, the user or a file name is escaped, and the page's content policy lets only its own script
-run and no resource be fetched.
-"""
+"""report.html: one page that needs nothing else; a phrase lights its mask, and a mask its phrase."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from . import located
 from .colours import hex_colour
 from .ground_marks import ground_marks
 from .outlines import MAX_CORNERS, svg_path
+from .page import CONTROL_BAR, as_html, data_url, jpeg, page
 from .report_page import SCRIPT, STYLE
 
 if TYPE_CHECKING:
@@ -30,9 +22,6 @@ if TYPE_CHECKING:
 
 # Below this side an enlarged image shows its pixels instead of a blur.
 SMALL_SIDE_PX = 400
-# What HTML forbids even as a reference becomes its visible sign.
-_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
-
 
 Document = Mapping[str, Any]  # as of `Answer.to_dict`
 
@@ -58,27 +47,15 @@ def encode(
     `place` is where the image is. `missing` says why the pixels are not there: the masks are shown on plain ground
     then.
     """
-    script = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
     size = document["image_size"]
     figure = _figure(regions, (size[0], size[1]), pixels, detail, ground_marks(place)) if size else ""
     notes = [*document["notes"], *([f"The image is not shown. {missing}"] if missing else [])]
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="referrer" content="no-referrer">'
-        f"<title>{_text((document['query'] or document['text'] or 'Answer')[:90])} - GeoPixel Edge</title>"
-        f"<style>{STYLE}</style></head>\n<body><header><b><i></i>GeoPixel Edge</b>"
-        f"<ul>{_facts(document)}</ul></header>\n"
+    body = (
         f'<main class="{"split" if figure else "plain"}">{figure}'
         f"<div>{_reading(document, regions, notes)}{_details(document)}</div></main>"
-        f"\n<script>{SCRIPT}</script></body></html>\n"
     )
-    return page.encode("utf-8", "replace")
-
-
-def _text(value: object) -> str:
-    return escape(str(value).translate(_CONTROLS))
+    title = (document["query"] or document["text"] or "Answer")[:90]
+    return page(title, _facts(document), body, STYLE, [SCRIPT])
 
 
 def _facts(document: Document) -> str:
@@ -89,7 +66,7 @@ def _facts(document: Document) -> str:
     if total_s > 0:
         facts.append(f"{total_s:.2f} s")
     if document["finish_reason"] != "eos":
-        facts.append(f"stopped by {_text(document['finish_reason'])}")
+        facts.append(f"stopped by {as_html(document['finish_reason'])}")
     return "".join(f"<li>{fact}</li>" for fact in facts)
 
 
@@ -109,29 +86,16 @@ def _figure(
     masks = f"{len(regions)} mask{'' if len(regions) == 1 else 's'}"
     small = " small" if max(size) < SMALL_SIDE_PX else ""
     alt = f"The image asked about, {width_px} by {height_px} pixels, with {masks}"
-    image = f'<img alt="{alt}" src="{_jpeg(pixels, shown, detail)}">' if pixels is not None else ""
+    image = (
+        f'<img alt="{alt}" src="{data_url(jpeg(pixels, shown, detail.jpeg_quality))}">' if pixels is not None else ""
+    )
     return (
         f'<figure><div class="stage{small}" style="--ratio:{shown[0] / shown[1]:.5f}">'
         f'{image}<svg viewBox="0 0 {shown[0]} {shown[1]}" preserveAspectRatio="none" aria-hidden="true"><mask id="cut">'
-        '<rect width="100%" height="100%" fill="#fff"/><g id="holes" fill-rule="evenodd"></g></mask>'
+        '<rect width="100%" height="100%" fill="#fff"/><g class="holes" fill-rule="evenodd"></g></mask>'
         f'<rect class="veil" width="100%" height="100%" mask="url(#cut)"/>{paths}</svg>{tags}{marks}</div>'
-        f"{_CONTROL_BAR if regions else ''}</figure>"
+        f"{CONTROL_BAR if regions else ''}</figure>"
     )
-
-
-def _jpeg(pixels: NDArray[np.uint8], shown: tuple[int, int], detail: Detail) -> str:
-    """The image at the size it is shown, as a data URL."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image = image.resize(shown, Image.Resampling.LANCZOS) if shown != image.size else image
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=detail.jpeg_quality)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-_CONTROL_BAR = (
-    '<figcaption class="controls"><label><input type="checkbox" id="show" checked> Masks</label>'
-    '<label>Strength <input type="range" id="strength" min="5" max="100" value="40"></label></figcaption>'
-)
 
 
 def _path(index: int, region: Region, shown: tuple[int, int], count: int, corners: int) -> str:
@@ -148,7 +112,7 @@ def _tag(index: int, region: Region, image_size: tuple[int, int]) -> str:
     # Above its box; below it at the image's upper edge; inside where the box leaves room for neither.
     place, below = (top, "") if top > 9 else (bottom, " below") if bottom < 91 else (0.0, " below")
     style = f"--c:{hex_colour(index)};left:{left:.2f}%;top:{place:.2f}%"
-    name = f"{index + 1}<span> {_text(region.phrase)}</span>" if region.phrase else f"Region {index + 1}"
+    name = f"{index + 1}<span> {as_html(region.phrase)}</span>" if region.phrase else f"Region {index + 1}"
     return f'<div class="tag{below}" data-regions="{index}" style="{style}">{name}</div>'
 
 
@@ -156,8 +120,8 @@ def _tag(index: int, region: Region, image_size: tuple[int, int]) -> str:
 
 
 def _reading(document: Document, regions: Sequence[Region], notes: Sequence[str]) -> str:
-    told = "".join(f"<li>{_text(note)}</li>" for note in notes)
-    question = f'<h1 dir="auto">{_text(document["query"])}</h1>' if document["query"] else ""
+    told = "".join(f"<li>{as_html(note)}</li>" for note in notes)
+    question = f'<h1 dir="auto">{as_html(document["query"])}</h1>' if document["query"] else ""
     text = f'<p class="answer" dir="auto">{_marked(document["text"], regions)}</p>'
     if not document["text"] and not regions:
         text = '<p class="answer none">The model gave no text.</p>'
@@ -176,18 +140,18 @@ def _marked(text: str, regions: Sequence[Region]) -> str:
     for (start, end), indices in sorted(by_span.items()):
         if start < at or end > len(text):
             continue
-        out.append(_text(text[at:start]))
+        out.append(as_html(text[at:start]))
         words = [(text[start:end], indices, "")] if end > start else [(str(i + 1), [i], " pin") for i in indices]
         out += [_phrase(*word) for word in words]
         out.append(_placed([regions[index] for index in indices]))
         at = end
-    return "".join(out) + _text(text[at:])
+    return "".join(out) + as_html(text[at:])
 
 
 def _placed(regions: Sequence[Region]) -> str:
     """The coordinates behind a phrase."""
     said = located.places(regions)
-    return f' <span class="where">{_text(said)}</span>' if said else ""
+    return f' <span class="where">{as_html(said)}</span>' if said else ""
 
 
 def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
@@ -197,7 +161,7 @@ def _phrase(words: str, indices: Sequence[int], kind: str) -> str:
     return (
         f'<span class="phrase{kind}" role="button" tabindex="0" aria-pressed="false"{label} '
         f'data-regions="{" ".join(map(str, indices))}" '
-        f'style="--c:{hex_colour(indices[0])};--line2:linear-gradient(90deg,{stops})">{_text(words)}</span>'
+        f'style="--c:{hex_colour(indices[0])};--line2:linear-gradient(90deg,{stops})">{as_html(words)}</span>'
     )
 
 
@@ -206,7 +170,7 @@ def _row(index: int, region: Region, image_size: Sequence[int] | None) -> str:
     size = f"{region.area_px:,} px{share}" if region.area_px else "empty mask"
     if said := located.where(region):
         size += f" \u00b7 {said[1:-1]}"
-    name = _text(region.phrase) or f"<em>Region {index + 1}</em>"
+    name = as_html(region.phrase) or f"<em>Region {index + 1}</em>"
     score, bar = "", ""
     if math.isfinite(region.score):
         score = f'<span class="score" title="Estimated IoU">{region.score:.2f}</span>'
@@ -223,7 +187,7 @@ def _details(document: Document) -> str:
     blocks: dict[str, dict[str, Any]] = timings.pop("blocks", {})
     longest = max((cost["time_s"] for cost in blocks.values()), default=0) or 1
     stages = "".join(
-        f'<tr><th>{_text(stage)}</th><td><span class="bar" style="display:block"><i style="width:'
+        f'<tr><th>{as_html(stage)}</th><td><span class="bar" style="display:block"><i style="width:'
         f'{100 * cost["time_s"] / longest:.0f}%"></i></span></td><td class="n">{cost["runs"]} \u00d7</td>'
         f'<td class="n">{cost["time_s"]:.3f} s</td></tr>'
         for stage, cost in blocks.items()
@@ -231,13 +195,13 @@ def _details(document: Document) -> str:
     times = f"<h2>Time</h2><table>{stages}</table>" if stages else ""
     facts = {"finish reason": document["finish_reason"], **timings, **document["provenance"]}
     rows = "".join(
-        f'<tr><th>{_text(str(key).replace("_", " "))}</th><td class="v">{_text(_value(value))}</td></tr>'
+        f'<tr><th>{as_html(str(key).replace("_", " "))}</th><td class="v">{as_html(_value(value))}</td></tr>'
         for key, value in facts.items()
         if value not in (None, [], "")
     )
     return (
         f'<details><summary>How this answer was made</summary><div class="card"><h2>Response</h2>'
-        f"<pre>{_text(document['response'])}</pre>{times}<h2>Provenance</h2><table>{rows}</table></div></details>"
+        f"<pre>{as_html(document['response'])}</pre>{times}<h2>Provenance</h2><table>{rows}</table></div></details>"
     )
 
 

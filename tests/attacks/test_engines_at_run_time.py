@@ -23,7 +23,8 @@ from geopixel_edge.errors import (
 from geopixel_edge.families import family_of
 from geopixel_edge.pipeline import Pipeline
 from geopixel_edge.runtimes import onnx as runtime
-from geopixel_edge.runtimes.loading import load_block, open_device
+from geopixel_edge.runtimes.devices import place
+from geopixel_edge.runtimes.loading import load_block
 from tests.engine.test_session import RED_CAR, SQUARE
 from tests.support.engines import linked, put, sign
 
@@ -39,7 +40,7 @@ def root(engine_fp32: Path, tmp_path: Path) -> Path:
 def load_checked(root: Path, block: str) -> None:
     engine = Engine(root)
     family_of(engine.manifest.family).check_block(engine.manifest, block)
-    load_block(engine, block, open_device("cpu"), 1)
+    load_block(engine, block, place("cpu").device, 1)
 
 
 def refused(root: Path, kind: type[GeoPixelError], *fragments: str, block: str = BLOCK) -> None:
@@ -142,7 +143,7 @@ def test_bit_flips_in_a_graph_load_or_are_refused(root: Path) -> None:
         bad[int(rng.integers(len(bad)))] ^= 1 << int(rng.integers(8))
         put(root, f"{BLOCK}.onnx", bytes(bad))
         try:
-            runtime.OnnxRunner(root / f"{BLOCK}.onnx", spec, BLOCK, open_device("cpu"), 1)
+            runtime.OnnxRunner(root / f"{BLOCK}.onnx", spec, BLOCK, place("cpu").device, 1)
             outcomes.add("loaded")  # a letter of a name, a number of an attribute
         except EngineError as error:
             outcomes.add(type(error).__name__)
@@ -187,7 +188,7 @@ def test_a_graph_that_gives_other_shapes_than_it_says(root: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     put(root, "vision_encoder.onnx", model.SerializeToString())
     sign(root)
-    block = load_block(Engine(root), "vision_encoder", open_device("cpu"), 1)
+    block = load_block(Engine(root), "vision_encoder", place("cpu").device, 1)
     sides = [int(side) for side in spec.inputs[0].shape[1:]]
     views = np.zeros((2, *sides), np.float32)
     with pytest.raises(InferenceError, match=r"tokens.*shape"):

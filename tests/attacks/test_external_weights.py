@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import EngineError, EngineMismatchError, EnginePathError
 from geopixel_edge.runtimes import onnx as runtime
-from geopixel_edge.runtimes.loading import load_block, open_device
+from geopixel_edge.runtimes.devices import place
+from geopixel_edge.runtimes.loading import load_block
 from tests.support.engines import linked, put, sign
 
 BLOCK = "pixel_decoder"
@@ -29,7 +30,7 @@ def root(engine_fp32: Path, tmp_path: Path) -> Path:
 def refused(root: Path, kind: type[EngineError], *fragments: str) -> None:
     sign(root)
     with pytest.raises(EngineError) as caught:
-        load_block(Engine(root), BLOCK, open_device("cpu"), 1)
+        load_block(Engine(root), BLOCK, place("cpu").device, 1)
     assert type(caught.value) is kind, repr(caught.value)
     for fragment in (repr(BLOCK), *fragments):
         assert fragment in str(caught.value)
@@ -118,4 +119,4 @@ def test_own_weights_in_a_directory_of_their_own(root: Path) -> None:
             file["path"] = f"blocks/{file['path']}"
 
     sign(root, move)
-    load_block(Engine(root), BLOCK, open_device("cpu"), 1)
+    load_block(Engine(root), BLOCK, place("cpu").device, 1)

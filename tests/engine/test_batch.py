@@ -109,3 +109,18 @@ def test_what_is_no_pair_or_no_image_or_no_option_is_named(pipeline: Pipeline) -
         pipeline.batch(PAIRS, max_new_tokens=0)
     with pytest.raises(QueryError, match="empty"):
         next(pipeline.batch([(np.zeros((4, 4, 3), np.uint8), " ")]))
+
+
+def test_features_made_first_give_the_same_answers(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the plan has it where they would otherwise stand beside a large cache."""
+    pairs = PAIRS[:2]
+    late = list(pipeline.batch(pairs, hd_num=1, max_new_tokens=TOKENS))
+    monkeypatch.setattr("geopixel_edge.memory.plan._WORTH_GROUNDING_FIRST", -1)
+    early = list(pipeline.batch(pairs, hd_num=1, max_new_tokens=TOKENS))
+    alone = pipeline(*pairs[0], hd_num=1, max_new_tokens=TOKENS)
+    for one, other in zip((*early, alone), (*late, late[0]), strict=True):
+        assert one.token_ids == other.token_ids
+        assert iou(one, other) >= 0.999
+    for one in (early[0], alone):
+        stages = list(one.timings.blocks)
+        assert stages.index("grounding_encoder") < stages.index("language_model.prefill")

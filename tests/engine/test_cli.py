@@ -56,7 +56,7 @@ def test_help_has_examples_and_every_exit_code(command: tuple[str, ...], capsys:
         ["ask"],
         ["segment", "a.png"],
         ["info", "a", "b"],
-        ["doctor", "x"],
+        ["doctor", "--x"],
         ["ask", "a.png", "q", "--zoom", "2"],
         ["ask", "a.png", "q", "--hd-num", "many"],
         ["ask", str(IMAGE)],
@@ -107,6 +107,7 @@ def test_ask_prints_the_text_and_the_regions(engine_fp32: Path, pipeline: Pipeli
     assert "\x1b" not in out
     assert len(answer.regions) == sum(f"{region.area_px}  {region.score:.3f}" in out for region in answer.regions) > 0
     assert "language_model.decode" in err
+    assert re.search(r"^device cpu: .+$", err, re.MULTILINE)
 
 
 def test_ask_json_is_the_content_of_answer_json(engine_fp32: Path, tmp_path: Path, capsys: Capture) -> None:

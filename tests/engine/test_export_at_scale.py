@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.support.random_checkpoint import SHAPES, selected, shards
 
 REPOSITORY = Path(__file__).parents[2]
 MOST_BYTES = 6 * 10**9
+MOST_BRIEF_BYTES = 2_300_000_000
 MANIFEST = REPOSITORY.parent / "shared" / "reference" / "geopixel-7b-manifest.json"
 
 
@@ -49,21 +52,49 @@ def test_both_formats_hold_the_same_numbers(tmp_path: Path, monkeypatch: pytest.
     assert read_tokenizer(tmp_path / "c").size == checkpoint.config.vocabulary
 
 
+def test_a_brief_checkpoint_has_every_kind_of_layer_at_its_width() -> None:
+    whole, few = selected(1, dead_adapters=False), random_checkpoint.brief(selected(1, dead_adapters=False))
+    kinds = {re.sub(r"\.[0-9]+\.", ".N.", key) for key in whole}
+    assert {re.sub(r"\.[0-9]+\.", ".N.", key) for key in few} == kinds
+    shapes = set(whole.values())
+    assert {key for key, shape in few.items() if shape not in shapes} == {
+        "model.tok_embeddings.weight",
+        "output.weight",
+    }
+
+
+def export(checkpoint: Path, engine: Path, precision: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "export", str(checkpoint), str(engine), "--precision", precision, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["seconds"] > 1
+    assert all(block.footprint is not None for block in read_manifest(engine).blocks.values())
+    return told
+
+
+def ask(engine: Path) -> list[int]:
+    image = str(REPOSITORY / "tests" / "data" / "tiny-geopixel" / "images" / "wide.png")
+    command = [sys.executable, "-m", "geopixel_edge", "ask", image, "What is here?", "--engine", str(engine)]
+    answer = subprocess.run(
+        [*command, "--hd-num", "1", "--max-new-tokens", "2", "--json"], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert answer.returncode == 0, answer.stderr
+    token_ids: list[int] = json.loads(answer.stdout)["token_ids"]
+    return token_ids
+
+
+def test_one_layer_at_int4_is_exported_in_little_memory_and_asked(tmp_path: Path) -> None:
+    """True widths. Blocks beside each other, or one of them whole in float32, would take more than is allowed."""
+    random_checkpoint.write(tmp_path / "checkpoint", layers=1, is_brief=True)
+    told = export(tmp_path / "checkpoint", tmp_path / "engine", "int4,language_model.embeddings=int8")
+    assert 10**9 < told["peak_bytes"] <= MOST_BRIEF_BYTES
+    assert len(ask(tmp_path / "engine")) == 2
+
+
 @pytest.mark.long
 def test_a_slice_is_exported_and_asked(tmp_path: Path) -> None:
     random_checkpoint.write(tmp_path / "checkpoint", layers=1)
-    engine = tmp_path / "engine"
-    command = [sys.executable, "-m", "export", str(tmp_path / "checkpoint"), str(engine), "--precision", "fp16"]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=REPOSITORY)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = export(tmp_path / "checkpoint", tmp_path / "engine", "fp16")
     assert 10**9 < told["peak_bytes"] <= MOST_BYTES
-    assert told["seconds"] > 1
-    assert all(block.footprint is not None for block in read_manifest(engine).blocks.values())
-    image = str(REPOSITORY / "tests" / "data" / "tiny-geopixel" / "images" / "wide.png")
-    ask = [sys.executable, "-m", "geopixel_edge", "ask", image, "What is here?", "--engine", str(engine)]
-    answer = subprocess.run(
-        [*ask, "--hd-num", "1", "--max-new-tokens", "2", "--json"], capture_output=True, text=True, cwd=REPOSITORY
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert len(json.loads(answer.stdout)["token_ids"]) == 2
+    assert len(ask(tmp_path / "engine")) == 2

@@ -16,6 +16,7 @@ import pytest
 from export import verb
 from export.__main__ import main
 from geopixel_edge.cli import machine as doctor
+from geopixel_edge.cli.finding import Finding
 from geopixel_edge.errors import NativeMissingError, RuntimeUnavailableError
 from geopixel_edge.kernels.native import HERE, hidden_install, load
 
@@ -200,7 +201,7 @@ def test_every_place_that_names_the_oldest_python_names_the_same() -> None:
 
 
 def test_doctor_refuses_an_older_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    def python() -> doctor.Finding:
+    def python() -> Finding:
         (found,) = (finding for finding in doctor.examine() if finding.name == "python")
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import latency
+from benchmarks.jetson_power import Sample
 from benchmarks.measure import PeakMemory, copy_bytes_per_s, measure
 from geopixel_edge.engine.directory import read_manifest
 
@@ -71,13 +73,28 @@ def test_it_measures_every_phase_and_the_follow_up(engine_fp32: Path, capsys: py
     assert decode["weight_bytes"] == sum(spec.bytes for spec in manifest.blocks["language_model"].files)
     assert decode["floor_s"] > 0
     assert found["environment"]["precision"] == "fp32"
+    energy = {"source": "not measured", "joules_per_image": None, "joules_per_token": None}
+    assert found["answer"]["energy"] == energy, "nobody asked for it"
 
 
-def test_the_table_names_every_phase(engine_fp32: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert latency.main(arguments(engine_fp32)) == 0
+class Steady:
+    """A monitor of five watts."""
+
+    name = "steady"
+
+    def sample(self) -> Sample:
+        return Sample(5.0)
+
+
+def test_the_table_names_every_phase(
+    engine_fp32: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "find_reader", lambda index: Steady())
+    assert latency.main([*arguments(engine_fp32), "--energy"]) == 0
     text = capsys.readouterr().out
     for words in (*PHASES, "tokens/s", "first token", "peak memory", "says the same"):
         assert words in text
+    assert re.search(r"energy +[0-9.]+ J an image, [0-9.]+ J a token, 5\.0 W by steady\n", text)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_a_layer_comes_out_and_its_counts_are_told(tmp_path: Path, capsys: pytes
     assert lines[-1]["progress"]["done"] == lines[-1]["progress"]["total"] == last["windows"]
     features = json.loads(out.read_text("utf-8"))["features"]
     assert sum(last["objects"].values()) == len(features)
-    assert last["paths"] == [str(out), f"{out}.stac.json"]
+    assert last["paths"] == [str(out), f"{out}.stac.json", str(out.with_suffix(".html"))]
 
 
 def test_windows_that_fail_end_with_seven(

@@ -160,3 +160,22 @@ def test_phrases_that_compare_are_refused_unless_insisted(phrase: str, words: st
         write_scene(tmp_path / "s.tif", 200, 180)
         with pytest.raises(QueryError, match="--per-window"):
             run(tmp_path / "s.tif", tmp_path / "o.geojson", phrases=[phrase])
+
+
+@pytest.mark.parametrize("name", ["utm", "turned", "nowhere"])
+def test_a_png_has_its_place_beside_it(name: str, tmp_path: Path) -> None:
+    where = PLACES[name]
+    masks = write_scene(tmp_path / "s.tif", 200, 180, seed=3, where=where)
+    found = run(tmp_path / "s.tif", tmp_path / "o.png")
+    beside = [] if where is None else ["o.pgw", "o.prj"]
+    assert [path.name for path in found.paths] == ["o.png", *beside, "o.png.stac.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["s.tif", *(path.name for path in found.paths)])
+    with rasterio.open(tmp_path / "o.png") as file:
+        values = file.read(1)
+        assert where is None or file.transform.almost_equals(where[1], 1e-6)
+    for number, phrase in enumerate(("ships", "planes"), 1):
+        assert np.array_equal(values == number, masks[phrase])
+    if where is not None:
+        assert "UTM_Zone_40N" in (tmp_path / "o.prj").read_text("ascii")
+    with pytest.raises(OptionError, match="classes alone"):
+        run(tmp_path / "s.tif", tmp_path / "ids.png", ids=True)

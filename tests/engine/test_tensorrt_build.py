@@ -33,6 +33,7 @@ pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="TensorRT-RTX has wheels for Linux on x86-64"
 )
 SMALL = ("vision_encoder",)
+PIXELS = ("vision_encoder", "grounding_encoder")
 
 
 def build(source: Path, target: Path, sm: int | None = 86, blocks: tuple[str, ...] = BLOCKS, **more: object) -> Report:
@@ -68,6 +69,8 @@ def test_every_block_is_built(kind: str, sm: int, request: pytest.FixtureRequest
         assert (block.plan.sm, block.plan.version, block.plan.in_place) == (sm, report.version, True)
         assert 100e6 < block.plan.build_peak_bytes < 2e9
         assert [one.name for one in block.outputs] == [one.name for one in before.blocks[name].outputs]
+        pixels = "float16" if kind == "fp16" else "float32"
+        assert name not in PIXELS or [one.dtype for one in block.inputs] == [pixels], "they cross at their own width"
     language = after.blocks["language_model"]
     assert language.dims == {
         "B": 8,

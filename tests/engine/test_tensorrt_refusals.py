@@ -124,3 +124,30 @@ def test_verify_holds_it_to_torch_alone(engines: dict[str, Path], trt: FakeTrt) 
     assert all(check.passed and check.drift is None for check in checks)
     assert read_manifest(engines[NEW]).golden == read_manifest(BUNDLED).golden
     assert msgspec.json.encode(read_manifest(engines[NEW]))
+
+
+def test_a_gpu_that_is_lost_in_the_middle_of_an_answer(engines: dict[str, Path], trt: FakeTrt) -> None:
+    """Typed, in the words of TensorRT; the Pipeline can be closed, and a new one answers."""
+    with Pipeline(engines[NEW], device="cuda") as pipe, pipe.open(SCENE) as image:
+        stream = image.stream("What is here?", max_new_tokens=8)
+        next(iter(stream))
+        trt.fails = True
+        trt.gpu.captures = False
+        with pytest.raises(InferenceError, match=r"'language_model' failed in tensorrt .*illegal memory access"):
+            image.ask("Where?", max_new_tokens=4)
+    trt.fails = False
+    with Pipeline(engines[NEW], device="cuda") as pipe:
+        assert pipe(SCENE, "What is here?", max_new_tokens=1).token_ids
+
+
+def test_too_little_memory_on_the_gpu_is_told_before_any_is_taken(engines: dict[str, Path], trt: FakeTrt) -> None:
+    trt.gpu.free = 30_000_000
+    told = r"device='cuda:0' has 30\.0 MB free: memory=30\.0 MB is too little: the stage .* takes .* MB with"
+    with pytest.raises(MemoryBudgetError, match=told):
+        Pipeline(engines[NEW], device="cuda")
+    assert (trt.gpu.made, trt.counts["deserialised"]) == (0, 0)
+    trt.gpu.free = 1 << 34
+    with pytest.raises(MemoryBudgetError, match=r"^memory=20\.0 MB is too little"):
+        Pipeline(engines[NEW], device="cuda", memory="20MB")
+    with Pipeline(engines[NEW], device="cuda", memory="64GB") as pipe:
+        assert pipe.model.plan.all_resident

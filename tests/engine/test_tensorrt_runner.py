@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geopixel_edge.arrays import Array
 from geopixel_edge.build.tensorrt import build_tensorrt
 from geopixel_edge.build.tensorrt_builder import Wanted
 from geopixel_edge.engine import BUNDLED
@@ -15,12 +17,17 @@ from geopixel_edge.engine.directory import Engine
 from geopixel_edge.errors import (
     ExportError,
 )
+from geopixel_edge.images import load_image
 from geopixel_edge.model import Model
 from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.runtimes import Tensor
 
-from ..support.fake_trt import SM, Context, FakeTrt
+from ..support.fake_gpu import SM, FakeLane
+from ..support.fake_trt import Context, FakeTrt
+from ..support.sam2_reference import DATA
 from ..support.tensorrt_engines import CAPACITY, NEW, OLD, patched, views, vision
 
+SQUARE = DATA / "images" / "square.png"
 SCENE = Path(__file__).parents[2] / "examples" / "scene.png"
 
 
@@ -105,3 +112,58 @@ def test_a_step_keeps_what_it_is_bound_to(engines: dict[str, Path], trt: FakeTrt
     del tensor, feeds
     with pytest.raises(AssertionError, match="views was freed while it is bound"):
         context.execute_async_v3(trt.gpu.stream)
+
+
+def test_the_grounding_encoder_runs_beside_the_prefill(engines: dict[str, Path], trt: FakeTrt) -> None:
+    """Queued before the prompt is read, on a stream of its own; waited for by the first mask, and by nothing else."""
+    with Pipeline(engines[NEW], device="cuda") as pipe, pipe.open(SCENE) as image:
+        trt.gpu.order.clear()
+        answer = image.ask("Describe this image with interleaved segmentation masks.", max_new_tokens=24)
+        assert answer.regions
+        beside, waits = "queues on the other stream", "waits for the other stream"
+        first, second = trt.gpu.order.index(beside), trt.gpu.order.index(waits)
+        assert trt.gpu.order.count(beside) == 1
+        assert trt.gpu.order.count(waits) == len(answer.regions)
+        assert 0 < first < second
+        assert trt.gpu.order[first:second].count("runs") > 3, "the vision encoder, the prompt and tokens were not"
+        image.ask("What is here?", max_new_tokens=1)
+        assert trt.gpu.order.count(beside) == 1
+
+
+def test_a_mask_that_did_not_wait_would_be_seen(
+    engines: dict[str, Path], trt: FakeTrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, image = Model.open(engines[NEW], "cuda"), load_image(SCENE)
+    states = trt.gpu.put(np.full((1, model.manifest.sizes.hidden), 0.1, np.float32))
+    right, _ = model.mask_logits(states, model.ground(image))
+    again, _ = model.mask_logits(states, model.ground(image))
+    assert np.array_equal(right, again)
+    monkeypatch.setattr(trt.gpu, "after", lambda other: None)
+    wrong, _ = model.mask_logits(states, model.ground(image))
+    assert not np.allclose(right, wrong)
+
+
+def test_pixels_cross_at_the_width_that_the_encoders_compute_in(
+    engine_fp16: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The divider writes float16; the CPU's answer, whose graph casts them itself, is the same."""
+    (tmp_path / "stash").mkdir()
+    trt = patched(monkeypatch, NEW, tmp_path / "stash")
+    build_tensorrt(engine_fp16, tmp_path / "out", Wanted("tensorrt"))
+    widths: dict[str, list[str]] = {}
+    put, lane_put = trt.gpu.put, FakeLane.put
+
+    def counted(value: Array, action: Callable[[Array], Tensor]) -> Tensor:
+        if value.ndim == 4:
+            widths.setdefault(value.dtype.name, []).append(str(value.shape))
+        return action(value)
+
+    monkeypatch.setattr(trt.gpu, "put", lambda value: counted(value, put))
+    monkeypatch.setattr(FakeLane, "put", lambda self, value: counted(value, lambda one: lane_put(self, one)))
+    query = "Describe this image with interleaved segmentation masks."
+    with Pipeline(engine_fp16, device="cpu") as plain, Pipeline(tmp_path / "out", device="cuda") as planned:
+        wanted = plain(SQUARE, query, hd_num=1, max_new_tokens=8)
+        found = planned(SQUARE, query, hd_num=1, max_new_tokens=8)
+    assert found.token_ids == wanted.token_ids
+    assert widths.keys() == {"float16"}
+    assert len(widths["float16"]) == 2

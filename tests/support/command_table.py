@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .evaluate_commands import EVAL, EVALUATE
 from .places import Place
 from .preparations import (
     adapter_in_clone,
@@ -46,7 +47,7 @@ class How:
 
 
 PLAIN, EXPORT, BENCH = "pip install .", "pip install '.[export]'", "pip install -e '.[bench]'"
-GEO = "pip install '.[geo]'"
+GEO, SERVER = "pip install '.[geo]'", "pip install '.[server]'"
 PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
 MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4' 'cmake>=3.20' 'ninja>=1.11'"
 ANNOTATE = "pip install -e '.[annotate]'"
@@ -113,6 +114,8 @@ def develop(shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,)
     return How("developer", shows, writes, after=after, long=True)
 
 
+# Its `curl` lines and its snippet are typed by test_server_pages.py, against a server.
+SERVED = "docs/serve.md"
 # Pages with a Python snippet, and where it runs.
 SNIPPETS = {
     "README.md": ("installed", PLAIN),
@@ -121,11 +124,13 @@ SNIPPETS = {
     "docs/sharing.md": ("installed", PLAIN),
     "docs/georeferenced.md": ("installed", GEO),
     "docs/scenes.md": ("installed", GEO),
+    "docs/evaluate.md": ("editable", EVAL),
     "training/README.md": ("editable", BENCH),
 }
 
 TABLE = {
     PLAIN: How("installed"),
+    **{one: How("editable", shows, writes, after=after, long=True) for one, shows, writes, after in EVALUATE},
     'geopixel-edge ask scene.png "Describe this image with interleaved segmentation masks." --out out': user(
         r"\w", "out/report.html", "out/overlay.png", "out/regions.geojson", "out/answer.json"
     ),
@@ -137,8 +142,18 @@ TABLE = {
     "geopixel-edge verify engine": user("as exported"),
     "geopixel-edge build engine portable --form portable": user("published portable", "portable/manifest.json"),
     "geopixel-edge doctor": user("C\\+\\+ kernels +loaded"),
+    "geopixel-edge doctor engine": user(r"ok +engine engine +onnx; .*planned to take"),
     "geopixel-edge --help": user("examples:"),
     'python -X importtime -c "import geopixel_edge"': user(r"\| geopixel_edge\n"),
+    SERVER: How("installed", after=(PLAIN,), long=True),
+    "geopixel-edge serve": How(
+        "installed",
+        in_clone=False,
+        after=(SERVER,),
+        until=r"ready: http://127\.0\.0\.1:8000/",
+        long=True,
+        why="it serves until it is asked to end",
+    ),
     EXPORT: How("installed", after=(PLAIN,), long=True),
     GEO: How("installed", after=(PLAIN,), prepare=geotiff_in_folder, long=True),
     'geopixel-edge segment geo.tif "the ships" --out ships': placed(" N, 54", "ships/regions.geojson"),
@@ -148,7 +163,8 @@ TABLE = {
     'geopixel-edge scene geo.tif "ships" "buildings" --out ships.gpkg --out ships.geojson': placed(
         r"\d+ ships", "ships.gpkg", "ships.geojson", "ships.gpkg.stac.json"
     ),
-    'geopixel-edge scene geo.tif "ships" --out ships.gpkg': placed(r"\d+ ships", "ships.gpkg"),
+    'geopixel-edge scene geo.tif "ships" --out ships.gpkg': placed(r"\d+ ships", "ships.gpkg", "ships.html"),
+    "geopixel-edge plan geo.tif --scene": placed(r"windows +\d+ of 640 px"),
     "geopixel-edge export GeoPixel-7B engine --precision fp16": exported(),
     MIXED: exported(),
     "geopixel-edge export GeoPixel-7B engine --precision language_model=int8,*=fp16": exported(),
@@ -156,8 +172,12 @@ TABLE = {
     "geopixel-edge export GeoPixel-7B engine --precision int4 --calibrate pictures": exported(pictures_in_clone),
     INT8: How("installed", r'"distance"', ("engine/manifest.json",), in_clone=False, after=(EXPORT,), long=True),
     BENCH: How("editable", long=True),
-    **{f"python -m benchmarks.{name}": bench(word) for name, word in {"latency": "whole", "draft": "equal"}.items()},
+    **{
+        f"python -m benchmarks.{name}": bench(word)
+        for name, word in {"latency": "whole", "draft": "equal", "serve": "equal"}.items()
+    },
     "python -m benchmarks.stretch --scenes 24": bench("as drawn"),
+    "python -m benchmarks.scenes": bench(r"merging 1\d+ views"),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
     "python -m training.contact_sheet sheet.png --seed 300 --scenes 24": bench("sheet", "sheet.png"),
     "python -m training.contact_sheet masks.png --seed 300 --scenes 24 --outlines": bench("masks", "masks.png"),

@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 # Not typed by the tests, with the reason.
+_NEEDS_DATA = "needs the published data and a 7B engine; tests/evaluate/test_runs.py does the same in miniature"
 NOT_RUN = {
+    "python -m benchmarks.precisions training/checkpoint runs/precisions": "test_precisions.py asks about fewer",
+    **dict.fromkeys(
+        (
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/rsgcg --compat",
+            "python -m evaluate rrsisd GeoPixel-7B-RES-engine --data DATA --split val test --out runs/rrsisd --compat",
+            "python -m evaluate score runs/rsgcg --similarity bert:bert-base-uncased",
+            "python -m evaluate score runs/rrsisd",
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out part3 --shard 3/8 --compat",
+            "python -m evaluate score part1 part2 part3 part4 part5 part6 part7 part8",
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/ray --compat --ray auto "
+            "--workers 8",
+        ),
+        _NEEDS_DATA,
+    ),
     "python -m annotate instances.json data --images pictures --describer openai:http://127.0.0.1:8000/v1,MODEL "
     "--shard 1/8": "needs a served model; test_endpoint.py asks a server of its own",
     "python -m annotate apply data/review/patch_page_001.json": "test_review_page.py saves one and applies it",
+    "geopixel-edge serve --port 8080": "`geopixel-edge serve` is typed, and test_server_life.py gives --port",
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
+    "pip install -e '.[bench-scale]'": "gigabytes of peers, one of them compiled",
+    "python -m benchmarks.scale --work scale --json": "needs the peers of [bench-scale]",
+    "python -m benchmarks.scale --work scale --whole": "24 GB of disk and hours; test_scale_answers.py runs its parts",
+    'CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON" pip install --no-cache-dir '
+    "--no-binary llama-cpp-python llama-cpp-python": "compiles for twenty minutes",
     "geopixel-edge verify portable --device cuda": "needs an NVIDIA GPU",
     "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
     "geopixel-edge build engine rtx --runtime tensorrt-rtx --sm 86": "test_tensorrt_build.py builds every block so",
-    "geopixel-edge build engine orin --runtime tensorrt --memory 8GB": "needs a Jetson",
+    "geopixel-edge build engine orin --runtime tensorrt --memory 24GB": "needs a Jetson",
+    "geopixel-edge doctor orin": "needs a Jetson; test_doctor_engines.py types it with a manifest of one",
+    "sudo systemctl disable --now nvzramconfig": "needs a Jetson",
+    "sudo fallocate -l 24G /mnt/nvme/swap && sudo chmod 600 /mnt/nvme/swap": "changes the machine",
+    "sudo mkswap /mnt/nvme/swap && sudo swapon /mnt/nvme/swap": "changes the machine",
+    "sudo nvpmodel -m 0 && sudo jetson_clocks": "needs a Jetson",
+    "pip uninstall --yes onnxruntime onnxruntime-gpu": "mends what test_doctor.py makes of metadata alone",
+    "pip install --no-deps onnxruntime_gpu.whl": "stands for a wheel of JetPack's",
+    "pip install '.[gpu]'": "of use beside an NVIDIA GPU alone",
+    "geopixel-edge plan --engine engine --size 1024x1024 --memory SIZE": "needs GeoPixel-7B; its like is typed",
+    "python -m benchmarks.latency orin --device cuda --energy": "needs a Jetson",
+    "python -m benchmarks.gpu orin --against --json": "needs a Jetson",
+    "pytest -m long tests/nightly/test_tensorrt_depths.py": "`make nightly` runs it",
+    "docker build --file docker/Dockerfile.jetson --tag geopixel-edge .": "needs a Jetson",
+    'docker run --rm --runtime nvidia --volume "$PWD":/data geopixel-edge doctor orin': "needs a Jetson",
     'geopixel-edge ask scene.png "..." --engine orin --device cuda': "needs a Jetson",
     "pip install '.[tensorrt]'": "of use beside an NVIDIA GPU alone",
     "pip install '.[tensorrt-rtx]'": "the extra [test] brings the same packages, and test_tensorrt_build.py needs them",

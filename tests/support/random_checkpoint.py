@@ -1,7 +1,7 @@
 """A checkpoint with GeoPixel-7B's keys and shapes and random numbers, for what only real sizes can show.
 
-`python -m tests.support.random_checkpoint OUT [--layers N] [--bin] [--dead-adapters]`. Numbers are drawn and written
-in small parts, so that it takes little memory; they depend on the key alone, so that a slice has the whole's.
+`python -m tests.support.random_checkpoint OUT [--layers N] [--brief] [--bin] [--dead-adapters]`. Numbers are drawn and
+written in small parts, so that it takes little memory; they depend on the key alone, so that a slice has the whole's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from tqdm import tqdm
 
+from export.torch_model.grounding_encoder import HIERA_LARGE
+
 DATA = Path(__file__).parents[1] / "data"
 TINY = DATA / "tiny-geopixel" / "checkpoint"
 CONFIG = json.loads((DATA / "geopixel-7b-config.json").read_text())
@@ -37,6 +39,18 @@ _GAINS = re.compile(r"(norm\d?|norm_final_attn|layrnorm|norm_attn)\.weight$|outp
 # What adds to a residual stream; scaled down so that the stream's size does not grow with the depth.
 _BRANCHES = re.compile(r"(attention\.wo|feed_forward\.w2|out_proj|mlp\.fc2|attn\.proj|mlp\.layers\.1)\.weight$")
 _TABLES = re.compile(r"(tok_embeddings|position_embedding|_tokens?|_embed|point_embeddings\.\d)(\.weight|_window)?$")
+# A brief checkpoint: widths are the real ones, while CLIP has one layer, Hiera one block of each kind (the block of
+# 7B's that each is like) on a smaller image, and the vocabulary as many rows as a test has time and disk for.
+BRIEF_VOCABULARY = 8192
+_BRIEF_BLOCKS = {0: 0, 2: 1, 8: 2, 23: 3, 44: 4}
+_HIERA = {**HIERA_LARGE["hiera"], "stages": [1, 1, 2, 1], "global_att_blocks": [3]}
+BRIEF = {
+    "vocab_size": BRIEF_VOCABULARY,
+    "clip_config": {"num_hidden_layers": 1},
+    "sam2_config": {**HIERA_LARGE, "image_size": 512, "hiera": _HIERA},
+}
+_CLIP_LAYER = re.compile(r"\.encoder\.layers\.(\d+)\.")
+_HIERA_BLOCK = re.compile(r"(trunk\.blocks\.)(\d+)(?=\.)")
 _NUMBERS_AT_ONCE = 1 << 22
 _BYTES_PER_NUMBER = 2
 
@@ -49,6 +63,19 @@ def selected(layers: int, dead_adapters: bool) -> dict[str, tuple[int, ...]]:
         return (layer is None or int(layer[1]) < layers) and (dead_adapters or not _DEAD.search(key))
 
     return {key: shape for key, shape in SHAPES.items() if kept(key)}
+
+
+def brief(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The keys of a checkpoint whose config has `BRIEF`'s entries."""
+    found = {}
+    for key, shape in shapes.items():
+        clip, block = _CLIP_LAYER.search(key), _HIERA_BLOCK.search(key)
+        if (clip and int(clip[1]) > 0) or (block and int(block[2]) not in _BRIEF_BLOCKS):
+            continue
+        name = _HIERA_BLOCK.sub(lambda match: f"{match[1]}{_BRIEF_BLOCKS[int(match[2])]}", key)
+        cut = key in ("model.tok_embeddings.weight", "output.weight")
+        found[name] = (BRIEF_VOCABULARY, *shape[1:]) if cut else shape
+    return found
 
 
 def spread(key: str, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -125,13 +152,13 @@ def write_bin(path: Path, shapes: Mapping[str, tuple[int, ...]], bar: tqdm[Any])
             _fill(stream, key, shape, bar)
 
 
-def write_tokenizer(root: Path) -> None:
+def write_tokenizer(root: Path, rows: int) -> None:
     """The reference's BPE model, filled up with pieces no text is cut into, and the tags: as many ids as rows."""
     sp_model: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
     proto = sp_model.ModelProto()
     proto.ParseFromString((TINY / "tokenizer.model").read_bytes())
     known = len(proto.pieces)
-    pieces = int(CONFIG["vocab_size"]) - len(TAGS)
+    pieces = rows - len(TAGS)
     for index in range(known, pieces):
         proto.pieces.add(
             piece=f"\u2581filler{index}", score=-float(index), type=sp_model.ModelProto.SentencePiece.NORMAL
@@ -143,12 +170,16 @@ def write_tokenizer(root: Path) -> None:
         (root / name).write_bytes((TINY / name).read_bytes())
 
 
-def write(root: Path, layers: int = LAYERS, pickled: bool = False, dead_adapters: bool = False) -> None:
+def write(
+    root: Path, layers: int = LAYERS, pickled: bool = False, dead_adapters: bool = False, is_brief: bool = False
+) -> None:
     """The whole checkpoint directory; FileExistsError when there is one."""
     root.mkdir(parents=True)
-    (root / "config.json").write_text(json.dumps({**CONFIG, "num_hidden_layers": layers}, indent=1))
-    write_tokenizer(root)
-    pieces = shards(selected(layers, dead_adapters))
+    config = {**CONFIG, "num_hidden_layers": layers, **(BRIEF if is_brief else {})}
+    (root / "config.json").write_text(json.dumps(config, indent=1))
+    write_tokenizer(root, int(config["vocab_size"]))
+    shapes = selected(layers, dead_adapters)
+    pieces = shards(brief(shapes) if is_brief else shapes)
     stem, suffix = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
     total = sum(math.prod(shape) for piece in pieces for shape in piece.values()) * _BYTES_PER_NUMBER
     weight_map: dict[str, str] = {}
@@ -167,9 +198,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, metavar="OUT", help="directory to create")
     parser.add_argument("--layers", type=int, default=LAYERS, choices=range(1, LAYERS + 1), metavar="N")
     parser.add_argument("--bin", action="store_true", help="pickled shards instead of safetensors")
+    parser.add_argument("--brief", action="store_true", help="few layers of the encoders, and a small vocabulary")
     parser.add_argument("--dead-adapters", action="store_true", help="with the adapters that GeoPixel never reads")
     args = parser.parse_args(argv)
-    write(args.out, args.layers, args.bin, args.dead_adapters)
+    write(args.out, args.layers, args.bin, args.dead_adapters, args.brief)
     return 0
 
 

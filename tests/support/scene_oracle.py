@@ -50,3 +50,6 @@ class TruthAsker:
             if mask.any():
                 found.append((phrase, Found(Mask.from_array(mask), 0.9)))
         return Answered(tuple(found), "a picture" if describe else "")
+
+    def describe(self, picture: NDArray[np.uint8]) -> str:
+        return f"a scene of {picture.shape[1]} x {picture.shape[0]} px"

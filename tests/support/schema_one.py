@@ -71,7 +71,7 @@ def as_schema_one(source: Path, parent: Path, precision: str = "fp32") -> Path:
     (root / new.tokenizer.path).unlink()
     old.update(schema_version=1, precision=precision, tokenizer=_file(root, CONVERTED.name))
     del old["tokens"]["added"], old["form"]
-    old.pop("pixel_percentiles", None)
+    old.pop("pixel_percentiles", None), old.pop("scene_window_px", None)
     for name, block in old["blocks"].items():
         for field in ("footprint", "dims", "options"):
             block.pop(field, None)

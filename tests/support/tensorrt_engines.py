@@ -16,7 +16,8 @@ from geopixel_edge.engine.directory import Engine
 from geopixel_edge.runtimes import Tensor, cuda, tensorrt
 from geopixel_edge.runtimes.tensorrt import TensorRtRunner
 
-from .fake_trt import SM, FakeGpu, FakeTrt, fake_build
+from .fake_gpu import SM, FakeGpu
+from .fake_trt import FakeTrt, fake_build
 
 NEW, OLD = "10.16.0", "10.3.0"
 CAPACITY = 2304
@@ -26,7 +27,7 @@ def patched(patch: pytest.MonkeyPatch, version: str, stash: Path) -> FakeTrt:
     """A GPU and a TensorRT of this version, here and where engines are built."""
     trt = FakeTrt(FakeGpu(), version)
     patch.setattr(tensorrt, "import_tensorrt", lambda runtime: trt)
-    patch.setattr(cuda, "CudaDevice", lambda index: trt.gpu)
+    patch.setattr(cuda, "CudaDevice", lambda index, kind="cuda": trt.gpu)
     patch.setattr(door, "library_of", lambda runtime: Outcome(version=version))
     patch.setattr(tensorrt_target, "compute_capability", lambda: SM)
     patch.setattr(tensorrt_builder, "run", fake_build(stash))

@@ -49,18 +49,26 @@ ARROWS = {
     "model": f"{BASE} blocks draft engine families images masks memory runtimes text",
     "engine.probes": f"{BASE} blocks engine memory model runtimes",
     "engine.golden": f"{BASE} blocks engine engine.probes families images memory model options runtimes",
-    "scenes": f"{BASE} engine images kernels masks memory rasters writers",
+    "engine.first_load": f"{BASE} engine engine.golden model",
+    "scenes": f"{BASE} blocks engine images kernels masks memory memory.preview rasters writers",
     "turn": f"{BASE} answer draft options text",
     "question": f"{BASE} answer blocks draft families image_ref images memory model options text turn",
     "writing": f"{BASE} question answer blocks model runtimes",
     "session": f"{BASE} question answer blocks families images memory model options runtimes text turn writing",
     "batched": f"{BASE} question answer blocks memory model options runtimes session",
-    "pipeline": f"{BASE} answer batched engine images memory model options rasters runtimes scenes session turn",
-    "build": f"{BASE} engine engine.golden memory model runtimes",
-    "cli": (
-        f"{BASE} answer build engine engine.golden families images kernels memory memory.preview model options "
-        "pipeline rasters runtimes scenes session text turn writers"
+    "pipeline": (
+        f"{BASE} answer batched engine engine.first_load images memory model options rasters runtimes scenes session "
+        "turn"
     ),
+    "serve": (
+        f"{BASE} answer document engine images memory model options pipeline rasters runtimes session text writers"
+    ),
+    "build": f"{BASE} engine engine.first_load engine.golden memory model runtimes",
+    "cli": (
+        f"{BASE} answer build engine engine.first_load engine.golden families images kernels memory memory.preview "
+        "model options pipeline rasters runtimes scenes serve session text turn writers"
+    ),
+    "batch": f"{BASE} options pipeline session",
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline scenes session turn",
 }
@@ -78,13 +86,15 @@ OUTSIDE = {
 LIBRARIES = {
     "onnxruntime": ("runtimes/",),
     **dict.fromkeys(("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"), ("runtimes/tensorrt", "build/")),
-    "cuda": ("runtimes/cuda.py",),
+    "cuda": ("runtimes/cuda",),
     "rasterio": ("rasters/", "writers/"),
-    "pyogrio": ("writers/",),
+    "pyogrio": ("rasters/extra.py", "writers/"),
     "pyproj": ("rasters/extra.py",),
     "shapely": ("rasters/extra.py", "writers/"),
-    "pyarrow": ("writers/",),
+    "pyarrow": ("writers/", "batch/"),
+    "ray": ("batch/",),
     "supervision": ("interop/", "answer.py"),
+    **dict.fromkeys(("starlette", "uvicorn", "h11", "prometheus_client", "python_multipart"), ("serve/",)),
     **dict.fromkeys(("torch", "torchvision", "transformers", "onnx", "onnxscript", "safetensors"), ()),
 }
 

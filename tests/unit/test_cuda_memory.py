@@ -10,6 +10,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from geopixel_edge.errors import RuntimeUnavailableError
-from geopixel_edge.runtimes import cuda
+from geopixel_edge.runtimes import cuda, cuda_pinned
 from geopixel_edge.runtimes.cuda import MOST_STAGED, CudaDevice
 
 
@@ -29,6 +30,12 @@ class FakeCuda:
         self.registered: set[int] = set()
         self.destroyed: list[Any] = []
         self.fails = False
+        self.served = 13000
+        self.integrated = 0
+        self.waited: list[object] = []
+
+    def told_memory(self) -> tuple[Any, Any, Any]:
+        return (SimpleNamespace(name="cudaErrorDevicesUnavailable"), None, None) if self.fails else ("ok", 5_000, 9_000)
 
     def end_capture(self, stream: int) -> tuple[Any, Any]:
         graph = tuple(self.queued)
@@ -61,10 +68,15 @@ class FakeCuda:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     found = FakeCuda()
-    stream = SimpleNamespace(handle=5, sync=found.sync)
+    handles = count(5)
+
+    def create_stream() -> Any:
+        return SimpleNamespace(handle=next(handles), sync=found.sync, wait=found.waited.append)
+
     device = SimpleNamespace(
         set_current=lambda: None,
-        create_stream=lambda: stream,
+        create_stream=create_stream,
+        properties=found,
         allocate=found.allocate,
         compute_capability=SimpleNamespace(major=8, minor=7),
     )
@@ -81,6 +93,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
         cudaGraphLaunch=found.launch,
         cudaGraphExecDestroy=found.destroyed.append,
         cudaGraphDestroy=found.destroyed.append,
+        cudaDriverGetVersion=lambda: ("ok", found.served),
+        cudaRuntimeGetVersion=lambda: ("ok", 13020),
+        cudaMemGetInfo=found.told_memory,
     )
     for name, members in (("cuda.core", {"Device": lambda index: device}), ("cuda.bindings", {"runtime": runtime})):
         module = ModuleType(name)
@@ -115,7 +130,7 @@ def test_small_writes_do_not_wait_and_outlive_what_was_written(fake: FakeCuda) -
 
 
 def test_many_threads_share_the_staging_memory(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "PINNED_BYTES", 4096)
+    monkeypatch.setattr(cuda_pinned, "PINNED_BYTES", 4096)
     monkeypatch.setattr(cuda, "MOST_STAGED", 1024)
     device = CudaDevice(0)
     device.put(np.zeros(1))
@@ -185,3 +200,40 @@ def test_a_gpu_that_is_lost_while_it_is_waited_for(fake: FakeCuda, monkeypatch: 
     monkeypatch.setattr(device._opened[1], "sync", lost)
     with pytest.raises(RuntimeUnavailableError, match=r"'cuda:2' failed .*LAUNCH_FAILED.*; make a new Pipeline"):
         device.wait()
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        (0, "no NVIDIA driver is loaded"),
+        (
+            12040,
+            r"the driver serves CUDA 12\.4 and cuda-core is for CUDA 13\.2: it is too old; update the driver, or pip",
+        ),
+    ],
+)
+def test_a_driver_that_is_absent_or_too_old(fake: FakeCuda, served: int, told: str) -> None:
+    fake.served = served
+    with pytest.raises(RuntimeUnavailableError, match=rf"device='tensorrt:0' cannot be used \({told}"):
+        CudaDevice(0, "tensorrt").zeros("float32", (1,))
+
+
+def test_a_second_stream_is_waited_for_on_the_gpu(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    other = device.beside()
+    device.after(other)
+    device.after(device)
+    assert fake.waited == []  # nothing was queued there
+    assert (device.stream, other.stream) == (5, 6)
+    device.after(other)
+    assert [one.handle for one in fake.waited] == [6]  # type: ignore[attr-defined]
+
+
+def test_memory_that_a_board_shares_with_its_cpu_can_be_made_free(fake: FakeCuda) -> None:
+    device = CudaDevice(0)
+    assert device.free_bytes() == 5_000
+    fake.integrated = 1
+    assert device.free_bytes() > 10_000_000
+    fake.fails = True
+    with pytest.raises(RuntimeUnavailableError, match=r"device='cuda:0' failed \(cudaErrorDevicesUnavailable\)"):
+        device.free_bytes()

@@ -15,7 +15,7 @@ from geopixel_edge.engine.directory import read_manifest
 from geopixel_edge.engine.manifest import Footprint, Manifest, Term
 from geopixel_edge.errors import MemoryBudgetError, OptionError
 from geopixel_edge.memory.amount import parse_memory
-from geopixel_edge.memory.plan import Layout, Plan, Request, make_plan
+from geopixel_edge.memory.plan import Layout, Plan, Request, cache_capacity, make_plan
 
 MB = 1_000_000
 LAYOUTS = (Layout(9, 10, 900), Layout(4, 5, 500), Layout(1, 2, 200))
@@ -52,10 +52,11 @@ def test_without_a_budget_everything_stays_loaded_at_full_size(manifest: Manifes
     plan = planned(manifest, None)
     assert plan.all_resident
     assert not plan.ground_first
+    assert plan.kv_dtype == "float32"
     assert [stage.name for stage in plan.stages] == ["see", "read", "step", "ground", "point"]
     assert all(stage.resident == frozenset(manifest.blocks) for stage in plan.stages)
     assert (plan.dims.views_per_run, plan.dims.prompt_chunk, plan.dims.masks_per_run) == (2, 512, 8)
-    assert plan.dims.capacity == 2048  # 900 + 1024, rounded up to 256
+    assert plan.dims.capacity == 2048  # 900 + 1024, rounded up to 128
     # Weights, the largest run, and what is kept: 512 x 2048 x 500 bytes is the largest.
     largest = next(stage for stage in plan.stages if stage.name == "read")
     assert plan.peak_bytes == largest.bytes > 710 * MB + 512 * 2048 * 500
@@ -96,6 +97,40 @@ def test_blocks_are_loaded_one_after_the_other_and_features_first(manifest: Mani
     ]
     assert plan.resident("see") == {"vision_encoder"}
     assert plan.holding("pixel_decoder") == {"pixel_decoder"}
+
+
+def large(manifest: Manifest, bytes_a_run: float) -> Manifest:
+    """The same with a grounding encoder whose run takes so much."""
+    block = manifest.blocks["grounding_encoder"]
+    footprint = Footprint(weights_bytes=200 * MB, workspace=(Term(bytes=bytes_a_run, dims=()),))
+    blocks = {**manifest.blocks, "grounding_encoder": msgspec.structs.replace(block, footprint=footprint)}
+    return msgspec.structs.replace(manifest, blocks=blocks)
+
+
+def test_a_large_run_gives_back_most_of_what_it_took(manifest: Manifest) -> None:
+    small, big = (
+        {stage.name: stage.bytes for stage in planned(large(manifest, taken * MB), None).stages}
+        for taken in (150, 1000)
+    )
+    assert big["ground"] - small["ground"] > 600 * MB
+    for other in ("see", "read", "step", "point"):
+        assert big[other] - small[other] == (0.17 * 1000 - 150) * MB
+
+
+def test_features_come_first_where_that_saves_a_lot(manifest: Manifest) -> None:
+    """Beside a long cache a large grounding run would be the peak; before the prompt is read it is not."""
+    request = {"layouts": (Layout(9, 10, 4000),), "max_new_tokens": 60_000}
+    assert not planned(manifest, None, **request).ground_first
+    plan = planned(large(manifest, 20_000 * MB), None, **request)
+    assert (plan.all_resident, plan.ground_first) == (True, True)
+    assert [stage.name for stage in plan.stages] == ["ground", "see", "read", "step", "point"]
+    cache = 2 * manifest.sizes.layers * manifest.sizes.kv_heads * manifest.sizes.head_dim * plan.dims.capacity * 4
+    assert cache > 256 * MB
+
+
+@pytest.mark.parametrize(("positions", "capacity"), [(1, 128), (128, 128), (129, 256), (4130, 4224)])
+def test_the_cache_is_as_long_as_the_question_needs(manifest: Manifest, positions: int, capacity: int) -> None:
+    assert cache_capacity(manifest, positions) == capacity
 
 
 def test_a_refusal_says_what_would_do_and_that_does(manifest: Manifest) -> None:

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from evaluate.metrics.matching import assign
 from evaluate.scorers import (
     Conversation,
     Referring,
     Shown,
-    assign,
     average_precision,
     score_conversations,
     score_referring,

@@ -14,6 +14,7 @@ from PIL import Image
 
 from geopixel_edge.errors import ImageError
 from geopixel_edge.images import load_image
+from geopixel_edge.rasters.colouring import Reading
 
 from ..support.rasters import HEIGHT_PX, WIDTH_PX, bands, create, write_tiff
 
@@ -198,3 +199,19 @@ def test_a_mask_keeps_pixels_out_of_the_stretch(tmp_path: Path) -> None:
         out.write(np.moveaxis(VALUES, 2, 0))
         out.write_mask(~hidden)
     assert np.array_equal(load_image(tmp_path / "m.tif").pixels, stretched(VALUES, ~hidden))
+
+
+def test_wide_pictures_become_what_the_engine_learnt_from(tmp_path: Path) -> None:
+    learnt = ((44.0, 212.0), (67.0, 194.0), (57.0, 172.0))
+    ramp = np.linspace(500, 3_000, 101 * 40).reshape(101, 40).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "grey.png")
+    low, high = (float(value) for value in np.percentile(ramp, (2, 98), method="nearest"))
+    grey = load_image(tmp_path / "grey.png", Reading(onto=learnt))
+    dark, bright = np.mean(learnt, axis=0)
+    line = np.rint(np.clip(dark + (ramp.astype(np.float64) - low) * (bright - dark) / (high - low), 0, 255))
+    assert np.array_equal(grey.pixels, np.repeat(line[..., None], 3, axis=2))
+    assert any("what the engine learnt from" in note for note in grey.notes)
+    plain = load_image(tmp_path / "grey.png")
+    assert np.array_equal(
+        plain.pixels[..., 0], np.rint(np.clip((ramp.astype(np.float64) - low) * 255.0 / (high - low), 0, 255))
+    )

@@ -37,8 +37,12 @@ FIELDS = {  # name -> (dtype of the column, None where numbers may be unknown); 
 
 
 @dataclass(frozen=True, eq=False)
-class Feature:
-    """One object. `scope` is "scene", or "window" where each window chose for itself."""
+class SceneObject:
+    """What is known of one object: its pixels in the scene, exact, in disjoint `pieces`, and where it is.
+
+    `score` is the best estimate of its mask's IoU, `whole` whether a window saw it uncut, `views` how often it was
+    seen.
+    """
 
     id: int
     phrase: str
@@ -46,27 +50,50 @@ class Feature:
     area_px: int
     whole: bool
     views: int
-    scope: str
-    pieces: Sequence[Piece]
-    polygons: Polygons = field(repr=False)
     place: RegionPlace | None
+    pieces: tuple[Piece, ...] = field(repr=False)
+
+    @property
+    def bbox(self) -> tuple[int, int, int, int]:
+        """x, y, width, height in pixels of the scene."""
+        left, top = min(x for x, *_ in self.pieces), min(y for _, y, *_ in self.pieces)
+        right, bottom = max(x + w for x, _, w, *_ in self.pieces), max(y + h for _, y, _, h, _ in self.pieces)
+        return left, top, right - left, bottom - top
+
+    def mask(self) -> NDArray[np.bool_]:
+        """bool (height, width): its pixels within `bbox`."""
+        left, top, width, height = self.bbox
+        out = np.zeros((height, width), np.bool_)
+        for x, y, w, h, counts in self.pieces:
+            shown = native.rle_window((0, 0, w, h), counts, (0, 0, w, h))
+            out[y - top : y - top + h, x - left : x - left + w] |= shown
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """A thing as layers hold it. `scope` is "scene", or "window" where each window chose for itself."""
+
+    thing: SceneObject
+    scope: str
+    polygons: Polygons = field(repr=False)
 
     def values(self) -> dict[str, Any]:
         """Its attributes by name; None for what is not known."""
-        place = self.place
+        thing, place = self.thing, self.thing.place
         lon, lat = (place.centroid if place is not None else None) or (None, None)
         return {
-            "id": self.id,
-            "phrase": self.phrase,
-            "score": finite(self.score),
+            "id": thing.id,
+            "phrase": thing.phrase,
+            "score": finite(thing.score),
             "area_m2": None if place is None else place.area_m2,
-            "area_px": self.area_px,
+            "area_px": thing.area_px,
             "lon": lon,
             "lat": lat,
             "width_m": None if place is None else place.width_m,
             "length_m": None if place is None else place.length_m,
-            "whole": self.whole,
-            "views": self.views,
+            "whole": thing.whole,
+            "views": thing.views,
             "scope": self.scope,
         }
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import OutputError
 from ...json_text import encode_json
-from ...rasters.extra import missing
+from ...rasters.extra import load_pyogrio
 from .feature import FIELDS, Feature, Layer, WindowFeature, box_polygons, columns, to_wkb
 from .style import qml
 
@@ -27,17 +27,6 @@ _STYLE_FIELDS = {
     "useAsDefault": np.bool_,
     **dict.fromkeys(("description", "owner", "ui"), object),
 }
-
-
-def load_pyogrio() -> ModuleType:
-    """pyogrio; RuntimeUnavailableError without it."""
-    try:
-        import pyogrio
-        import pyogrio.raw
-    except ImportError as error:
-        raise missing("pyogrio", error) from None
-    module: ModuleType = pyogrio
-    return module
 
 
 @contextmanager

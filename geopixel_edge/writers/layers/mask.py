@@ -12,8 +12,10 @@ import numpy as np
 
 from ...errors import OptionError
 from ...kernels.native import native
+from ...rasters.crs import crs_of
 from ...rasters.extra import load_rasterio
 from ...rasters.pixel_map import Affine, Gcps
+from ...rasters.place import Place
 from ..colours import colour
 from .feature import Feature, Layer, WindowFeature
 from .gpkg import cannot_write
@@ -76,8 +78,9 @@ class MaskCog:
         """The next objects: the pixels of each get its class or id, a block of rows at a time."""
         with self._gdal():
             for feature in features:
-                value = feature.id if self.ids else self._classes[feature.phrase]
-                for x, y, w, h, counts in feature.pieces:
+                thing = feature.thing
+                value = thing.id if self.ids else self._classes[thing.phrase]
+                for x, y, w, h, counts in thing.pieces:
                     for top in range(0, h, _BLOCK_PX):
                         for left in range(0, w, _BLOCK_PX):
                             box = (left, top, min(_BLOCK_PX, w - left), min(_BLOCK_PX, h - top))
@@ -109,3 +112,33 @@ class MaskCog:
                 BIGTIFF="IF_SAFER",
             )
             self._plain.unlink()
+
+
+class MaskPng(MaskCog):
+    """The classes as a PNG with a palette; where it is stands in a world file and a .prj beside it."""
+
+    def finish(self, windows: Iterable[WindowFeature]) -> None:
+        """Copy the tiles to the PNG, row by row."""
+        with self._gdal():
+            self._file.close()
+            from rasterio.shutil import copy
+
+            copy(self._plain, self.path, driver="PNG")
+            self._plain.unlink()
+        self.path.with_name(self.path.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def world_file(place: Place) -> str | None:
+    """The six lines of a world file, which name the middle of the upper left pixel; None without a straight map."""
+    if not isinstance(place.map, Affine):
+        return None
+    a, b, c, d, e, f = (getattr(place.map, name) for name in "abcdef")
+    return "".join(f"{number!r}\n" for number in (a, d, b, e, c + (a + b) / 2, f + (d + e) / 2))
+
+
+def prj_file(place: Place) -> str | None:
+    """The CRS as .prj files have it; None without one, or where that form cannot say it."""
+    if not place.has_crs or place.wkt is None:
+        return None
+    text = crs_of(place.wkt).to_wkt("WKT1_ESRI", pretty=False)
+    return None if text is None else str(text)

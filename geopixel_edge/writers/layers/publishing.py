@@ -9,16 +9,20 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from ... import limits
 from ...errors import OptionError, OutputError
+from ...rasters.extra import load_pyogrio
+from ...rasters.raster import Raster
 from .feature import Feature, Layer, LayerWriter, WindowFeature
 from .geojson import GeoJson
-from .gpkg import Gpkg, cannot_write, load_pyogrio
+from .gpkg import Gpkg, cannot_write
+from .page import Page, page_beside
 
 _CHUNK = 4_096
-KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif")
+KINDS = (".gpkg", ".geojson", ".fgb", ".parquet", ".tif", ".png")
 
 
-def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path) -> tuple[Path, ...]:
+def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path, page: bool = False) -> tuple[Path, ...]:
     """The outputs as absolute paths, if layers about the file `source` may be written there.
 
     OptionError for a name of no known kind or one given twice; OutputError for a folder that is not there or one that
@@ -37,6 +41,8 @@ def check_outputs(paths: Sequence[str | os.PathLike[str]], source: Path) -> tupl
         _check_place(path, source)
         _check_libraries(path.suffix.lower())
         found.append(path)
+    if page:
+        page_beside(found[0])
     return tuple(found)
 
 
@@ -60,7 +66,7 @@ def _check_libraries(suffix: str) -> None:
         from .parquet import load_pyarrow
 
         load_pyarrow()
-    elif suffix == ".tif":
+    elif suffix in (".tif", ".png"):
         from ...rasters.extra import load_rasterio
 
         load_rasterio()
@@ -72,29 +78,40 @@ def publish(
     features: Iterable[Feature],
     windows: Iterable[WindowFeature],
     ids: bool,
+    raster: Raster | None = None,
 ) -> tuple[Path, ...]:
     """Write every output and a STAC item beside each; returns the paths of all, outputs first.
+
+    With `raster`, the scene, also a page beside the first output.
 
     Features are taken once, a few thousand at a time. OutputError leaves earlier files as they were, and nothing else.
     """
     token = uuid.uuid4().hex
-    asides = {path: path.with_name(f".{path.stem}.{token}.partial{path.suffix}") for path in paths}
+    asides = {path: _aside(path, token) for path in paths}
     try:
         writers = [_writer(path, aside, layer, ids) for path, aside in asides.items()]
+        if raster is not None:
+            shown = page_beside(paths[0])
+            writers.append(Page(_aside(shown, token), layer, raster))
         rest = iter(features)
         while chunk := list(islice(rest, _CHUNK)):
             for writer in writers:
                 writer.add(chunk)
         for writer in writers:
             writer.finish(windows)
-        asides |= _items(paths, asides, layer, token)
+        asides |= {**_sidecars(paths, layer, token), **_items(paths, asides, layer, token)}
+        asides |= {} if raster is None else {shown: _aside(shown, token)}
         _exchange(asides)
     finally:
-        for aside in asides.values():
-            for left in aside.parent.glob(f".*{token}.partial*"):
+        for folder in {path.parent for path in paths}:
+            for left in folder.glob(f".*{token}.partial*"):
                 with contextlib.suppress(OSError):
                     left.unlink()
     return tuple(asides)
+
+
+def _aside(path: Path, token: str) -> Path:
+    return path.with_name(f".{path.stem}.{token}.partial{path.suffix}")
 
 
 def _writer(path: Path, aside: Path, layer: Layer, ids: bool) -> LayerWriter:
@@ -111,9 +128,36 @@ def _writer(path: Path, aside: Path, layer: Layer, ids: bool) -> LayerWriter:
         from .parquet import Parquet
 
         return Parquet(aside, layer)
-    from .mask import MaskCog
+    from .mask import MaskCog, MaskPng
 
-    return MaskCog(aside, layer, ids)
+    return MaskPng(aside, layer, ids) if suffix == ".png" else MaskCog(aside, layer, ids)
+
+
+def check_picture(paths: Sequence[Path], size_px: tuple[int, int], ids: bool) -> None:
+    """OptionError where a .png is asked for what it cannot hold."""
+    for path in paths:
+        if path.suffix.lower() == ".png" and (ids or size_px[0] * size_px[1] > limits.MAX_IMAGE_PIXELS):
+            raise OptionError(
+                f"out={path.name!r}: a PNG holds classes alone, of {limits.MAX_IMAGE_PIXELS} px at most; give a .tif"
+            )
+
+
+def _sidecars(paths: Sequence[Path], layer: Layer, token: str) -> dict[Path, Path]:
+    """The world file and the .prj of each PNG, made aside."""
+    from .mask import prj_file, world_file
+
+    found = {}
+    for path in paths if layer.place.map is not None else ():
+        for suffix, text in ((".pgw", world_file(layer.place)), (".prj", prj_file(layer.place))):
+            if path.suffix.lower() == ".png" and text is not None:
+                beside = path.with_suffix(suffix)
+                aside = _aside(beside, token)
+                try:
+                    aside.write_text(text, "ascii", "backslashreplace")
+                except OSError as error:
+                    raise cannot_write(beside, error) from None
+                found[beside] = aside
+    return found
 
 
 def _items(paths: Sequence[Path], asides: dict[Path, Path], layer: Layer, token: str) -> dict[Path, Path]:

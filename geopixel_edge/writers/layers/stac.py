@@ -23,6 +23,7 @@ _MEDIA = {
     ".geojson": "application/geo+json",
     ".fgb": "application/vnd.flatgeobuf",
     ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
 }
 _SHA2_256 = "1220"  # the multihash prefix: SHA-256, 32 bytes
@@ -40,7 +41,12 @@ def item_of(path: Path, aside: Path, layer: Layer) -> bytes:
         "proj:shape": [height, width],
     }
     if taken := layer.record.get("acquired"):
-        properties["datetime"], properties["geopixel_edge:datetime_source"] = taken, "TIFFTAG_DATETIME"
+        properties["datetime"], properties["geopixel_edge:datetime_source"] = taken, layer.record["acquired_from"]
+    engine = layer.record.get("engine")
+    if isinstance(engine, dict) and "source" in engine:
+        # Of the model that made it: the extension's own schema is about models, and is not declared.
+        properties.update({"mlm:name": engine["source"], "mlm:architecture": "GeoPixel"})
+        properties["mlm:tasks"] = ["instance-segmentation"]
     if place.has_crs:
         code = place.crs_name or ""
         named = re.fullmatch(r"[A-Z]+:\d+", code) is not None

@@ -5,26 +5,13 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from .jetson_power import SYSFS, Ina3221, Sample
+
 SAMPLE_S = 0.02
-_HWMON = Path("/sys/bus/i2c/drivers/ina3221")
-# Orin NX and Nano have a rail of the whole module. AGX Orin has none: its rails add up, but for one behind another.
-_WHOLE_MODULE = "VDD_IN"
-_NOT_ADDED = ("NC", "VDDQ_VDD2_1V8AO")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Watts now; degrees Celsius and MHz where they are told."""
-
-    power_w: float
-    temperature_c: float | None = None
-    clock_mhz: float | None = None
-    throttled: bool = False
 
 
 class Reader(Protocol):
@@ -62,31 +49,7 @@ class Nvml:
         )
 
 
-class Ina3221:
-    """A Jetson's monitors: millivolts times milliamperes of each rail, readable without root."""
-
-    name = "INA3221"
-
-    def __init__(self, root: Path = _HWMON) -> None:
-        rails = [
-            (label.read_text().strip(), label.parent, label.name.removeprefix("in").removesuffix("_label"))
-            for label in sorted(root.glob("*/hwmon/hwmon*/in*_label"))
-        ]
-        usable = [rail for rail in rails if rail[0] not in _NOT_ADDED and (rail[1] / f"curr{rail[2]}_input").is_file()]
-        if not usable:
-            raise FileNotFoundError(f"{root} has no rail with a current")
-        self._rails = [rail for rail in usable if rail[0] == _WHOLE_MODULE] or usable
-
-    def sample(self) -> Sample:
-        """Of the whole module, or of all its rails where none stands for it."""
-        watts = 0.0
-        for _, place, number in self._rails:
-            millivolts = int((place / f"in{number}_input").read_text())
-            watts += millivolts * int((place / f"curr{number}_input").read_text()) / 1e6
-        return Sample(watts)
-
-
-def find_reader(index: int = 0, root: Path = _HWMON) -> Reader | None:
+def find_reader(index: int = 0, root: Path = SYSFS) -> Reader | None:
     """What this machine has; None where nothing tells its power, which is then "not measured"."""
     try:
         return Ina3221(root)
@@ -133,6 +96,16 @@ class Energy:
             return None
         pairs = zip(self.samples, self.samples[1:], strict=False)
         return sum((b - a) * (one.power_w + two.power_w) / 2 for (a, one), (b, two) in pairs)
+
+    def each(self, answers: int, tokens: int) -> dict[str, Any]:
+        """The summary, with the joules of an image and of a token where so many were answered and written."""
+        joules = self.joules
+        known = joules is not None and answers > 0 and tokens > 0
+        return {
+            **self.summary(),
+            "joules_per_image": joules / answers if joules is not None and known else None,
+            "joules_per_token": joules / tokens if joules is not None and known else None,
+        }
 
     def summary(self) -> dict[str, Any]:
         """Plain values for JSON."""

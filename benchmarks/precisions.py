@@ -1,0 +1,91 @@
+"""`python -m benchmarks.precisions CHECKPOINT OUT`: what each precision costs in the tables' own figures.
+
+The checkpoint is exported at every precision; these engines and the bundled one are asked about generated data sets in
+GeoPixelD's and RRSIS-D's layouts, and all of it is scored as published and strictly. A run that was ended goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from evaluate.cli import main as evaluate
+from evaluate.data.glamm import load_json
+from evaluate.data.miniature import LAYOUTS, write_miniature
+from evaluate.errors import EvaluationError
+from evaluate.files import write_json
+from export.publish import export_engine
+from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.terminal import table
+from geopixel_edge.engine import BUNDLED
+
+PRECISIONS = ("fp32", "fp16", "int8", "int4")
+TASKS = {"geopixeld": ("rsgcg", "test"), "rrsisd": ("rrsisd", "train val test")}
+
+
+def measure(checkpoint: Path, out: Path, images: int, side_px: int) -> dict[str, Any]:
+    """Precision -> layout -> figures; EvaluationError where a step fails."""
+    for layout in LAYOUTS:
+        if not (out / layout).exists():
+            write_miniature(out / layout, layout, images, side_px=side_px)
+    found: dict[str, Any] = {}
+    for precision in (*PRECISIONS, "bundled"):
+        engine = BUNDLED if precision == "bundled" else out / f"engine-{precision}"
+        if not engine.exists():
+            export_engine(checkpoint, engine, precision)
+        found[precision] = {
+            layout: _figures(layout, engine, out / f"run-{layout}-{precision}", out) for layout in LAYOUTS
+        }
+    return found
+
+
+def _figures(layout: str, engine: Path, run: Path, out: Path) -> dict[str, Any]:
+    task, splits = TASKS[layout]
+    _evaluate(task, str(engine), "--data", str(out / layout), "--out", str(run), "--split", *splits.split())
+    _evaluate("score", str(run), "--no-java")
+    report = load_json(run / "report.json")
+    if task == "rrsisd":
+        return {name: report[name] for name in ("expressions", "without_mask", "published", "strict")}
+    return {"images": report["images"], "captions": report["captions"], **report["parts"]["overall"]}
+
+
+def _evaluate(*arguments: str) -> None:
+    if evaluate(list(arguments)):
+        raise EvaluationError(f"{' '.join(arguments[:2])} failed, as it said above; mend it and run the same again")
+
+
+def rows(found: dict[str, Any]) -> list[list[str]]:
+    """A line for each precision: strict recall and mIoU of RS-GCG, strict P@0.5 and mIoU of RRSIS-D, times 100."""
+    lines = []
+    for precision, layouts in found.items():
+        strict = [layouts["geopixeld"]["strict"], layouts["rrsisd"]["strict"]]
+        values = [strict[0]["recall"], strict[0]["mIoU"], strict[0]["AP50"], strict[1]["P@0.5"], strict[1]["mIoU"]]
+        lines.append([precision, *(f"{100 * one['value']:.2f}" for one in values)])
+    return lines
+
+
+def _main(argv: list[str] | None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.precisions", description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path, help="folder for data, engines and runs")
+    parser.add_argument("--images", type=int, default=40, help="of each layout (default: 40)")
+    parser.add_argument("--size", type=int, default=512, help="their side in pixels (default: 512)")
+    args = parser.parse_args(argv)
+    found = measure(args.checkpoint, args.out, args.images, args.size)
+    settings = {"images": args.images, "side_px": args.size, "checkpoint": args.checkpoint.name}
+    write_json(args.out / "precisions.json", {"precisions": 1, **settings, "figures": found}, indent=1)
+    header = ["strict", "RS-GCG recall", "mIoU", "AP50", "RRSIS-D P@0.5", "mIoU"]
+    print(table(header, rows(found)))
+    print(args.out / "precisions.json")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(lambda: _main(argv), "interrupted; the same command goes on where this one ended")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Asking on Ray Data: one engine per actor, rows of images in, Arrow rows with COCO run lengths out.
+
+A row in has `image`, a path that every machine reads, or `bytes`, an encoded picture; and `query`, or `queries` for
+several questions about one image. `id` is carried through. A row out is one answer, its fields those of `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checks import check_integer
+from ..errors import GeoPixelError, OptionError, RuntimeUnavailableError, reason
+from ..options import AskOptions
+from ..pipeline import Pipeline
+from ..session import OpenedImage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REMEDY = "pip install 'geopixel-edge[cluster]'"
+# What an engine asks Ray for where cores are few: two whole ones on two cores would leave none to read with.
+SHARE_OF_CPUS = 0.5
+MAX_WORKERS = 10_000
+
+
+def schema() -> pa.Schema:
+    """The fields of an answer: `masks` is COCO RLE, `error` why there is none, `worker` the machine and process."""
+    import pyarrow as pa
+
+    rle = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
+    texts = ("id", "query", "response", "text", "finish_reason")
+    lists = {"phrases": pa.string(), "masks": rle, "scores": pa.float64()}
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in texts),
+            *((name, pa.list_(kind)) for name, kind in lists.items()),
+            ("seconds", pa.float64()),
+            ("error", pa.string()),
+            ("worker", pa.string()),
+        ]
+    )
+
+
+class Asker:
+    """A class for `Dataset.map_batches(..., batch_format="pyarrow")`; it loads its engine once.
+
+    Arguments as of `Pipeline`, `Pipeline.open` and AskOptions. An image or question that cannot be used gives rows with
+    `error`, and the others go on; an engine that cannot be used ends the job.
+    """
+
+    def __init__(
+        self,
+        engine_dir: str | os.PathLike[str] | None = None,
+        *,
+        hd_num: int = 9,
+        options: Mapping[str, Any] | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        memory: int | str | None = None,
+    ) -> None:
+        self._options, self._hd_num = AskOptions(**dict(options or {})), hd_num
+        self._pipe = Pipeline(engine_dir, device=device, threads=threads, memory=memory)
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        rows = [answer for row in batch.to_pylist() for answer in self._answers(row)]
+        return pa.Table.from_pylist(rows, schema=schema())
+
+    def _answers(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        queries = row.get("queries") or [row.get("query")]
+        head = {"id": str(row.get("id") or row.get("image") or ""), "worker": self._worker}
+        try:
+            opened = self._pipe.open(_image(row), hd_num=self._hd_num)
+        except GeoPixelError as error:
+            yield from ({**head, "query": query, "error": reason(error)} for query in queries)
+            return
+        with opened as image:
+            for query in queries:
+                yield {**head, **self._answer(image, query)}
+
+    def _answer(self, image: OpenedImage, query: str) -> dict[str, Any]:
+        start = time.perf_counter()
+        try:
+            answer = image.ask(query, self._options)
+        except GeoPixelError as error:
+            return {"query": query, "error": reason(error)}
+        return {
+            "query": query,
+            "response": answer.response,
+            "text": answer.text,
+            "finish_reason": answer.finish_reason,
+            "phrases": [region.phrase for region in answer.regions],
+            "masks": [region.mask.to_coco() for region in answer.regions],
+            "scores": [float(region.score) for region in answer.regions],
+            "seconds": time.perf_counter() - start,
+        }
+
+
+def _image(row: Mapping[str, Any]) -> Any:
+    """A path, or the picture that the row's bytes encode."""
+    if row.get("bytes") is None:
+        return row.get("image")
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(row["bytes"]))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise OptionError(f"bytes of {row.get('id')!r} are no picture ({reason(error)}); give an encoded one") from None
+
+
+def ask_rows(
+    rows: Iterable[Mapping[str, Any]],
+    engine_dir: str | Path | None = None,
+    *,
+    address: str | None = None,
+    workers: int = 1,
+    threads: int | None = None,
+    gpus: float = 0.0,
+    **asking: Any,
+) -> Iterator[dict[str, Any]]:
+    """Answers to rows as soon as they are known, in no order: one task for each row, `workers` engines.
+
+    `address` is a Ray cluster's, None starts one on this machine and ends it. An engine whose process dies is started
+    again and asked what it had not answered. `threads` per engine, by default its share of the cores; `gpus` per
+    engine; `asking` as of `Asker`. RuntimeUnavailableError without Ray or where the cluster cannot be reached.
+    """
+    workers = check_integer("workers", workers, 1, MAX_WORKERS)
+    listed = [dict(row) for row in rows]
+    if not listed:
+        return
+    ray = _ray()
+    mine = not ray.is_initialized()
+    if mine:
+        _connect(ray, address)
+    try:
+        cores = float(ray.cluster_resources().get("CPU", 1.0))
+        threads = threads or max(1, int(cores // workers))
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        asked = ray.data.from_items(listed, override_num_blocks=len(listed)).map_batches(
+            Asker,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_constructor_args=(None if engine_dir is None else str(engine_dir),),
+            fn_constructor_kwargs={"threads": threads, **asking},
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=min(float(threads), SHARE_OF_CPUS * cores / workers),
+            num_gpus=gpus or None,
+        )
+        yield from asked.iter_rows()
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise RuntimeUnavailableError(f"Ray Data cannot be imported ({reason(error)}); {REMEDY}") from None
+    return ray
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    try:
+        if address is None:
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="warning")
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level="warning")
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise RuntimeUnavailableError(
+            f"ray={address or 'local'!r} cannot be reached ({reason(error)}); start it with `ray start --head`, or "
+            "leave the address out"
+        ) from None

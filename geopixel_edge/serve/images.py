@@ -1,0 +1,75 @@
+"""/v1/images: an opened image that is kept for follow-ups, found again by its digest."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from . import jobs
+from .bodies import body_of, check_type, decoded, files_of, form_of, media_type, picture_of, texts_of
+from .front import Front
+from .jobs import Picture
+from .problems import RequestError
+from .records import SegmentImage
+from .replies import Deleted
+from .responses import json_response
+from .segment import bounds_of, places_of
+from .waiting_clients import while_connected
+
+
+class Images:
+    """The routes of kept images."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    async def post(self, request: Request) -> Response:
+        """POST /v1/images: 201 and its record, 200 where it is kept already."""
+        async with body_of(request, self.front) as body:
+            picture = await self._picture(request, body)
+        ticket = self.front.submit(jobs.Keep(image=picture), request.state.client)
+        opened = await while_connected(request, self.front.result(ticket))
+        assert isinstance(opened, jobs.Opened)
+        return json_response(opened.image, 200 if opened.found else 201)
+
+    async def _picture(self, request: Request, body: bytes) -> Picture:
+        """From a multipart field `image`, a JSON body, or the file alone as the body."""
+        if media_type(request).startswith("image/") or media_type(request) == "application/octet-stream":
+            return Picture(data=body)
+        kind = check_type(request, "multipart/form-data", "application/json", "image/*")
+        if kind == "application/json":
+            one = await decoded(body, SegmentImage)
+            return await picture_of(one.image, "image", bounds=one.bounds, crs=one.crs, bands=one.bands, plain=True)
+        form = await form_of(request, body)
+        files = await files_of(form, "image")
+        if len(files) != 1:
+            raise RequestError(400, f"image: {len(files)} files; send one", code="invalid_value", param="image")
+        (bounds,), (crs,) = places_of(form, "bounds", 1), places_of(form, "crs", 1)
+        return Picture(data=files[0], bounds=bounds_of(bounds), crs=crs, bands=_bands(texts_of(form, "bands")))
+
+    async def preview(self, request: Request) -> Response:
+        """GET /v1/images/{id}/preview: JPEG of at most 1,600 px, as the model sees its colours."""
+        ticket = self.front.submit(jobs.Preview(id=request.path_params["image_id"]), request.state.client)
+        picked = await while_connected(request, self.front.result(ticket))
+        assert isinstance(picked, jobs.Picked)
+        return Response(picked.jpeg, media_type="image/jpeg")
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /v1/images/{id}."""
+        image_id = request.path_params["image_id"]
+        await while_connected(
+            request, self.front.result(self.front.submit(jobs.Forget(id=image_id), request.state.client))
+        )
+        return json_response(Deleted(image_id, True))
+
+
+def _bands(texts: list[str]) -> tuple[int, ...] | None:
+    if not texts:
+        return None
+    try:
+        return msgspec.convert(texts[-1].split(","), tuple[int, ...], strict=False)
+    except msgspec.ValidationError:
+        raise RequestError(
+            400, f"bands={texts[-1][:40]!r}: give 3,2,1 or one", code="invalid_value", param="bands"
+        ) from None

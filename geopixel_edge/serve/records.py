@@ -1,0 +1,107 @@
+"""What clients send, as records: bodies are checked by them, and the OpenAPI document is written from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .. import limits
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+HdNum = Annotated[int, Meta(ge=1, le=limits.MAX_HD_NUM)]
+Tokens = Annotated[int, Meta(ge=1, le=limits.MAX_NEW_TOKENS)]
+Text = Annotated[str, Meta(max_length=limits.MAX_QUERY_CHARS)]
+Bounds = tuple[float, float, float, float]
+
+
+class ImageUrl(msgspec.Struct, frozen=True):
+    """`url`: a data URL in base64, or the id of an image that was uploaded."""
+
+    url: str
+
+
+class TextPart(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    """A part of a message that is text."""
+
+    text: Text
+
+
+class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
+    """A part of a message that is an image; `bounds` in `crs` place it, `bands` choose what a raster shows."""
+
+    image_url: ImageUrl
+    bounds: Bounds | None = None
+    crs: str | None = None
+    bands: list[int] | None = None
+
+
+class OwnResponse(msgspec.Struct, frozen=True):
+    """What an assistant's message of ours carries: the model's own string."""
+
+    response: Text = ""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn. An assistant's message may come back as it was sent, with its `grounding`."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[TextPart | ImagePart] | None = None
+    grounding: OwnResponse | None = None
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the answer's `grounding` is to hold beside the masks' run lengths."""
+
+    polygons: bool = False
+    geojson: bool = False
+    coco: bool = False
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """`include_usage`: a last chunk with the token counts."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """A chat completion as OpenAI has it. `grounding`, `deadline_s` and `hd_num` are ours."""
+
+    model: str
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=4 * limits.MAX_HISTORY_TURNS)]
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    n: int | None = 1
+    stop: Any = None
+    tools: Any = None
+    response_format: Any = None
+    logprobs: bool | None = None
+    grounding: Wanted = Wanted()
+    deadline_s: Seconds | None = None
+    hd_num: HdNum = 9
+
+
+class SegmentImage(msgspec.Struct, frozen=True):
+    """`image`: a data URL, plain base64 or an image id."""
+
+    image: str
+    bounds: Bounds | None = None
+    crs: str | None = None
+    bands: list[int] | None = None
+
+
+class SegmentRequest(msgspec.Struct, frozen=True):
+    """Every image is asked for every phrase."""
+
+    images: Annotated[list[SegmentImage | str], Meta(min_length=1)]
+    phrases: Annotated[list[Text], Meta(min_length=1)]
+    polygons: bool = False
+    max_new_tokens: Tokens = 1024
+    deadline_s: Seconds | None = None
+    hd_num: HdNum = 9

@@ -1,0 +1,28 @@
+"""Responses: records as JSON, errors as OpenAI's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from .problems import ErrorObject, Told
+
+
+def json_response(
+    record: Any, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str = "application/json"
+) -> Response:
+    """A record or plain values as JSON."""
+    return Response(msgspec.json.encode(record), status, dict(headers or {}), media_type)
+
+
+def error_response(told: Told, headers: Mapping[str, str] | None = None) -> Response:
+    """The error object of a problem."""
+    return json_response(ErrorObject(told.problem), told.status, headers)
+
+
+def server_sent(record: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + msgspec.json.encode(record) + b"\n\n"

@@ -1,0 +1,61 @@
+"""A run that took a lot of memory gives it back; a small one keeps it for the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from geopixel_edge.engine import BUNDLED
+from geopixel_edge.engine.directory import Engine
+from geopixel_edge.engine.manifest import Footprint, Term
+from geopixel_edge.resources import return_heap
+from geopixel_edge.runtimes.host import HostDevice
+from geopixel_edge.runtimes.onnx import OnnxRunner
+from geopixel_edge.runtimes.workspace import LARGE_RUN_BYTES, is_large, kept_bytes
+
+STATUS = Path("/proc/self/status")
+VIEWS = 8
+
+
+def resident_bytes() -> int:
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+def run(bytes_a_view: float) -> tuple[np.ndarray, int]:
+    """The vision encoder's tokens of random views, with such a footprint, and what stays resident of the run."""
+    engine, device = Engine(BUNDLED), HostDevice()
+    footprint = Footprint(weights_bytes=1, workspace=(Term(bytes=bytes_a_view, dims=("n",)),))
+    spec = msgspec.structs.replace(engine.manifest.blocks["vision_encoder"], footprint=footprint)
+    runner = OnnxRunner(engine.path(spec.files[0]), spec, "vision_encoder", device, 2)
+    side = engine.manifest.sizes.tile_px
+    views = device.put(np.random.default_rng(5).standard_normal((VIEWS, 3, side, side), np.float32))
+    runner.run({"views": device.put(views.numpy()[:1])})
+    return_heap()
+    before = resident_bytes()
+    tokens = runner.run({"views": views})["tokens"].numpy()
+    return_heap()
+    return tokens, resident_bytes() - before
+
+
+@pytest.mark.skipif(not STATUS.is_file(), reason="the system does not say what is resident")
+def test_a_large_run_gives_its_memory_back_and_gives_the_same_numbers() -> None:
+    small, kept = run(1.0)
+    large, left = run(2.0 * LARGE_RUN_BYTES / VIEWS)
+    assert np.array_equal(small, large)
+    assert kept > 20e6
+    assert left < 0.5 * kept
+
+
+def test_what_was_not_measured_is_not_large() -> None:
+    spec = Engine(BUNDLED).manifest.blocks["vision_encoder"]
+    large = msgspec.structs.replace(
+        spec, footprint=Footprint(weights_bytes=1, workspace=(Term(bytes=300e6, dims=("n",)),))
+    )
+    assert is_large(large, {"n": 1})
+    assert kept_bytes(large, 300_000_000, {"n": 1}) == 51_000_000
+    assert not is_large(msgspec.structs.replace(spec, footprint=None), {"n": 10**9})
+    assert kept_bytes(spec, 5, {"n": 1}) == 5

@@ -1,0 +1,25 @@
+"""The benchmark of precisions runs to its end, and goes on from what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.precisions import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.long
+def test_every_precision_is_measured(tmp_path: Path) -> None:
+    command = [str(ROOT / "training" / "checkpoint"), str(tmp_path), "--images", "3", "--size", "128"]
+    assert main(command) == 0
+    found = json.loads((tmp_path / "precisions.json").read_text())["figures"]
+    assert set(found) == {"fp32", "fp16", "int8", "int4", "bundled"}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("predictions/*.json")}
+    assert main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("predictions/*.json")} == before
+    values = [one["geopixeld"]["strict"]["mIoU"]["value"] for one in found.values()]
+    assert all(0 < value <= 1 for value in values)

@@ -1,0 +1,176 @@
+"""Runs of the bundled engine over miniature data: killed, resumed, shared out, scored, compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluate.cli import main
+from evaluate.data.geopixeld import GeoPixelD
+from evaluate.runs.compare import edit_distance
+from evaluate.runs.ledger import Run
+
+ROOT = Path(__file__).parents[2]
+SHORT = ["--max-new-tokens", "60"]
+
+
+def report_of(run: Path) -> bytes:
+    return (run / "report.json").read_bytes()
+
+
+def rsgcg(data: Path, out: Path, *more: str) -> int:
+    return main(["rsgcg", "bundled", "--data", str(data), "--out", str(out), *SHORT, *more])
+
+
+def score(*runs: Path, out: Path | None = None) -> int:
+    place = ["--out", str(out)] if out else []
+    return main(["score", *map(str, runs), "--no-java", *place])
+
+
+def test_a_report_has_every_figure_and_fetches_nothing(asked: Path, referred: Path) -> None:
+    found = json.loads(report_of(asked))
+    assert found["images"] == 3
+    assert found["partial"] is False
+    assert set(found["parts"]) == {"overall", "uni-target", "multi-target"}
+    assert set(found["parts"]["overall"]["published"]) == {"pycocotools", "fill"}
+    assert 0 < found["parts"]["overall"]["strict"]["mIoU"]["value"] < 1
+    assert len(found["curve"]) == 101
+    assert set(found["groups"]) == {"class", "size", "things per phrase", "quarter"}
+    told = json.loads(report_of(referred))
+    assert set(told["published"]) == {"native", "480"}
+    assert 0 < told["strict"]["P@0.5"]["value"] <= 1
+    for run in (asked, referred):
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert page.count("<svg") >= 1
+        assert page.count("<figure>") >= 3
+        assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_two_shards_are_one_run(geopixeld: Path, asked: Path, tmp_path: Path) -> None:
+    shards = [tmp_path / "one", tmp_path / "two"]
+    for number, out in enumerate(shards, 1):
+        assert rsgcg(geopixeld, out, "--shard", f"{number}/2") == 0
+    counts = [len(Run.open(out).ids()) for out in shards]
+    assert sum(counts) == 3
+    assert min(counts) > 0
+    assert score(*shards, out=tmp_path / "merged") == 0
+    assert report_of(tmp_path / "merged") == report_of(asked)
+    assert (tmp_path / "merged" / "report.html").read_bytes() == (asked / "report.html").read_bytes()
+
+
+def test_an_incomplete_run_is_scored_only_as_one(
+    geopixeld: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rsgcg(geopixeld, tmp_path / "run", "--limit", "1") == 0
+    assert score(tmp_path / "run") == 7
+    assert "2 images" in capsys.readouterr().err
+    assert main(["score", str(tmp_path / "run"), "--no-java", "--partial"]) == 0
+    assert json.loads(report_of(tmp_path / "run"))["partial"] is True
+    assert "no figure here is one of the whole split" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_finished_image_is_not_asked_again_and_a_torn_one_is(geopixeld: Path, asked: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(asked, run)
+    first, second, *_ = Run.open(run).ids()
+    kept = (run / "answers" / f"{first}.json").stat().st_mtime_ns
+    torn = run / "predictions" / f"{second}.json"
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[: len(whole) // 2])
+    assert score(run) == 3
+    assert rsgcg(geopixeld, run) == 0
+    assert torn.read_bytes() == whole
+    assert (run / "answers" / f"{first}.json").stat().st_mtime_ns == kept
+
+
+def test_predictions_and_truth_in_the_originals_files_give_the_same_published_figures(
+    geopixeld: Path, asked: Path, tmp_path: Path
+) -> None:
+    assert main(["truth", "--data", str(geopixeld), "--out", str(tmp_path / "gt")]) == 0
+    files = ["--predictions", str(asked / "predictions"), "--truth", str(tmp_path / "gt")]
+    assert main(["score", *files, "--no-java", "--out", str(tmp_path / "out")]) == 0
+    theirs, ours = json.loads(report_of(tmp_path / "out")), json.loads(report_of(asked))
+    for part in ("overall", "multi-target"):
+        assert theirs["parts"][part]["published"]["as given"] == ours["parts"][part]["published"]["fill"]
+    assert theirs["captions"] == ours["captions"]
+
+
+def test_answers_that_are_the_truth_score_one(geopixeld: Path, tmp_path: Path) -> None:
+    data = GeoPixelD(geopixeld)
+    (tmp_path / "perfect").mkdir()
+    for image in data.annotations:
+        truth, _ = data.truth(image, "fill")
+        record: dict[str, Any] = {"image_id": image, "caption": truth.caption, "phrases": list(truth.phrases)}
+        record["pred_masks"] = [mask.to_coco() for mask in truth.masks]
+        (tmp_path / "perfect" / f"{image}.json").write_text(json.dumps(record))
+    files = ["--predictions", str(tmp_path / "perfect"), "--data", str(geopixeld)]
+    assert main(["score", *files, "--no-java", "--out", str(tmp_path / "out")]) == 0
+    found = json.loads(report_of(tmp_path / "out"))["parts"]["overall"]
+    for name in ("AP50", "mIoU", "recall"):
+        assert found["published"]["fill"][name] == pytest.approx(1.0)
+        assert found["strict"][name]["value"] == pytest.approx(1.0)
+    # The other rasterisation loses half a pixel all round, of the truth alone.
+    assert 0.5 < found["published"]["pycocotools"]["mIoU"] < 0.99
+
+
+def test_a_comparison_finds_what_changed_and_nothing_between_equals(
+    geopixeld: Path, asked: Path, tmp_path: Path
+) -> None:
+    assert main(["compare", str(asked), str(asked), "--out", str(tmp_path / "same")]) == 0
+    same = json.loads((tmp_path / "same" / "comparison.json").read_text())
+    assert same["agreement"]["same_text"] == same["agreement"]["same_masks"] == 1
+    assert same["figures"]["mIoU"]["difference"] == {"value": 0.0, "interval": [0.0, 0.0]}
+    more = ["--data", str(geopixeld), "--max-new-tokens", "20", "--limit", "1"]
+    assert main(["compare", str(asked), "bundled", *more, "--out", str(tmp_path / "less")]) == 0
+    less = json.loads((tmp_path / "less" / "comparison.json").read_text())
+    assert less["agreement"]["same_text"] < 1
+    assert less["figures"]["mIoU"]["second"] < less["figures"]["mIoU"]["first"]
+    assert "<figure>" in (tmp_path / "less" / "comparison.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "steps"),
+    [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("same", "same", 0), ("abc", "", 3)],
+)
+def test_edit_distance(first: str, second: str, steps: int) -> None:
+    assert edit_distance(first, second) == edit_distance(second, first) == steps
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", ["rsgcg", "rrsisd"])
+def test_killed_at_ten_points_the_report_is_the_same(
+    task: str, geopixeld: Path, rrsisd: Path, asked: Path, referred: Path, tmp_path: Path
+) -> None:
+    data, whole = (geopixeld, asked) if task == "rsgcg" else (rrsisd, referred)
+    more = SHORT if task == "rsgcg" else ["--split", "train", "val", "test"]
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "evaluate", task, "bundled", "--data", str(data), "--out", str(out), *more]
+    rng, start = random.Random(3), time.monotonic()
+    subprocess.run([*command[: -len(more)], *more, "--limit", "1"], cwd=ROOT, check=True)
+    took = time.monotonic() - start
+    shutil.rmtree(out)
+    killed = 0
+    for _ in range(10):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.3, 1.2) * took)
+        killed += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        # As if the disk had kept half of a file.
+        if (files := sorted((out / "predictions").glob("*.json"))) and rng.random() < 0.3:
+            os.truncate(files[-1], files[-1].stat().st_size // 2)
+    assert killed > 2
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
+    assert score(out) == 0
+    assert report_of(out) == report_of(whole)
+    assert (out / "report.html").read_bytes() == (whole / "report.html").read_bytes()
