@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annotate.annotating import annotate
-from annotate.asking import Asker
+from annotate.asking import Asker, seed_of
 from annotate.facts import Facts
 from annotate.filters import Context, check
 from annotate.ledger import Ledger
@@ -35,8 +35,8 @@ def caught(
             for one in annotate(item_of(name), asker, SOURCE.classes).sentences:
                 if one.level == "scene":
                     continue
-                names = {found.name for found in one.findings}
-                if one.said in liar.lies:
+                names = {found.name for found in one.findings} - {"repeat"}  # a lie may repeat a true sentence
+                if seed_of(one.request) in liar.lies:
                     lies, hits = lies + 1, hits + bool(names & FOUND_BY[lie])
                 else:
                     truths, alarms = truths + 1, alarms + bool(names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections import Counter
 from collections.abc import Callable
 
 from annotate.describers.base import Reply, Request
@@ -34,8 +33,7 @@ class Liar(Rules):
 
     def __init__(self, lie: str, rate: float, seed: int = 0) -> None:
         self.lie, self.rate, self.rng = lie, rate, random.Random(seed)
-        self.lies: dict[str, str] = {}  # the sentence told -> the true one
-        self.told: Counter[str] = Counter()
+        self.lies: set[int] = set()  # the seeds of the questions it lied to
 
     def fingerprint(self) -> str:
         """The lie and its rate."""
@@ -50,7 +48,7 @@ class Liar(Rules):
         said = LIES[self.lie](found["sentence"], request)
         if said == found["sentence"] or self.rng.random() >= self.rate:
             return true
-        self.lies[said] = found["sentence"]
+        self.lies.add(request.seed)
         return Reply(json.dumps({"sentence": said, "phrase": ""}))
 
 
