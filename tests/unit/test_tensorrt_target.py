@@ -64,10 +64,10 @@ def test_profiles_hold_what_a_plan_runs() -> None:
 
 def test_capacities() -> None:
     sizes = read_manifest(BUNDLED).sizes
-    assert checked_capacity(None, sizes) == 2304  # 10 views of 7 x 8 rows, a separator, 512 and 1,024
-    assert checked_capacity(300, sizes) == 512
-    for wrong in (255, 32769):
-        with pytest.raises(OptionError, match=rf"capacity={wrong} is outside 256\.\.32768"):
+    assert checked_capacity(None, sizes) == 2176  # 10 views of 7 x 8 rows, a separator, 512 and 1,024
+    assert checked_capacity(300, sizes) == 384
+    for wrong in (127, 32769):
+        with pytest.raises(OptionError, match=rf"capacity={wrong} is outside 128\.\.32768"):
             checked_capacity(wrong, sizes)
 
 
