@@ -8,7 +8,7 @@
   };
   const palette = JSON.parse($('palette').textContent);
   const colour = index => palette[index % palette.length];
-  const stage = $('stage'), sheet = $('sheet'), picture = $('picture'), paths = $('paths');
+  const stage = $('stage'), sheet = $('sheet'), picture = $('picture'), paths = $('paths'), hello = $('hello');
   const light = Drawing.attach(document.body);
   Drawing.control(stage, $('show'), $('strength'));
 
@@ -121,7 +121,7 @@
     image = {file, id: null};
     turns = []; shown = null;
     paths.replaceChildren();
-    $('turns').replaceChildren($('hello'));
+    $('turns').replaceChildren(hello);
     fit();
     show(file);
     suggest(suggested);
@@ -201,7 +201,7 @@
     turn.list = make('ol', {className: 'regions'});
     turn.card = make('article', {className: 'card'}, make('h2', {}, again), turn.answer, turn.list);
     again.addEventListener('click', () => bring(turn));
-    $('hello').remove();
+    hello.remove();
     $('turns').append(turn.card);
     turns.push(turn);
     bring(turn);
