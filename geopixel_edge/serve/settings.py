@@ -12,7 +12,7 @@ from .. import limits
 from ..checks import check_integer
 from ..errors import OptionError
 from ..memory.amount import parse_memory
-from ..runtimes.loading import check_device
+from ..runtimes.devices import check_device
 from .keys import Keys
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
