@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 from .answer import Answer, Event, MaskFound, Region
@@ -34,21 +33,17 @@ class OpenedImage:
 
     def __init__(self, model: Model, images: Sequence[LoadedImage], hd_num: int) -> None:
         self.model, self.images, self.hd_num = model, tuple(images), hd_num
-        self._lock = threading.RLock()
         self._grids: tuple[Grid, ...] | None = None
         self._image_tokens: list[Tensor] = []
         self._cache: KVCache | None = None
-        self._prefix_length = 0
+        self._lock, self._prefix_length, self._closed = threading.RLock(), 0, False
         self._features: Features | None = None
         self._current: Asked | None = None
-        self._closed = False
 
     def __enter__(self) -> OpenedImage:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -67,12 +62,10 @@ class OpenedImage:
         self._features = None
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes kept for later questions: pixels, and once computed the image tokens, the KV cache and the features."""
+    def kept(self) -> list[Tensor]:
+        """What is kept for later questions beside the pixels: image tokens, KV cache, features."""
         cache = self._cache.buffers.values() if self._cache is not None else ()
-        features = self._features.values() if self._features is not None else ()
-        computed = sum(tensor.nbytes for tensor in (*self._image_tokens, *cache, *features))
-        return computed + sum(image.pixels.nbytes for image in self.images)
+        return [*self._image_tokens, *cache, *(self._features or {}).values()]
 
     def ask(
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
@@ -85,8 +78,8 @@ class OpenedImage:
         self, phrase: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> tuple[Region, ...]:
         """The regions of what `phrase` names, without prose; empty when the model points at nothing."""
-        query = self.model.family.segment_query(phrase)
-        return self.ask(query, options, stop=stop, **overrides).with_phrase(phrase).regions
+        answer = self.ask(self.model.family.segment_query(phrase), options, stop=stop, **overrides)
+        return answer.with_phrase(phrase).regions
 
     def stream(
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any

@@ -155,7 +155,7 @@ class Answering:
             self.worker,
             image.width_px,
             image.height_px,
-            held.opened.kept_bytes,
+            held.bytes,
             list(image.notes),
             ground_of(image.place),
         )

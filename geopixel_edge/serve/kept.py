@@ -25,6 +25,12 @@ class Held:
     ids: tuple[str, ...]
     opened: OpenedImage
 
+    @property
+    def bytes(self) -> int:
+        """Pixels, and what questions have had computed of them."""
+        pixels = sum(image.pixels.nbytes for image in self.opened.images)
+        return pixels + sum(tensor.nbytes for tensor in self.opened.kept)
+
 
 class KeptImages:
     """Opened images by their ids and how finely they are divided; `allowed_bytes` in all, the latest always stays."""
@@ -41,7 +47,7 @@ class KeptImages:
     @property
     def bytes(self) -> int:
         """What they take by now: questions make it grow."""
-        return sum(held.opened.kept_bytes for held in self._held.values())
+        return sum(held.bytes for held in self._held.values())
 
     def get(self, pictures: Sequence[Picture], hd_num: int) -> Held:
         """The opened images of a question; those that are kept are neither decoded nor computed again.

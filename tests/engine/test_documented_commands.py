@@ -11,10 +11,11 @@ import pytest
 
 from export import verb
 
-from ..support.command_table import EXPORT, INT8, PLAIN, SERVED, SNIPPETS, TABLE
+from ..support.command_table import INT8, SERVED, SNIPPETS, TABLE
 from ..support.commands_not_run import NOT_RUN
 from ..support.documented import ROOT, Shown, examples_of, read_page, shown
 from ..support.places import Place, developer, editable, installed  # noqa: F401
+from ..support.ways import EXPORT, PLAIN
 
 Request = pytest.FixtureRequest
 COMMANDS = [pytest.param(command, marks=[pytest.mark.long] if how.long else []) for command, how in TABLE.items()]

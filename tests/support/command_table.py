@@ -7,50 +7,36 @@ make made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from .evaluate_commands import EVAL, EVALUATE
-from .places import Place
 from .preparations import (
     adapter_in_clone,
-    checkpoint_in_clone,
     files_in_clone,
     geotiff_in_folder,
-    instances_in_clone,
-    nothing,
     pictures_in_clone,
     repository,
     short_recipe,
     short_run,
 )
+from .ways import (
+    ANNOTATE,
+    BENCH,
+    EXPORT,
+    GEO,
+    MAKE_TEST,
+    PLAIN,
+    SERVER,
+    TOOLS,
+    How,
+    annotating,
+    bench,
+    develop,
+    exported,
+    placed,
+    scores,
+    user,
+)
 
-
-@dataclass(frozen=True)
-class How:
-    """Where a command is typed and what it must do.
-
-    `shows`: a regular expression that the output matches; `writes`: files or folders there afterwards; `after`:
-    commands typed before, once each; `until`: the command is interrupted once its output matches, for the reason in
-    `why`. `long`: in `make nightly` alone, as everything is that needs a second environment.
-    """
-
-    place: str
-    shows: str = ""
-    writes: tuple[str, ...] = ()
-    in_clone: bool = True
-    after: tuple[str, ...] = ()
-    prepare: Callable[[Place], None] = nothing
-    until: str = ""
-    why: str = ""
-    long: bool = False
-
-
-PLAIN, EXPORT, BENCH = "pip install .", "pip install '.[export]'", "pip install -e '.[bench]'"
-GEO, SERVER = "pip install '.[geo]'", "pip install '.[server]'"
 PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
-MAKE_TEST, TOOLS = "make test", "pip install 'setuptools>=77' 'pybind11>=3.0,<4' 'cmake>=3.20' 'ninja>=1.11'"
-ANNOTATE = "pip install -e '.[annotate]'"
 FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
 STAYS_INT8 = "geopixel-edge export training/checkpoint int8 --precision int8"
 FP32 = "geopixel-edge export training/checkpoint fp32 --precision fp32"
@@ -69,50 +55,6 @@ ARM = (
     "cmake -S . -B build/arm -DGEOPIXEL_EDGE_PYTHON=OFF -DGEOPIXEL_EDGE_DIGEST=ON -DCMAKE_SYSTEM_NAME=Linux "
     "-DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ && cmake --build build/arm"
 )
-
-
-def user(shows: str = "", *writes: str) -> How:
-    """A command of somebody who installed the package and is in a folder of their own."""
-    return How("installed", shows, writes, in_clone=False, after=(PLAIN,))
-
-
-def placed(shows: str, *writes: str) -> How:
-    """A command of somebody who installed the extra for georeferenced images."""
-    return How("installed", shows, writes, in_clone=False, after=(GEO,), long=True)
-
-
-def exported(prepare: Callable[[Place], None] = checkpoint_in_clone) -> How:
-    """An export of the checkpoint that stands for GeoPixel-7B."""
-    found = ("engine/manifest.json",)
-    return How("installed", "published engine", found, after=(EXPORT,), prepare=prepare, long=True)
-
-
-def bench(shows: str, *writes: str, after: str = BENCH) -> How:
-    """A program of the clone."""
-    return How("editable", shows, writes, after=(after,), prepare=files_in_clone, long=True)
-
-
-def annotating(shows: str, *writes: str) -> How:
-    """An annotation of the clone's."""
-    return How("editable", shows, writes, after=(ANNOTATE,), prepare=instances_in_clone, long=True)
-
-
-def scores(after: str, prepare: Callable[[Place], None] = nothing) -> How:
-    """500 scenes, of which two or more are seen to be asked about."""
-    return How(
-        "editable",
-        after=(after,),
-        prepare=prepare,
-        until=r"\b[2-9]/500\b",
-        long=True,
-        why="500 scenes take ten minutes; `--scenes 20` runs to its end",
-    )
-
-
-def develop(shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,)) -> How:
-    """A command of the environment that `make test` makes."""
-    return How("developer", shows, writes, after=after, long=True)
-
 
 # Its `curl` lines and its snippet are typed by test_server_pages.py, against a server.
 SERVED = "docs/serve.md"
