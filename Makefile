@@ -28,8 +28,9 @@ types: $(VENV)/test.stamp
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q tests/unit -m "not long"
 
+# A process a core, a file in one of them: files share engines that are exported once.
 test: check
-	$(BIN)/python -m pytest -q --ignore=tests/unit -m "not long and not gpu"
+	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/unit -m "not long and not gpu" --durations=40
 
 nightly: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -v -m "long and not gpu"

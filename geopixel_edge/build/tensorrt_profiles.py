@@ -22,7 +22,7 @@ def default_capacity(sizes: Sizes) -> int:
 
 
 def checked_capacity(capacity: int | None, sizes: Sizes) -> int:
-    """The KV cache's length, a multiple of CAPACITY_GRANULE; OptionError below one or beyond twice the longest prompt."""
+    """The KV cache's length, a multiple of CAPACITY_GRANULE; OptionError below one or over twice the longest prompt."""
     if capacity is None:
         return default_capacity(sizes)
     most = _up(2 * sizes.max_prompt_tokens)
