@@ -96,8 +96,15 @@ def test_a_whole_answer_is_an_error_object_and_what_waited_is_answered(mortal: S
 # --- Clients that go away -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize(
+    ("stream", "half"),
+    [
+        (True, False),
+        (False, True),
+        pytest.param(True, True, marks=pytest.mark.long),
+        pytest.param(False, False, marks=pytest.mark.long),
+    ],
+)
 def test_a_client_that_goes_away_frees_the_worker(mortal: Server, stream: bool, half: bool) -> None:
     mortal.wait_idle()
     written = mortal.metric('tokens_total{kind="written"}')
