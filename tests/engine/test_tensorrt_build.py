@@ -156,7 +156,7 @@ def test_a_build_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         ({"sm": None}, RuntimeUnavailableError, r"no GPU is found here: say which.*--sm 75, 80, 86, 89"),
         ({"sm": 87}, OptionError, "builds for 75, 80, 86, 89, 120, 121 alone; build with --runtime tensorrt on"),
         ({"blocks": ("vision",)}, OptionError, "'vision' is none of the engine's"),
-        ({"capacity": 5}, OptionError, r"capacity=5 is outside 256\.\."),
+        ({"capacity": 5}, OptionError, r"capacity=5 is outside 128\.\."),
         ({"memory_bytes": 10**6}, OptionError, r"memory=1000000 is too little: building 'vision_encoder' takes about"),
     ],
 )

@@ -37,13 +37,13 @@ def test_runs_outside_every_profile_are_told(engines: dict[str, Path], trt: Fake
     with pytest.raises(InferenceError, match=r"takes no run of \{'n': 3\}, but n 1\.\.2; give a smaller request"):
         vision(engines[NEW], trt).run({"views": views(trt, 3)})
     model = Model.open(engines[NEW], "cuda")
-    with pytest.raises(InferenceError, match=r"for a cache of 2304 positions, not 512; build .* --capacity 512"):
+    with pytest.raises(InferenceError, match=r"for a cache of 2176 positions, not 512; build .* --capacity 512"):
         model.step([5], model.new_cache(512))
     with Pipeline(engines[NEW], device="cuda") as pipe, pipe.open(SCENE) as image:
         asked = image.prepare("What is here?", AskOptions(max_new_tokens=1800), StopToken())
         assert "memory: divided as with hd_num=8, not 9, to fit" in asked.turn.notes
         with pytest.raises(
-            MemoryBudgetError, match=r"may take .* positions, and the engine was built for a cache of 2304"
+            MemoryBudgetError, match=r"may take .* positions, and the engine was built for a cache of 2176"
         ):
             image.ask("What is here?", max_new_tokens=2300)
 

@@ -20,7 +20,7 @@ from .fake_gpu import SM, FakeGpu
 from .fake_trt import FakeTrt, fake_build
 
 NEW, OLD = "10.16.0", "10.3.0"
-CAPACITY = 2304
+CAPACITY = 2176
 
 
 def patched(patch: pytest.MonkeyPatch, version: str, stash: Path) -> FakeTrt:
