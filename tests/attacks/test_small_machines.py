@@ -32,7 +32,7 @@ def limited(limit_bytes: int, *words: str) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.splitlines()
 
 
-@pytest.mark.parametrize("limit_mb", [150, 280, 350, 420, 500, 545, 600, 680])
+@pytest.mark.parametrize("limit_mb", [150, 190, 195, 200, 205, 280, 350, 420, 500, 545, 600, 680])
 def test_too_little_memory_is_one_line(limit_mb: int) -> None:
     code, lines = limited(limit_mb * MB, "ask", str(IMAGES / "square.png"), "Where is the pier?", "--hd-num", "1")
     lines = [line for line in lines if not line.startswith("note:")]
