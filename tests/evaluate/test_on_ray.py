@@ -53,7 +53,7 @@ def test_rows_of_paths_and_of_bytes_give_the_same_answers(geopixeld: Path) -> No
 
 
 def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray")
+    import ray
 
     def refuse(**options: object) -> None:
         raise ConnectionError(f"no cluster at {options['address']}")
@@ -65,7 +65,8 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.long
 def test_a_killed_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray.data")
+    import ray.data  # noqa: F401
+
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     write_miniature(tmp_path / "data", "geopixeld", 10, side_px=128)
     items = GeoPixelD(tmp_path / "data").items
