@@ -13,22 +13,26 @@ from benchmarks.scale.shapes import GEOPIXEL_7B, Shapes
 from geopixel_edge import Pipeline, __version__
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.streams import write_json
+from geopixel_edge.engine.directory import Engine
+from geopixel_edge.engine.golden_files import read_golden
 
 from ..machine import gpu_machine, runtimes
 from ..power import find_reader
-from . import blocks, rates, report, whole
+from . import blocks, fidelity, rates, report, whole
 
 PEERS = ("torch", "torch-compiled", "ort")
 EPILOG = """\
 examples:
   python -m benchmarks.gpu engine
   python -m benchmarks.gpu engine --against torch torch-compiled --json
+  python -m benchmarks.gpu engine --float32 exact             # and how far each block is from the float32 engine's
   python -m benchmarks.gpu orin --against ort --onnx engine   # TensorRT's plans beside ONNX Runtime's CUDA provider
 """
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Everything asked for; plain values for JSON, seconds, bytes, watts and joules."""
+    truth = None if args.float32 is None else _truth(args.float32)
     rate, reader = rates.measured(), find_reader(_index(args.device))
     with Pipeline(args.engine_dir, device=args.device) as pipe:
         model = pipe.model
@@ -40,6 +44,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             "precision": {name: block.precision.name for name, block in manifest.blocks.items()},
             "shapes": asdict(shapes),
             "rates": rate,
+            "fidelity": None if truth is None else fidelity.compared(model, truth),
             "decode": blocks.decode(model, shapes, memory, args.repeat),
             "prefill": blocks.prefill(model, shapes, matrix, 3),
             "blocks": blocks.encoders(model, matrix, args.repeat),
@@ -51,6 +56,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         found["whole_answer"][peer] = told
         found["whole_answer"][f"ratio_{peer}"] = told["seconds"] / answer["seconds"]
     return found
+
+
+def _truth(engine_dir: Path) -> fidelity.Answered:
+    """What the float32 engine says of its golden picture."""
+    _, _, picture = read_golden(Engine(engine_dir))
+    return fidelity.answered(engine_dir, picture, whole.QUERY, hd_num=4, new_tokens=whole.NEW_TOKENS)
 
 
 def _peer(args: argparse.Namespace, peer: str, shapes: Shapes, answer: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--intermediate", type=int, default=GEOPIXEL_7B.intermediate, help="width of the feed-forward")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--onnx", type=Path, metavar="DIR", help="the ONNX engine that the peer `ort` runs")
+    parser.add_argument(
+        "--float32", type=Path, metavar="DIR", help="the same checkpoint at fp32, run on the CPU: blocks are held to it"
+    )
     args = parser.parse_args(argv)
     if ("ort" in args.against) != (args.onnx is not None):
         parser.error("--against ort and --onnx go together: give both or neither")

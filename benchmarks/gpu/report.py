@@ -11,6 +11,8 @@ def text(found: dict[str, Any]) -> str:
     """Blocks, language model, whole answers."""
     lines = [_environment(found["environment"]), ""]
     lines.append(table(("block", "ms", "TFLOP/s", "of the matrix rate"), _blocks(found)))
+    if found["fidelity"]:
+        lines += ["", table(("block", "cosine to float32", "equal tokens", "mask IoU"), _fidelity(found["fidelity"]))]
     lines += ["", table(("decode", "ms", "tokens/s", "of the floor"), _decode(found["decode"])), ""]
     lines.append(
         table(("whole answer", "s", "first token, s", "tokens/s", "times ours"), _whole(found["whole_answer"]))
@@ -48,6 +50,17 @@ def _blocks(found: dict[str, Any]) -> list[tuple[str, ...]]:
         (name, f"{1000 * one['seconds']:.2f}", _number(one.get("tflop_per_s")), _number(one.get("ratio_matrix_rate")))
         for name, one in named.items()
     ]
+
+
+def _fidelity(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (name, f"{one['cosine']:.6f}", *(_share(one.get(figure)) for figure in ("token_agreement", "mask_iou")))
+        for name, one in found.items()
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _decode(found: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -55,6 +55,7 @@ NOT_RUN = {
     "sudo apt install nvidia-jetpack python3-libnvinfer python3-venv": "needs a Jetson",
     "python3 -m venv --system-site-packages edge && . edge/bin/activate": "needs a Jetson",
     "pip install . 'cuda-core[cu12]'": "needs a Jetson",
+    "python -m benchmarks.gpu engine --against torch torch-compiled --float32 exact --json": "needs an NVIDIA GPU",
     "python -m benchmarks.gpu engine --against torch --json": "needs an NVIDIA GPU",
     "python -m benchmarks.latency portable --device cuda --json": "needs an NVIDIA GPU",
 }
