@@ -80,7 +80,7 @@ def loudness(checkpoint: Checkpoint, tokens: SpecialTokens, pictures: list[Path]
                 reading = reference.reading(checkpoint, len(rows), image_rows)
                 sequences[number] = (layer(rows, reading), image_rows)
         del layer  # before the next one is read
-        return_heap()
+        return_heap(collecting=True)
     for rows, _ in sequences:
         _add(sums, "output", reference.final_norm(checkpoint, rows))
     return {name: np.sqrt((squares / count).numpy()) for name, (squares, count) in sums.items()}
@@ -99,7 +99,7 @@ def _sequences(checkpoint: Checkpoint, tokens: SpecialTokens, pictures: list[Pat
         seen = reference.stitched(module, divided)
         found.append((torch.cat([before, seen, after]), torch.arange(len(before), len(before) + len(seen))))
     del module
-    return_heap()
+    return_heap(collecting=True)
     return found
 
 

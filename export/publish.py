@@ -110,7 +110,7 @@ def _check_memory(checkpoint: Checkpoint) -> None:
 
 def _measure(root: Path, usage: Usage) -> None:
     """Write what every block takes in memory into the manifest."""
-    return_heap()  # helpers stand beside this process
+    return_heap(collecting=True)  # helpers stand beside this process
     found = measure_all(root)
     for one in found.values():
         usage.had_child(one.peak_bytes)
@@ -140,7 +140,7 @@ def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Prec
             bar.set_description(block)
             log.info("exporting %s at %s", block, precision.name)
             WRITERS[block](checkpoint, block, root / f"{block}.onnx", precision, bar, form)
-            return_heap()
+            return_heap(collecting=True)
         bar.set_description("token embeddings")
         _write_table(checkpoint, root / "token_embeddings.npy", embeddings_as(precisions["language_model"]))
         bar.update()

@@ -11,6 +11,7 @@ import pytest
 from geopixel_edge.pipeline import Pipeline
 
 from .support.servers import Server, serving
+from .support.shared import made_once
 from .support.torchless import needs_torch
 
 TESTS = Path(__file__).parent
@@ -35,17 +36,13 @@ def export_engine(target: Path, precision: str) -> None:
 @pytest.fixture(scope="session")
 def engine_fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference checkpoint as a float32 engine; not to be changed by a test."""
-    target = tmp_path_factory.mktemp("engines") / "fp32"
-    export_engine(target, "fp32")
-    return target
+    return made_once(tmp_path_factory, "fp32", lambda target: export_engine(target, "fp32"))
 
 
 @pytest.fixture(scope="session")
 def engine_fp16(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference checkpoint as a float16 engine."""
-    target = tmp_path_factory.mktemp("engines") / "fp16"
-    export_engine(target, "fp16")
-    return target
+    return made_once(tmp_path_factory, "fp16", lambda target: export_engine(target, "fp16"))
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +50,7 @@ def engine_portable(engine_fp32: Path, tmp_path_factory: pytest.TempPathFactory)
     """The float32 engine with its language model in standard operators."""
     from geopixel_edge.build.forms import build_form
 
-    target = tmp_path_factory.mktemp("engines") / "portable"
-    build_form(engine_fp32, target, "portable")
-    return target
+    return made_once(tmp_path_factory, "portable", lambda target: build_form(engine_fp32, target, "portable"))
 
 
 @pytest.fixture(scope="session", params=["ready", "portable"])

@@ -155,7 +155,7 @@ def _warm_up(engine: Engine, block: str, device: HostDevice) -> None:
     runner.run(*_tensors(others[name], device, _RUNS[name][0][0]))
     runner.close()
     del runner
-    return_heap()  # else what it leaves would be reused unseen
+    return_heap(collecting=True)  # else what it leaves would be reused unseen
 
 
 def _tensors(

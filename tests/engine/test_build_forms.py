@@ -134,6 +134,7 @@ def test_the_verb_says_what_it_checked(engine_fp32: Path, tmp_path: Path, capsys
     assert "exists; give a new path" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_int4_beside_float16_arithmetic_scales_in_float16(tmp_path: Path) -> None:
     """What a GPU computes with: a contributed product takes scales of its activations' dtype alone."""
     export_engine(CHECKPOINT, tmp_path / "ready", "language_model=int4-fp16")

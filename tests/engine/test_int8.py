@@ -129,7 +129,7 @@ def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(params=["kept", "widened"])
+@pytest.fixture(params=["kept", pytest.param("widened", marks=pytest.mark.long)])
 def engine(request: pytest.FixtureRequest) -> Path:
     root: Path = request.getfixturevalue(request.param)
     return root
@@ -179,6 +179,7 @@ def matrices(root: Path) -> int:
     return sum(tensor.data_type == TensorProto.INT8 for tensor in graph.initializer)
 
 
+@pytest.mark.long
 def test_weights_are_widened_at_load(widened: Path, tmp_path: Path) -> None:
     assert [dict(block.session_options) for block in read_manifest(widened).blocks.values()] == [WIDENED] * len(BLOCKS)
     graph = optimised(widened, tmp_path)
@@ -206,6 +207,7 @@ def torchs(kept: Path) -> dict[str, F32]:
     )[0]
 
 
+@pytest.mark.long
 def test_widened_weights_give_what_torch_gives_with_them(widened: Path, torchs: dict[str, F32]) -> None:
     assert max(compare(Model.open(widened, "cpu"), torchs).values()) < NOISE
 

@@ -103,6 +103,7 @@ def test_one_pixel(pipeline: Pipeline, tmp_path: Path) -> None:
         assert answer.notes == ()
 
 
+@pytest.mark.long
 def test_a_strip_one_pixel_wide(pipeline: Pipeline) -> None:
     strip = np.repeat(np.linspace(0, 255, 20_000).astype(np.uint8)[:, None, None], 3, axis=2)
     answer, _ = ask(pipeline, strip)

@@ -198,7 +198,7 @@ def imports(directory: str) -> set[str]:
         ("geopixel_edge", ("cuda", "supervision", "geo", "geoparquet", "server", "cluster")),
         ("benchmarks", ("bench", "bench-gpu", "bench-scale", "cuda", "export", "geo")),  # torch is a peer
         ("export", ("export",)),
-        ("tests", ("export", "bench", "test", "geo", "server")),
+        ("tests", ("export", "bench", "test", "geo", "server", "cluster")),
     ],
 )
 def test_every_import_is_a_declared_dependency(wheel: Path, directory: str, extras: tuple[str, ...]) -> None:

@@ -46,7 +46,8 @@ def test_pieces_hold_every_node_and_weight_within_the_limit(engine_fp32: Path, b
     assert sum(piece.weight_bytes for piece in cut) >= whole[0].weight_bytes
 
 
-@pytest.mark.parametrize("engine", [pytest.param("engine_fp32", marks=pytest.mark.long), "engine_fp16"])
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["engine_fp32", "engine_fp16"])
 def test_an_engine_in_pieces_passes_its_own_check(engine: str, cut_small: None, request: pytest.FixtureRequest) -> None:
     model = SparingModel.open(request.getfixturevalue(engine), "cpu")
     assert not model.residency.loaded

@@ -34,10 +34,10 @@ def run(bytes_a_view: float) -> tuple[np.ndarray, int]:
     side = engine.manifest.sizes.tile_px
     views = device.put(np.random.default_rng(5).standard_normal((VIEWS, 3, side, side), np.float32))
     runner.run({"views": device.put(views.numpy()[:1])})
-    return_heap()
+    return_heap(collecting=True)
     before = resident_bytes()
     tokens = runner.run({"views": views})["tokens"].numpy()
-    return_heap()
+    return_heap(collecting=True)
     return tokens, resident_bytes() - before
 
 
