@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..engine.manifest import BlockSpec
+from ..engine.names import PAST, PRESENT
 from ..runtimes import Device, Tensor
-
-PAST, PRESENT = "past_", "present_"
 
 
 class KVCache:
@@ -21,15 +20,16 @@ class KVCache:
         self.device, self.buffers, self.lengths = device, dict(buffers), lengths
         first = next(iter(self.buffers.values()))
         self.batch, _, self.capacity, _ = first.shape
+        self.dtype = first.dtype
 
     @classmethod
-    def new(cls, device: Device, spec: BlockSpec, capacity: int, batch: int = 1) -> KVCache:
-        """An empty cache for a block; ResourceError where memory does not suffice."""
+    def new(cls, device: Device, spec: BlockSpec, capacity: int, batch: int = 1, dtype: str = "") -> KVCache:
+        """An empty cache for a block, of its dtype or another; ResourceError where memory does not suffice."""
         buffers = {}
         for one in spec.inputs:
             if one.name.startswith(PAST):
                 _, heads, _, size = (int(side) if isinstance(side, int) else 0 for side in one.shape)
-                buffers[one.name] = device.zeros(one.dtype, (batch, heads, capacity, size))
+                buffers[one.name] = device.zeros(dtype or one.dtype, (batch, heads, capacity, size))
         return cls(device, buffers, [0] * batch)
 
     @property

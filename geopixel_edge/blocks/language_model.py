@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import F32, Bool
 from ..checks import finite
 from ..engine.manifest import Sizes
+from ..engine.names import IMAGE_ROWS, LOGITS
 from ..runtimes import Device, Runner, Step, Tensor
 from .embeddings import TokenEmbeddings
 from .kv_cache import KVCache
@@ -21,9 +22,14 @@ OUTPUT_ROWS = "output_rows"  # graphs of schema 1 lack it: they give the logits 
 
 @dataclass(frozen=True)
 class Rows:
-    """Embedded prompt rows on the device, (n, hidden) float32, and which of them hold image tokens, bool (n,)."""
+    """Rows of a prompt: token ids and image tokens (n, hidden) in order, and which rows hold the latter, bool (n,).
 
-    embeds: Tensor
+    Text is embedded and laid beside image tokens when a part is read, so that no prompt stands in memory twice.
+    """
+
+    device: Device
+    embed: TokenEmbeddings
+    pieces: tuple[Sequence[int] | Tensor, ...]
     is_image: Bool
 
     def __len__(self) -> int:
@@ -31,25 +37,50 @@ class Rows:
 
     @classmethod
     def of(cls, device: Device, embed: TokenEmbeddings, pieces: Sequence[Sequence[int] | Tensor]) -> Rows:
-        """Token ids and image tokens (n, hidden), in prompt order, side by side."""
-        hidden = embed.hidden
-        lengths = [piece.shape[0] if isinstance(piece, Tensor) else len(piece) for piece in pieces]
-        embeds = device.empty("float32", (sum(lengths), hidden))
-        start = 0
-        for piece, length in zip(pieces, lengths, strict=True):
-            place = embeds.view(length, hidden, offset=start * hidden)
+        """Of pieces in prompt order."""
+        is_image = np.repeat([isinstance(piece, Tensor) for piece in pieces], [_length(piece) for piece in pieces])
+        return cls(device, embed, tuple(pieces), is_image)
+
+    @property
+    def image_end(self) -> int:
+        """The row behind the last that holds an image token; 0 where none does."""
+        return int(np.flatnonzero(self.is_image)[-1]) + 1 if self.is_image.any() else 0
+
+    @property
+    def embeds(self) -> Tensor:
+        """All rows, (n, hidden) float32 on the device: new memory, or that of the only image."""
+        if len(self.pieces) == 1 and isinstance(piece := self.pieces[0], Tensor):
+            return piece
+        hidden, start = self.embed.hidden, 0
+        embeds = self.device.empty("float32", (len(self), hidden))
+        for piece in self.pieces:
+            place = embeds.view(_length(piece), hidden, offset=start * hidden)
             if isinstance(piece, Tensor):
-                device.copy(piece, place)
+                self.device.copy(piece, place)
             else:
-                place.write(embed(piece))
-            start += length
-        return cls(embeds, np.repeat([isinstance(piece, Tensor) for piece in pieces], lengths))
+                place.write(self.embed(piece))
+            start += _length(piece)
+        return embeds
 
     def part(self, start: int, stop: int) -> Rows:
-        """Rows start..stop over the same memory."""
-        _, hidden = self.embeds.shape
-        view = self.embeds.view(stop - start, hidden, offset=start * hidden)
-        return Rows(view, self.is_image[start:stop])
+        """Rows start..stop; image tokens are the same memory."""
+        pieces: list[Sequence[int] | Tensor] = []
+        first = 0
+        for piece in self.pieces:
+            begin, end = (min(max(side - first, 0), _length(piece)) for side in (start, stop))
+            if begin < end:
+                pieces.append(_rows_of(piece, begin, end) if isinstance(piece, Tensor) else piece[begin:end])
+            first += _length(piece)
+        return Rows(self.device, self.embed, tuple(pieces), self.is_image[start:stop])
+
+
+def _length(piece: Sequence[int] | Tensor) -> int:
+    return piece.shape[0] if isinstance(piece, Tensor) else len(piece)
+
+
+def _rows_of(tokens: Tensor, start: int, stop: int) -> Tensor:
+    _, hidden = tokens.shape
+    return tokens.view(stop - start, hidden, offset=start * hidden)
 
 
 @dataclass(frozen=True)
@@ -100,10 +131,11 @@ class LanguageModel:
         return outputs
 
     def _run(self, part: Rows, cache: KVCache, asked: Sequence[int]) -> Outputs:
-        count, hidden = part.embeds.shape
+        embeds = part.embeds
+        count, hidden = embeds.shape
         feeds = {
-            "inputs_embeds": part.embeds.view(1, count, hidden),
-            "image_rows": self.device.put(np.flatnonzero(part.is_image)),
+            "inputs_embeds": embeds.view(1, count, hidden),
+            IMAGE_ROWS: self.device.put(np.flatnonzero(part.is_image)),
             **self._places.of_rows(cache, count),
             **cache.buffers,
         }
@@ -111,16 +143,16 @@ class LanguageModel:
             feeds[OUTPUT_ROWS] = self.device.put(np.array(asked, np.int64))
         outputs = self.runner.run(feeds, cache.into)
         cache.lengths[0] += count
-        return self._outputs(outputs["logits"], outputs["hidden"], asked, checked=bool(len(asked)))
+        if not asked:  # a reader of images has no head
+            return Outputs(np.empty((0, 0), np.float32), outputs["hidden"])
+        return self._outputs(outputs[LOGITS], outputs["hidden"], asked)
 
-    def _outputs(self, logits: Tensor, hidden: Tensor, asked: Sequence[int], checked: bool) -> Outputs:
-        if not self._asks_rows and asked:
+    def _outputs(self, logits: Tensor, hidden: Tensor, asked: Sequence[int]) -> Outputs:
+        if not self._asks_rows:
             # (1, rows, hidden) of every row: the last one asked for, or all.
             _, _, size = hidden.shape
             hidden = hidden.view(len(asked), size, offset=asked[0] * size)
-        return Outputs(
-            finite(logits.numpy(), "the language model") if checked else np.empty((0, 0), np.float32), hidden
-        )
+        return Outputs(finite(logits.numpy(), "the language model"), hidden)
 
     def step(self, token_ids: Sequence[int], cache: KVCache) -> Outputs:
         """Read one generated token of each sequence: logits of the next, hidden states where these are the input."""
@@ -129,14 +161,14 @@ class LanguageModel:
         self._places.move(step.feeds, cache)
         step.run()
         cache.lengths[:] = [length + 1 for length in cache.lengths]
-        return self._outputs(step.outputs["logits"], step.outputs["hidden"], range(cache.batch), checked=True)
+        return self._outputs(step.outputs[LOGITS], step.outputs["hidden"], range(cache.batch))
 
     def _bind(self, cache: KVCache) -> Step:
         """The run of one token a sequence, with every address fixed."""
         zeros, batch = self.device.zeros, cache.batch
         feeds = {
             "inputs_embeds": zeros("float32", (batch, 1, self.sizes.hidden)),
-            "image_rows": zeros("int64", (0,)),
+            IMAGE_ROWS: zeros("int64", (0,)),
             **self._places.of_step(cache),
             **cache.buffers,
         }

@@ -80,7 +80,9 @@ def random_rows(model: Runtime, length: int) -> Rows:
     embeds = random.standard_normal((length, model.sizes.hidden)).astype(np.float32)
     is_image = np.zeros(length, bool)
     is_image[1 : length // 2] = True
-    return Rows(model.device.put(embeds), is_image)
+    rows = Rows.of(model.device, model.embed, [model.device.put(embeds)])
+    rows.is_image[:] = is_image
+    return rows
 
 
 def new_cache(model: Runtime, capacity: int, batch: int = 1) -> KVCache:

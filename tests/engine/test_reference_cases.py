@@ -7,7 +7,7 @@ import pytest
 
 from geopixel_edge.blocks.language_model import Rows
 from geopixel_edge.masks import Mask
-from geopixel_edge.memory.plan import cache_capacity
+from geopixel_edge.memory.capacity import cache_capacity
 from geopixel_edge.model import Model
 from geopixel_edge.pipeline import Pipeline
 
@@ -68,7 +68,8 @@ def image_rows(recorder: Recorder) -> np.ndarray:
 
 def every_hidden(model: Model, embeds: np.ndarray, is_image: np.ndarray) -> np.ndarray:
     """The hidden states of all rows; an answer asks for those of the last alone."""
-    rows = Rows(model.device.put(embeds), is_image[: len(embeds)])
+    rows = Rows.of(model.device, model.embeddings, [model.device.put(embeds)])
+    rows.is_image[:] = is_image[: len(embeds)]
     cache = model.new_cache(cache_capacity(model.manifest, len(rows)))
     found = []
     for start in range(0, len(rows), CHUNK):
