@@ -23,7 +23,7 @@ from geopixel_edge.cli.machine import usable_cores
 from geopixel_edge.cli.streams import write_json
 from geopixel_edge.images import load_image
 from geopixel_edge.kernels.native import load as load_kernels
-from geopixel_edge.memory.plan import cache_capacity
+from geopixel_edge.memory.capacity import cache_capacity
 
 from .latency_report import report
 from .machine import runtimes

@@ -25,7 +25,8 @@ from .families.prompt import Prompt
 from .images import LoadedImage
 from .masks import Mask
 from .memory.budget import Budget
-from .memory.plan import Layout, Plan, Request, fixed_capacity
+from .memory.capacity import fixed_capacity
+from .memory.plan import Layout, Plan, Request
 from .memory.residency import Residency
 from .processes import Owner
 from .resources import shortage_told
@@ -78,8 +79,7 @@ class Model:
     ) -> Model:
         """Verify the engine and load it. Raises OptionError, EngineError, RuntimeUnavailableError, ResourceError."""
         check_device(device)
-        if threads is not None:
-            threads = check_integer("threads", threads, 1, limits.MAX_THREADS)
+        threads = None if threads is None else check_integer("threads", threads, 1, limits.MAX_THREADS)
         with shortage_told(f"engine_dir={str(engine_dir)!r} cannot be loaded"):
             found = place_for(engine := Engine(engine_dir), device)
             model = cls(engine, found.device, threads, budget_bytes)
@@ -113,7 +113,7 @@ class Model:
     def divide(self, image: LoadedImage, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Floats:
         """Adaptive Image Divider: the global view and the tiles, (1 + tiles, 3, S, S) on the host."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("see")), watch.timings.stage("divider"), host_work():
+        with self.residency.stage(*plan.needs("see")), watch.timings.stage("divider"), host_work():
             views = self.family.views(image, grid, self.manifest, self.threads or 0)
             book(0.0, views.nbytes)
         return views
@@ -121,7 +121,7 @@ class Model:
     def see(self, views: Floats, grid: Grid, plan: Plan | None = None, watch: Watch | None = None) -> Tensor:
         """Vision Encoder: views -> image tokens (T, hidden) in prompt order."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("see")) as runners, watch.timings.stage("vision_encoder"):
+        with self.residency.stage(*plan.needs("see")) as runners, watch.timings.stage("vision_encoder"):
             return VisionEncoder(runners["vision_encoder"]).encode(views, grid, plan.dims.views_per_run, watch.check)
 
     def rows(self, prompt: Prompt, image_tokens: Sequence[Tensor], first_part: int = 0) -> Rows:
@@ -132,9 +132,9 @@ class Model:
             pieces += image_tokens[index : index + 1]
         return Rows.of(self.device, self.embeddings, pieces)
 
-    def new_cache(self, capacity: int, batch: int = 1) -> KVCache:
-        """An empty KV cache; ResourceError where memory does not suffice."""
-        return KVCache.new(self.device, self.manifest.blocks["language_model"], capacity, batch)
+    def new_cache(self, capacity: int, batch: int = 1, dtype: str = "") -> KVCache:
+        """An empty KV cache, of the engine's dtype or another; ResourceError where memory does not suffice."""
+        return KVCache.new(self.device, self.manifest.blocks["language_model"], capacity, batch, dtype)
 
     def read(
         self,
@@ -147,7 +147,11 @@ class Model:
     ) -> Outputs:
         """Large Language Model: append rows to a cache of one sequence; outputs of the last, or `wanted`."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("read")) as runners, watch.timings.stage(stage):
+        if plan.split and 0 < (images := rows.image_end) < len(rows):
+            self.read(rows.part(0, images), cache, plan, watch, (), stage)
+            rows, wanted = rows.part(images, len(rows)), wanted and [row - images for row in wanted]
+        needs = plan.needs("step" if plan.split and not rows.image_end else "read")
+        with self.residency.stage(*needs) as runners, watch.timings.stage(stage):
             return self._language_model(runners).read(rows, cache, plan.dims.prompt_chunk, wanted, watch.check)
 
     def step(
@@ -155,13 +159,13 @@ class Model:
     ) -> Outputs:
         """Large Language Model, decode: one token of every sequence in the cache."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("step")) as runners, watch.timings.stage(DECODE):
+        with self.residency.stage(*plan.needs("step")) as runners, watch.timings.stage(DECODE):
             return self._language_model(runners).step(token_ids, cache)
 
     def ground(self, image: LoadedImage, plan: Plan | None = None, watch: Watch | None = None) -> Features:
         """Grounding Vision Encoder: SAM 2's feature pyramid of the image, on the device."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("ground")) as runners, watch.timings.stage("grounding_encoder"):
+        with self.residency.stage(*plan.needs("ground")) as runners, watch.timings.stage("grounding_encoder"):
             with host_work():
                 pixels = self.family.grounding_input(image, self.manifest, self.threads or 0)
             return GroundingEncoder(runners["grounding_encoder"]).encode(pixels)
@@ -171,7 +175,7 @@ class Model:
     ) -> tuple[F32, F32]:
         """Pixel Decoder: `[SEG]` states (n, hidden) -> mask logits (n, M, M) and their predicted IoU (n,)."""
         plan, watch = plan or self.plan, watch or Watch()
-        with self.residency.stage(plan.resident("point")) as runners, watch.timings.stage("pixel_decoder"):
+        with self.residency.stage(*plan.needs("point")) as runners, watch.timings.stage("pixel_decoder"):
             return PixelDecoder(runners["pixel_decoder"]).decode(states, features, plan.dims.masks_per_run)
 
     def point(

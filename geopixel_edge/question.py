@@ -10,7 +10,8 @@ from .blocks.divider import Grid
 from .families.prompt import Prompt
 from .image_ref import ImageRef
 from .images import LoadedImage
-from .memory.plan import Layout, Plan, Request, fixed_capacity
+from .memory.capacity import cache_dtype, fixed_capacity
+from .memory.plan import Layout, Plan, Request
 from .model import Model
 from .options import AskOptions
 from .stop import StopToken, Watch
@@ -78,6 +79,8 @@ def _planned(
     if plan.reduced:
         taken = plan.layout.hd_num
         notes = [*notes, f"memory: divided as with hd_num={taken}, not {hd_num}, to fit"]
+    if plan.kv_dtype != cache_dtype(model.manifest):
+        notes = [*notes, f"memory: the KV cache is kept in {plan.kv_dtype}, to fit"]
     return grids, notes, plan
 
 

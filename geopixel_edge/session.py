@@ -12,6 +12,7 @@ from .blocks.kv_cache import KVCache
 from .blocks.language_model import Outputs
 from .errors import SessionClosedError
 from .images import LoadedImage
+from .memory.plan import Plan
 from .model import Features, Model
 from .options import AskOptions
 from .question import Asked, prepare, result
@@ -142,30 +143,30 @@ class OpenedImage:
 
     def _read(self, asked: Asked, target: KVCache | None) -> tuple[Outputs, KVCache]:
         """Prefill; the prefix of BOS and image is read once and kept."""
-        model, watch, capacity = self.model, asked.turn.watch, asked.plan.dims.capacity
+        model, watch, plan = self.model, asked.turn.watch, asked.plan
         shared = model.family.shared_rows(asked.prompt, [tokens.shape[0] for tokens in self._image_tokens])
+        if self._cache is not None and self._cache.dtype != plan.kv_dtype:
+            self._cache, self._prefix_length = None, 0
         known = self._prefix_length if shared else 0
-        cache = self._cache_for(capacity, known, target)
+        cache = self._cache_for(plan, known, target)
         rows = model.rows(asked.prompt, self._image_tokens, 1 if known else 0)
         watch.timings.prompt_tokens, watch.timings.reused_tokens = known + len(rows), known
         if shared and not known:
             # In runs of its own, so that reading it once or again gives the same numbers to the last bit.
-            model.read(rows.part(0, shared), cache, asked.plan, watch, wanted=())
+            model.read(rows.part(0, shared), cache, plan, watch, wanted=())
             rows = rows.part(shared, len(rows))
-        outputs = model.read(rows, cache, asked.plan, watch)
+        outputs = model.read(rows, cache, plan, watch)
         self._prefix_length, self._cache = shared, cache
         return outputs, cache
 
-    def _cache_for(self, capacity: int, known: int, target: KVCache | None) -> KVCache:
-        """A cache that holds the first `known` positions and room for `capacity`: the kept one, `target` or a new one.
-
-        Until the reading is done nothing is kept: a run that stops half-way must not leave a half-read prefix behind.
-        """
+    def _cache_for(self, plan: Plan, known: int, target: KVCache | None) -> KVCache:
+        """A cache that is long enough and holds the first `known` positions: the kept one, `target` or a new one."""
+        # Until the reading is done nothing is kept: a run that stops half-way must not leave a half-read prefix behind.
         kept, self._cache, self._prefix_length = self._cache, None, 0
-        if target is None and kept is not None and kept.capacity >= capacity:
+        if target is None and kept is not None and kept.capacity >= plan.dims.capacity:
             kept.rewind(known)
             return kept
-        cache = target or self.model.new_cache(capacity)
+        cache = target or self.model.new_cache(plan.dims.capacity, dtype=plan.kv_dtype)
         if kept is not None and known:
             cache.copy_prefix(kept, known)
         return cache
@@ -185,8 +186,7 @@ class OpenedImage:
     def point(self, states: Tensor, asked: Asked) -> MaskFound:
         """The mask of one `[SEG]`, from the hidden state (1, hidden) where it was the input."""
         asked.turn.watch.check()
-        features, image = self._ground(asked), self.images[0]
-        size_px = (image.width_px, image.height_px)
+        features, size_px = self._ground(asked), (self.images[0].width_px, self.images[0].height_px)
         ((mask, score),) = self.model.point(states, features, size_px, asked.plan, asked.turn.watch)
         return asked.turn.assembler.attach(mask, score)
 

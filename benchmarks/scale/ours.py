@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from geopixel_edge.blocks.language_model import Rows
-from geopixel_edge.memory.plan import cache_capacity
+from geopixel_edge.memory.capacity import cache_capacity
 from geopixel_edge.model import Model
 
 TEXT_TOKEN = 17  # any row of the table: what is read does not change what it costs

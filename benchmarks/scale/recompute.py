@@ -10,7 +10,7 @@ import numpy as np
 
 from export.checkpoint import Checkpoint
 from geopixel_edge.images import LoadedImage
-from geopixel_edge.memory.plan import cache_capacity
+from geopixel_edge.memory.capacity import cache_capacity
 from geopixel_edge.model import Model
 
 QUERY = "Describe this image with interleaved segmentation masks."

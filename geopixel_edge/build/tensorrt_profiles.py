@@ -8,7 +8,8 @@ import msgspec
 
 from ..engine.manifest import Manifest, Precision, Range, Sizes, TensorSpec
 from ..errors import OptionError
-from ..memory.plan import CAPACITY_GRANULE, MOST_BATCHED, Dims
+from ..memory.capacity import CAPACITY_GRANULE
+from ..memory.plan import MOST_BATCHED, Dims
 
 Profile = Mapping[str, Range]
 USUAL_VIEWS, USUAL_TEXT, USUAL_NEW_TOKENS = 10, 512, 1024

@@ -128,6 +128,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "ground_first": plan.ground_first,
         "reduced": plan.reduced,
         "kv_dtype": plan.kv_dtype,
+        "split": plan.split,
         "dims": asdict(plan.dims),
         "layout": asdict(plan.layout),
         "stages": stages,
@@ -140,6 +141,7 @@ def _render(plan: Plan) -> str:
     dims, layout = plan.dims, plan.layout
     how = "every block stays loaded" if plan.all_resident else "blocks are loaded and freed as they are needed"
     how += ", features are made first" if plan.all_resident and plan.ground_first else ""
+    how += ", of the language model what reads images and what writes by turns" if plan.split else ""
     lines = [
         table(("stage", "blocks loaded", "memory"), rows, left=2),
         "",

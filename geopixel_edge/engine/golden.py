@@ -23,7 +23,7 @@ from ..checks import check_integer
 from ..errors import EngineCorruptError, EngineMismatchError, ImageError, OptionError, QueryError
 from ..families.prompt import Prompt, build_prompt
 from ..images import LoadedImage, load_image
-from ..memory.plan import cache_capacity
+from ..memory.capacity import cache_capacity
 from ..runtimes import Tensor
 from . import probes
 from .golden_files import ARRAYS, RECORD_FILE, Golden, read_golden, read_record, subsample

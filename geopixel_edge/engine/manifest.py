@@ -91,11 +91,12 @@ class Term(Struct, frozen=True):
     dims: tuple[Name, ...]
 
 
-class Footprint(Struct, frozen=True):
-    """Memory of a loaded block, measured where it was exported or built: its weights, and what a run adds to them."""
+class Footprint(Struct, frozen=True, omit_defaults=True):
+    """Memory of a loaded block as measured: its weights, what a run adds, what "reading" or "writing" do without."""
 
     weights_bytes: Annotated[int, Meta(ge=0)]
     workspace: tuple[Term, ...]
+    spared: dict[Name, Annotated[int, Meta(ge=0)]] = {}
 
 
 class EnginePlan(Struct, frozen=True):
@@ -246,5 +247,4 @@ class Manifest(Struct, frozen=True):
 
     def files(self) -> list[FileSpec]:
         """Every file the manifest vouches for."""
-        of_blocks = (spec for block in self.blocks.values() for spec in block.files)
-        return [self.tokenizer, self.embeddings.file, *self.golden, *of_blocks]
+        return [self.tokenizer, self.embeddings.file, *self.golden, *(f for b in self.blocks.values() for f in b.files)]

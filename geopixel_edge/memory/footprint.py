@@ -18,12 +18,13 @@ import numpy as np
 
 from ..engine.directory import Engine, manifest_digest, read_manifest
 from ..engine.manifest import BlockSpec, Footprint, Term
-from ..engine.names import SEQLENS_K, TOTAL_LENGTH
+from ..engine.names import PAST, PRESENT, SEQLENS_K, TOTAL_LENGTH
 from ..resources import return_heap
 from ..runtimes import Runner, Tensor
 from ..runtimes.host import HostDevice
-from ..runtimes.loading import load_block, load_first_piece
+from ..runtimes.loading import load_block, load_first_piece, weights_left_out
 from ..runtimes.onnx_import import import_onnxruntime
+from .parts import PARTS
 from .sparing import LARGE_BYTES
 
 log = logging.getLogger(__name__)
@@ -126,8 +127,16 @@ def measure(root: Path, block: str) -> Measured:
     runs, products = _RUNS[block]
     runs = tuple({**sizes, **_bounded(sizes, engine.manifest.sizes.max_positions)} for sizes in runs)
     peaks = _peaks(runner, runs, device, meter)
-    footprint = Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks))
+    spared = spared_by_parts(engine, block) if block == "language_model" else {}
+    footprint = Footprint(weights_bytes=weights, workspace=fitted(runs, products, peaks), spared=spared)
     return Measured(footprint, meter.peak_bytes)
+
+
+def spared_by_parts(engine: Engine, block: str) -> dict[str, int]:
+    """Bytes of the weights that each part does without; none for a form whose graph is not cut."""
+    if engine.manifest.form != "ready" or engine.manifest.blocks[block].runtime != "onnx":
+        return {}
+    return {part: weights_left_out(engine, block, cut) for part, cut in PARTS.items()}
 
 
 def _bounded(sizes: Mapping[str, int], most: int) -> dict[str, int]:
@@ -165,7 +174,7 @@ def _tensors(
     feeds = {one.name: device.zeros(one.dtype, _shape(one.shape, sizes)) for one in spec.inputs}
     for name, tensor in feeds.items():
         tensor.numpy()[...] = _fed(name, sizes)
-    return feeds, {name.replace("past_", "present_"): feeds[name] for name in feeds if name.startswith("past_")}
+    return feeds, {name.replace(PAST, PRESENT): feeds[name] for name in feeds if name.startswith(PAST)}
 
 
 def _fed(name: str, sizes: Mapping[str, int]) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..engine.manifest import BlockSpec, Manifest
+from ..engine.manifest import Manifest, Term
 from ..errors import MemoryBudgetError
-from .sizes import RELOAD_BYTES, Taken, cache_dtype, held_bytes, taken_by
+from ..runtimes.cut import WHOLE, Cut
+from .capacity import CAPACITY_GRANULE, cache_capacity, fixed_capacity
+from .parts import Way, score_terms, spared_bytes, ways
+from .sizes import RELOAD_BYTES, Taken, held_bytes, taken_by
 
-# A cache length of this granularity serves many requests; its waste is at most 127 positions.
-CAPACITY_GRANULE = 128
 # Where all blocks are loaded, features are made before the prompt is read if that lowers the peak by as much. A
 # question that gets no mask waits for them in vain: with a smaller model that is a larger part of its time.
 _WORTH_GROUNDING_FIRST = 256_000_000
@@ -55,11 +56,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the main path: the blocks that are loaded, and the most bytes it takes."""
+    """One step of the main path: the blocks that are loaded, how the language model is, and the most bytes it takes."""
 
     name: str
     resident: frozenset[str]
     bytes: int
+    cut: Cut = WHOLE
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Plan:
     all_resident: bool
     ground_first: bool  # features are made before the prompt is read, and not at the first `[SEG]`
     kv_dtype: str  # the cache's numbers
+    split: bool = False  # the language model is loaded in two parts by turns: "read" is of images, "step" of the rest
     reduced: bool = False  # a coarser layout than asked for
 
     @property
@@ -85,14 +88,19 @@ class Plan:
 
     def resident(self, name: str) -> frozenset[str]:
         """The blocks loaded in a stage."""
-        return next(stage.resident for stage in self.stages if stage.name == name)
+        return self.needs(name)[0]
+
+    def needs(self, name: str) -> tuple[frozenset[str], Cut]:
+        """The blocks loaded in a stage, and how the language model is."""
+        return next((stage.resident, stage.cut) for stage in self.stages if stage.name == name)
 
 
 def make_plan(manifest: Manifest, request: Request, budget_bytes: int | None = None) -> Plan:
     """The fastest plan that fits `budget_bytes`; None is no limit.
 
     All blocks loaded, features made when a mask is asked for, or before the prompt is read; else one encoder at a time
-    before the language model; else smaller runs; else a coarser layout. MemoryBudgetError says which stage of the
+    before the language model; else smaller runs; else the language model in two parts by turns; else all that with a
+    cache of float16, which changes answers a little; else a coarser layout. MemoryBudgetError says which stage of the
     smallest plan fails, and by how much.
     """
     smallest: Plan | None = None
@@ -113,57 +121,20 @@ def make_plan(manifest: Manifest, request: Request, budget_bytes: int | None = N
 
 
 def _candidates(manifest: Manifest, request: Request) -> Iterator[Plan]:
-    """Every plan, the fastest first."""
+    """Every plan, the fastest first of those that answer alike."""
     fixed = fixed_capacity(manifest)
     for number, layout in enumerate(request.layouts):
         positions = layout.prompt_tokens + request.max_new_tokens
         if fixed is not None and positions > fixed and layout is not request.layouts[-1]:
             continue  # a coarser one may fit
         whole = cache_capacity(manifest, positions)
-        for index, (views, chunk, masks) in enumerate(_CHUNKS):
-            dims = _bounded(manifest, Dims(views, chunk, masks, whole, request.batch))
-            if index == 0:
-                yield from _all_resident(manifest, request, layout, dims, reduced=number > 0)
-            stages = tuple(_stages(manifest, request, layout, dims, all_resident=False, ground_first=True))
-            yield Plan(dims, layout, stages, False, True, cache_dtype(manifest), reduced=number > 0)
-
-
-def _all_resident(manifest: Manifest, request: Request, layout: Layout, dims: Dims, reduced: bool) -> Iterator[Plan]:
-    """Plans that keep every block; the one that grounds late is left out where grounding first saves a lot."""
-    late, early = (
-        Plan(
-            dims,
-            layout,
-            tuple(_stages(manifest, request, layout, dims, True, first)),
-            True,
-            first,
-            cache_dtype(manifest),
-            reduced,
-        )
-        for first in (False, True)
-    )
-    if late.peak_bytes - early.peak_bytes < _WORTH_GROUNDING_FIRST:
-        yield late
-    yield early
-
-
-def fixed_capacity(manifest: Manifest) -> int | None:
-    """The only cache length that the engine was built for; None where it takes any."""
-    return manifest.blocks["language_model"].dims.get("capacity")
-
-
-def cache_capacity(manifest: Manifest, positions: int) -> int:
-    """The cache's length: what the engine fixes, else enough for these positions.
-
-    MemoryBudgetError where the engine's is too short.
-    """
-    fixed = fixed_capacity(manifest)
-    if fixed is not None and positions > fixed:
-        raise MemoryBudgetError(
-            f"prompt and answer may take {positions} positions, and the engine was built for a cache of {fixed}; give "
-            f"a smaller max_new_tokens or hd_num, or build it with --capacity {positions}"
-        )
-    return fixed or -(-positions // CAPACITY_GRANULE) * CAPACITY_GRANULE
+        for way in ways(manifest):
+            for index, (views, chunk, masks) in enumerate(_CHUNKS):
+                dims = _bounded(manifest, Dims(views, chunk, masks, whole, request.batch))
+                maker = _Maker(manifest, request, layout, dims, way, reduced=number > 0)
+                if index == 0 and way == Way():
+                    yield from maker.all_resident()
+                yield maker.plan(all_resident=False, ground_first=True)
 
 
 def _bounded(manifest: Manifest, dims: Dims) -> Dims:
@@ -181,40 +152,82 @@ def _bounded(manifest: Manifest, dims: Dims) -> Dims:
     )
 
 
-def _stages(
-    manifest: Manifest, request: Request, layout: Layout, dims: Dims, all_resident: bool, ground_first: bool
-) -> Iterator[Stage]:
-    """The main path in order, with the bytes of each step: loaded blocks, the run of one, what the runs of the others
-    left in their arenas, and what is held by then.
-    """
-    blocks: dict[str, BlockSpec] = manifest.blocks
-    held = held_bytes(manifest, layout.views, layout.prompt_tokens, request.image_px, dims.capacity, dims.batch)
-    writing = frozenset({"language_model", "pixel_decoder"}) if request.grounded else frozenset({"language_model"})
-    order = [
-        ("see", "vision_encoder", frozenset({"vision_encoder"}), held.views),
-        ("read", "language_model", writing, held.cache),
-        ("step", "language_model", writing, held.cache),
-    ]
-    if request.grounded:
-        cache = 0 if ground_first else held.cache
-        ground = ("ground", "grounding_encoder", frozenset({"grounding_encoder"}), held.pixels + cache)
-        order.insert(0 if ground_first else len(order), ground)
-        order.append(("point", "pixel_decoder", writing, held.cache))
-    taken = {name: _taken(manifest, name, dims, layout) for name in blocks}
-    for name, running, resident, kept in order:
-        if name != "see" or layout.views:
-            loaded = frozenset(blocks) if all_resident else resident
-            always = held.always + (0 if all_resident else RELOAD_BYTES)
-            blocks_bytes = sum(taken[block].bytes(is_running=block == running) for block in loaded)
-            yield Stage(name, loaded, always + kept + blocks_bytes)
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the plans of one layout at one size of runs, the language model loaded in one way."""
 
+    manifest: Manifest
+    request: Request
+    layout: Layout
+    dims: Dims
+    way: Way
+    reduced: bool
 
-def _taken(manifest: Manifest, block: str, dims: Dims, layout: Layout) -> Taken:
-    """A block with the largest run that a plan has for it."""
-    rows = min(dims.prompt_chunk, layout.prompt_tokens)
-    sizes: dict[str, dict[str, int]] = {
-        "vision_encoder": {"n": min(dims.views_per_run, max(1, layout.views))},
-        "language_model": {"B": dims.batch, "S": rows, "capacity": dims.capacity, "image_rows": rows, "output_rows": 1},
-        "pixel_decoder": {"n": 1},
-    }
-    return taken_by(block, manifest.blocks[block], manifest.sizes, sizes.get(block, {}))
+    def all_resident(self) -> Iterator[Plan]:
+        """Plans that keep every block; the one that grounds late is left out where grounding first saves a lot."""
+        late, early = (self.plan(True, first) for first in (False, True))
+        if late.peak_bytes - early.peak_bytes < _WORTH_GROUNDING_FIRST:
+            yield late
+        yield early
+
+    def plan(self, all_resident: bool, ground_first: bool) -> Plan:
+        """One plan."""
+        stages, kv_dtype = tuple(self._stages(all_resident, ground_first)), self.way.kv_dtype(self.manifest)
+        return Plan(self.dims, self.layout, stages, all_resident, ground_first, kv_dtype, self.way.split, self.reduced)
+
+    def _stages(self, all_resident: bool, ground_first: bool) -> Iterator[Stage]:
+        """The main path in order, with the bytes of each step: loaded blocks, the run of one, what the runs of the
+        others left in their arenas, and what is held by then.
+        """
+        blocks, layout, dims = self.manifest.blocks, self.layout, self.dims
+        kv_dtype = self.way.kv_dtype(self.manifest)
+        held = held_bytes(
+            self.manifest,
+            layout.views,
+            layout.prompt_tokens,
+            self.request.image_px,
+            dims.capacity,
+            dims.batch,
+            kv_dtype,
+        )
+        writing = frozenset({"language_model", "pixel_decoder"} if self.request.grounded else {"language_model"})
+        reading = frozenset({"language_model"}) if self.way.split else writing
+        order = [
+            ("see", "vision_encoder", frozenset({"vision_encoder"}), held.views),
+            ("read", "language_model", reading, held.cache),
+            ("step", "language_model", writing, held.cache),
+        ]
+        if self.request.grounded:
+            cache = 0 if ground_first else held.cache
+            ground = ("ground", "grounding_encoder", frozenset({"grounding_encoder"}), held.pixels + cache)
+            order.insert(0 if ground_first else len(order), ground)
+            order.append(("point", "pixel_decoder", writing, held.cache))
+        for name, running, resident, kept in order:
+            if layout.views or not (name == "see" or (name == "read" and self.way.split)):
+                part: str = "reading" if name == "read" else "writing"
+                loaded = frozenset(blocks) if all_resident else resident
+                always = held.always + (0 if all_resident else RELOAD_BYTES)
+                sizes = (self._taken(block, part).bytes(is_running=block == running) for block in loaded)
+                cut = self.way.cut(part) if "language_model" in loaded else WHOLE
+                yield Stage(name, loaded, always + kept + sum(sizes), cut)
+
+    def _taken(self, block: str, part: str) -> Taken:
+        """A block, or that part of the language model, with the largest run that the plan has for it."""
+        dims, spec, sizes = self.dims, self.manifest.blocks[block], self.manifest.sizes
+        rows = min(dims.prompt_chunk, self.layout.prompt_tokens)
+        runs: dict[str, dict[str, int]] = {
+            "vision_encoder": {"n": min(dims.views_per_run, max(1, self.layout.views))},
+            "language_model": {
+                "B": dims.batch,
+                "S": rows,
+                "capacity": dims.capacity,
+                "image_rows": rows,
+                "output_rows": 1,
+            },
+            "pixel_decoder": {"n": 1},
+        }
+        if block != "language_model":
+            return taken_by(block, spec, sizes, runs.get(block, {}))
+        spared = spared_bytes(spec, part) if self.way.split else 0
+        embedded = Term(bytes=4.0 * sizes.hidden, dims=("S",))
+        return taken_by(block, spec, sizes, runs[block], (embedded, *score_terms(self.way, sizes)), spared)

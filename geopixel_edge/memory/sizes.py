@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from ..engine.manifest import BlockSpec, Manifest, Sizes, Term
+from ..engine.names import PAST, PRESENT
 from ..runtimes.workspace import kept_bytes, total
 
 # Python, NumPy, Pillow and ONNX Runtime once it has run a block (76 MB resident with Python 3.11 and 1.32 on x86-64),
@@ -21,8 +22,8 @@ _FLOAT = 4
 
 @dataclass(frozen=True)
 class Held:
-    """What is kept beside weights and workspace: always, the grounding encoder's input while it runs, the views while
-    they are encoded, and the KV cache.
+    """What is kept beside weights and workspace: always, the grounding encoder's input while it runs, the views and
+    what they become while they are encoded, and image tokens with the KV cache from then on.
     """
 
     always: int
@@ -31,27 +32,24 @@ class Held:
     cache: int
 
 
-def held_bytes(manifest: Manifest, views: int, prompt_tokens: int, image_px: int, capacity: int, batch: int) -> Held:
-    """Of the images' pixels, their views, the embedded prompt, SAM 2's features and the KV cache."""
+def held_bytes(
+    manifest: Manifest, views: int, prompt_tokens: int, image_px: int, capacity: int, batch: int, kv_dtype: str
+) -> Held:
+    """Of the images' pixels, their views and tokens, SAM 2's features and the KV cache."""
     sizes, blocks = manifest.sizes, manifest.blocks
     features = sum(_static_bytes(one.shape) for one in blocks["grounding_encoder"].outputs)
-    tokens = 2 * prompt_tokens * sizes.hidden * _FLOAT  # the image's own, and the prompt they are copied into
+    tokens = prompt_tokens * sizes.hidden * _FLOAT
     cache = sum(
-        batch * capacity * _static_bytes(one.shape, np.dtype(one.dtype).itemsize)
+        batch * capacity * _static_bytes(one.shape, np.dtype(kv_dtype).itemsize)
         for one in blocks["language_model"].inputs
-        if one.name.startswith("past_")
+        if one.name.startswith(PAST)
     )
     return Held(
         pixels=sum(_static_bytes(one.shape) for one in blocks["grounding_encoder"].inputs),
-        always=PROCESS_BYTES + 3 * image_px + features + tokens,
-        views=views * 3 * sizes.tile_px**2 * _FLOAT,
-        cache=cache,
+        always=PROCESS_BYTES + 3 * image_px + features,
+        views=views * 3 * sizes.tile_px**2 * _FLOAT + 2 * tokens,  # as they are encoded, and in prompt order
+        cache=cache + tokens,
     )
-
-
-def cache_dtype(manifest: Manifest) -> str:
-    """Of the numbers in the KV cache."""
-    return next(one.dtype for one in manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
 
 
 def _static_bytes(shape: tuple[int | str, ...], itemsize: int = _FLOAT) -> int:
@@ -79,12 +77,14 @@ class Taken:
         return self.weights + (self.work if is_running else self.kept)
 
 
-def taken_by(block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int]) -> Taken:
+def taken_by(
+    block: str, spec: BlockSpec, sizes: Sizes, dims: dict[str, int], more: tuple[Term, ...] = (), spared: int = 0
+) -> Taken:
     """What a block takes whose largest run has these symbolic dimensions; as measured, else estimated from its inputs
-    and outputs."""
+    and outputs. `more` is what a run takes beside that, `spared` are bytes of weights that are not loaded."""
     terms = spec.footprint.workspace if spec.footprint is not None else estimated(block, spec, sizes)
-    work = total(terms, dims)
-    return Taken(weights_bytes(spec), work, kept_bytes(spec, work, dims))
+    work = total((*terms, *more), dims)
+    return Taken(weights_bytes(spec) - spared, work, kept_bytes(spec, work, dims))
 
 
 def estimated(block: str, spec: BlockSpec, sizes: Sizes) -> tuple[Term, ...]:
@@ -92,7 +92,7 @@ def estimated(block: str, spec: BlockSpec, sizes: Sizes) -> tuple[Term, ...]:
     terms = [
         Term(bytes=16.0 * _static_bytes(one.shape), dims=tuple(side for side in one.shape if isinstance(side, str)))
         for one in (*spec.inputs, *spec.outputs)
-        if not one.name.startswith(("past_", "present_"))
+        if not one.name.startswith((PAST, PRESENT))
     ]
     if block == "language_model":
         terms.append(Term(bytes=2.0 * sizes.heads * _FLOAT, dims=("S", "capacity")))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from ..resources import return_heap
 from ..runtimes import Runner
+from ..runtimes.cut import WHOLE, Cut
 from ..runtimes.host import HostDevice
 from ..runtimes.loading import load_in_pieces
 from .residency import Residency
@@ -25,7 +26,7 @@ class SparingResidency(Residency):
         """Nothing: blocks are loaded when they are looked up."""
 
     @contextmanager
-    def stage(self, resident: frozenset[str]) -> Iterator[Mapping[str, Runner]]:
+    def stage(self, resident: frozenset[str], cut: Cut = WHOLE) -> Iterator[Mapping[str, Runner]]:
         """Every block of the engine, loaded when it is looked up, in the place of the one before."""
         with self._lock:
             yield _OnlyOne(self)
@@ -50,8 +51,7 @@ class SparingResidency(Residency):
         return self._engine.manifest.blocks[block].bytes > LARGE_BYTES
 
     def _free(self, blocks: frozenset[str]) -> None:
-        for block in blocks:
-            self._runners.pop(block).close()
+        super()._free(blocks)
         return_heap()
 
 

@@ -8,6 +8,7 @@ from ..engine.directory import Engine
 from ..engine.precision import EXACT
 from ..errors import RuntimeUnavailableError
 from . import Device, Runner
+from .cut import WHOLE, Cut
 from .onnx_import import needed_onnxruntime
 from .tensorrt_import import MODULES
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from .tensorrt import Gpu
 
 
-def load_block(engine: Engine, block: str, device: Device, threads: int | None) -> Runner:
-    """Load one block with the runtime its manifest entry names.
+def load_block(engine: Engine, block: str, device: Device, threads: int | None, cut: Cut = WHOLE) -> Runner:
+    """Load one block with the runtime its manifest entry names; `cut` is ONNX Runtime's.
 
     EngineMismatchError when the file is not the one that the manifest describes; RuntimeUnavailableError when the
     runtime is absent.
@@ -27,7 +28,11 @@ def load_block(engine: Engine, block: str, device: Device, threads: int | None) 
         needed_onnxruntime(f"block {block!r}")
         from .onnx import OnnxRunner
 
-        return OnnxRunner(paths[0], spec, block, device, threads)
+        if cut == WHOLE:
+            return OnnxRunner(paths[0], spec, block, device, threads)
+        from .onnx_cut import CutRunner
+
+        return CutRunner(paths[0], spec, block, device, threads, cut)
     if spec.runtime in MODULES:
         from .tensorrt import TensorRtRunner
 
@@ -60,6 +65,13 @@ def load_in_pieces(engine: Engine, block: str, device: Device, threads: int | No
     if not probed:
         return PieceRunner(path, spec, block, device, threads, options)
     return PieceRunner(path, widened(spec), block, device, threads, {**options, **EXACT}, widen)
+
+
+def weights_left_out(engine: Engine, block: str, cut: Cut) -> int:
+    """Bytes of a block's weights that it does without where it is so cut."""
+    from .onnx_cut import left_out_bytes
+
+    return left_out_bytes(engine.path(engine.manifest.blocks[block].files[0]).read_bytes(), cut)
 
 
 def load_first_piece(engine: Engine, block: str, device: Device) -> tuple[Runner, float]:

@@ -109,10 +109,14 @@ class OnnxRunner:
     def _device_name(self) -> str:
         return repr("cpu" if self.device.memory == "cpu" else f"{self.device.kind}:{self.device.index}")
 
+    def _model(self, path: Path) -> str | bytes:
+        """What is opened: the file."""
+        return str(path)
+
     def _open(self, path: Path, options: ort.SessionOptions, chosen: Providers) -> ort.InferenceSession:
         try:
             # Its own fallback would print, and run on the CPU what was meant for a GPU.
-            return ort.InferenceSession(str(path), options, providers=chosen, enable_fallback=0)
+            return ort.InferenceSession(self._model(path), options, providers=chosen, enable_fallback=0)
         except ERRORS as error:
             if len(chosen) > 1:
                 self._open(path, options, chosen[1:])  # raises when the block is at fault, not the device

@@ -15,7 +15,8 @@ from geopixel_edge.engine.directory import read_manifest
 from geopixel_edge.engine.manifest import Footprint, Manifest, Term
 from geopixel_edge.errors import MemoryBudgetError, OptionError
 from geopixel_edge.memory.amount import parse_memory
-from geopixel_edge.memory.plan import Layout, Plan, Request, cache_capacity, make_plan
+from geopixel_edge.memory.capacity import cache_capacity
+from geopixel_edge.memory.plan import Layout, Plan, Request, make_plan
 
 MB = 1_000_000
 LAYOUTS = (Layout(9, 10, 900), Layout(4, 5, 500), Layout(1, 2, 200))
