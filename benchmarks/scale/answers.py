@@ -81,4 +81,5 @@ def _one(engine: Path, size: tuple[int, int], hd_num: int, limit: str | None) ->
         return {"limit": limit, "refused": str(error)}
     one = memory.measured(engine, size, hd_num, limit)
     error_part = plan.peak_bytes / one["run_peak_bytes"] - 1
-    return {"limit": limit, "planned_bytes": plan.peak_bytes, "plan_error": error_part, **one}
+    chosen = {"kv_dtype": plan.kv_dtype, "split": plan.split, "prompt_chunk": plan.dims.prompt_chunk}
+    return {"limit": limit, "planned_bytes": plan.peak_bytes, "plan_error": error_part, **chosen, **one}
