@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
+from weakref import WeakSet
 
 import numpy as np
 import onnxruntime as ort
@@ -90,6 +91,7 @@ class OnnxRunner:
         options: Mapping[str, str] = _NO_OPTIONS,
     ) -> None:
         self.spec, self.block, self.device = spec, block, device
+        self._steps: WeakSet[OnnxStep] = WeakSet()
         self._owner = Owner(f"block {block!r}")
         check_locations(path, spec, block)
         settings = session_settings(spec, block, threads, options)
@@ -151,10 +153,14 @@ class OnnxRunner:
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> OnnxStep:
         """A saved binding to these addresses."""
         self._owner.check()
-        return OnnxStep(self, feeds, {**made(self.spec, self.device, feeds, into), **into})
+        step = OnnxStep(self, feeds, {**made(self.spec, self.device, feeds, into), **into})
+        self._steps.add(step)
+        return step
 
     def close(self) -> None:
-        """Give the weights back; the runner cannot be used again."""
+        """Give the weights back, which bindings hold, too; neither these nor the runner can be used again."""
+        for step in self._steps:
+            step.close()
         self.__dict__.pop("session", None)
 
     def __reduce__(self) -> NoReturn:
@@ -177,6 +183,10 @@ class OnnxStep:
                 self._binding.bind_output(name, *place_of(tensor))
         except ERRORS as error:
             raise self._failed(error) from None
+
+    def close(self) -> None:
+        """Let the session go."""
+        self.__dict__.pop("_binding", None)
 
     def run(self, options: ort.RunOptions | None = None) -> None:
         """Run with what stands in the feeds now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,15 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(EngineMismatchError, match="language_model"):
             CutRunner(path, SPEC, "language_model", HostDevice(), 1, PARTS["writing"])
+
+
+def test_weights_go_with_the_runner_though_a_binding_is_held() -> None:
+    """A binding of ONNX Runtime keeps its session, and so two language models would be in memory at once."""
+    model = language_model(PARTS["writing"])
+    _, cache = read(model, False)
+    model.step([7], cache)  # bound for as long as the cache lives
+    runner = model.runner
+    assert isinstance(runner, CutRunner)
+    session = weakref.ref(runner.session._sess)
+    runner.close()
+    assert session() is None
