@@ -52,9 +52,9 @@ class Chat:
         """POST /v1/chat/completions."""
         check_type(request, "application/json")
         async with body_of(request, self.front) as body:
-            asked = await decoded(body, ChatRequest)
+            asked = await decoded(body.data, ChatRequest)
             self._check_model(asked.model)
-            job = await question_of(asked)
+            job = await question_of(asked, body)
         ticket = self.front.submit(job, request.state.client, asked.deadline_s)
         writing = _Writing(f"chatcmpl-{request.state.request_id[4:]}", self.front.model, asked)
         if asked.stream:

@@ -15,6 +15,7 @@ from . import jobs
 from .link import Link
 from .logs import log
 from .metrics import Metrics
+from .named import NamedImages
 from .problems import RequestError, unavailable
 from .replies import Health
 from .settings import Settings
@@ -29,10 +30,11 @@ class Front:
         self.queue = FairQueue(settings.queue)
         self.draining = False
         self.links = [
-            Link(index, self._setup(index, device), self.queue, self._done, log)
+            Link(index, self._setup(index, device), self.queue, self._done, log, settings.hang_s)
             for index, device in enumerate(settings.devices)
         ]
         self.metrics = Metrics(self._state)
+        self.named = NamedImages(settings)
         self.held_body_bytes = 0
         self.answering = 0  # requests that wait or are answered
         self._tasks: list[asyncio.Task[None]] = []
@@ -47,6 +49,7 @@ class Front:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self.named.close()
         self.queue.drop_all(unavailable("the server is ending").told)
         for task in self._tasks:
             task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_a_body_that_is_too_long_is_refused_by_its_head_and_while_it_comes(serve
         except OSError:
             found = b" 413 "
         assert b" 413 " in found
+
+
+def test_who_sends_too_much_still_reads_why(server: Server) -> None:
+    reply = server.ask("POST", "/v1/images", bytes(20_000_000), {"Content-Type": "image/png"})
+    refused(reply, 413, "over 8,000,000 bytes")
+    assert server.metric("held_body_bytes") == 0
+    head = {"Content-Type": "image/png", "Expect": "100-continue"}
+    began = time.monotonic()
+    with server.connect() as connection:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {**head, "Content-Length": "20000000"}.items())
+        connection.sendall(f"POST /v1/images HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - began < 4, "it asked for a body that it does not take"
 
 
 # --- Counts ---------------------------------------------------------------------------------------------------------
