@@ -57,7 +57,9 @@ class Guard:
             if not isinstance(error, RequestError):
                 log("error", request=request_id, kind=type(error).__name__, reason=str(error)[:500])
             if not begun:
-                await error_response(told(error), getattr(error, "headers", {}))(scope, receive, passed)
+                found = told(error)
+                self.front.metrics.refusals.labels(found.problem.code).inc()
+                await error_response(found, getattr(error, "headers", {}))(scope, receive, passed)
         finally:
             self._tell(scope, status, time.monotonic() - started, request_id)
 

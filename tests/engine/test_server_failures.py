@@ -12,7 +12,7 @@ from geopixel_edge import Pipeline
 from geopixel_edge.errors import InferenceError
 from geopixel_edge.serve import jobs
 from geopixel_edge.serve.answering import Answering, DeadlineToken
-from geopixel_edge.serve.chat import DONE, Writing
+from geopixel_edge.serve.chat import DONE, Writing, finish_reason
 from geopixel_edge.serve.front import Front
 from geopixel_edge.serve.kept import KeptImages
 from geopixel_edge.serve.records import ChatRequest, Message, Wanted
@@ -53,6 +53,28 @@ def streamed(records: list[Any]) -> list[bytes]:
         return [line async for line in Writing("chatcmpl-1", "geopixel", asked).stream(front, ticket)]
 
     return asyncio.run(run())
+
+
+def test_a_deadline_in_the_middle_gives_what_is_known_by_then(
+    direct: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = direct(tile(0), JOB.query, hd_num=1, max_new_tokens=40)
+    stop, step, steps = DeadlineToken(60.0), direct.model.step, 0
+
+    def late(*given: Any, **more: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 16:
+            stop._ends_s = 0.0
+        return step(*given, **more)
+
+    monkeypatch.setattr(direct.model, "step", late)
+    result, _ = Answering(direct, KeptImages(direct, "img_a.0_"), "a.0").answer(JOB, stop, lambda told: None)
+    assert isinstance(result, jobs.Answered)
+    assert whole.text.startswith(result.text.strip())
+    assert len(result.text) > 10
+    assert (result.grounding.finish_reason, finish_reason(result)) == ("deadline", "length")
+    assert len(result.grounding.regions) >= 1
 
 
 @pytest.mark.parametrize(
