@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
+from ..resources import return_heap
 from ..version import __version__
 from . import jobs
 from .link import Link
@@ -20,6 +21,8 @@ from .problems import RequestError, unavailable
 from .replies import Health
 from .settings import Settings
 from .waiting import FairQueue, Ticket
+
+REST_S = 2.0  # after an answer
 
 
 class Front:
@@ -38,6 +41,7 @@ class Front:
         self.held_body_bytes = 0
         self.answering = 0  # requests that wait or are answered
         self._tasks: list[asyncio.Task[None]] = []
+        self._resting: asyncio.TimerHandle | None = None
 
     def _setup(self, index: int, device: str) -> jobs.Setup:
         one = self.settings
@@ -50,6 +54,8 @@ class Front:
 
     async def __aexit__(self, *error: object) -> None:
         self.named.close()
+        if self._resting is not None:
+            self._resting.cancel()
         self.queue.drop_all(unavailable("the server is ending").told)
         for task in self._tasks:
             task.cancel()
@@ -147,6 +153,14 @@ class Front:
             self.answering -= 1
             if not ended:
                 ticket.cancel()
+            if self._resting is None:
+                self._resting = asyncio.get_running_loop().call_later(REST_S, self._rest)
+
+    def _rest(self) -> None:
+        """Where nothing is asked, give back the memory that the bodies of a busy time took."""
+        self._resting = None
+        if not self.answering:
+            return_heap()
 
     async def result(self, ticket: Ticket) -> jobs.Result:
         """A ticket's result."""

@@ -153,6 +153,33 @@ def test_texts_of_a_form_that_are_no_text(server: Server) -> None:
     refused(server.ask("POST", "/v1/segment", body, {"Content-Type": kind + "; charset=nonsense"}), 400)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bounds": [1, 1, 0, 0], "crs": "EPSG:4326"},
+        {"bounds": [0, 0, 1, 1]},
+        {"crs": "EPSG:4326"},
+        {"bounds": [0, 0, 1, 1], "crs": "/etc/passwd"},
+        {"bounds": [0, 0, 1e999, 1], "crs": "EPSG:4326"},
+        {"bands": [9]},
+        {"bands": []},
+    ],
+    ids=str,
+)
+def test_places_and_bands_that_are_none(server: Server, fields: dict[str, Any]) -> None:
+    image = {"image": base64.b64encode(png(tile(0, 16))).decode(), **fields}
+    refused(server.post("/v1/segment", {"images": [image], "phrases": ["the ships"]}), 400)
+    asked = chat(data_url(png(tile(0, 16))), QUESTION)
+    asked["messages"][0]["content"][0] |= fields
+    refused(server.post("/v1/chat/completions", asked), 400)
+
+
+@pytest.mark.parametrize("words", ["</s>", "<s>", "[SEG]", "<p> x </p>", "\0", "", " "])
+def test_words_that_no_question_may_hold(server: Server, words: str) -> None:
+    refused(server.post("/v1/chat/completions", chat(data_url(png(tile(0, 16))), words)), 400)
+    refused(server.post("/v1/segment", {"images": [data_url(png(tile(0, 16)))], "phrases": [words]}), 400)
+
+
 @pytest.mark.parametrize("token", ["[UNUSED_TOKEN_146]", "<ImageHere>", "<|im_end|>"])
 def test_control_tokens_in_messages(server: Server, token: str) -> None:
     turns = [
