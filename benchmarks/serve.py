@@ -1,7 +1,8 @@
 """`python -m benchmarks.serve [ENGINE_DIR]`: `geopixel-edge serve` beside a plain wrapper, on loopback, in one run.
 
 Each round has a picture that neither has seen. Both are asked the same question, then a second one about the same
-picture; and eight tiles of equal size, in one request and one by one. Which server is asked first alternates.
+picture; and eight tiles of equal size, in one request and one by one, as files of the same pixels but other bytes, so
+that neither finds what the other had kept. Which is asked first alternates.
 """
 
 from __future__ import annotations
@@ -98,10 +99,10 @@ def chat(image: str, question: str, stream: bool) -> dict[str, Any]:
     return {"model": "geopixel", "stream": stream, "messages": [{"role": "user", "content": content}]}
 
 
-def png(seed: int, side_px: int) -> str:
-    """A generated scene as PNG in base64."""
+def png(seed: int, side_px: int, level: int = 6) -> str:
+    """A generated scene as PNG in base64; `level` of compression."""
     stream = io.BytesIO()
-    Image.fromarray(make_scene(seed, side_px).image).save(stream, "PNG")
+    Image.fromarray(make_scene(seed, side_px).image).save(stream, "PNG", compress_level=level)
     return base64.b64encode(stream.getvalue()).decode()
 
 
@@ -137,16 +138,23 @@ def ask_plain(port: int, image: str, times: Times) -> str:
     return str(found["text"])
 
 
-def ask_tiles(port: int, images: list[str], times: Times) -> None:
-    """The same phrase of every tile: in one request, and one by one. None is kept open from one to the other."""
-    together, found = whole(port, "/v1/segment", {"images": images, "phrases": [PHRASE]})
-    began, alone = time.perf_counter(), []
-    for image in images:
-        alone += whole(port, "/v1/segment", {"images": [image], "phrases": [PHRASE]})[1]["results"]
-    times.add(f"serve: {TILES} tiles one by one", time.perf_counter() - began)
-    times.add(f"serve: {TILES} tiles in one request", together)
+def ask_tiles(port: int, requests: dict[str, list[list[str]]], times: Times) -> None:
+    """The same phrase of every tile, in requests of all and of one each, in the order given."""
+    found = []
+    for name, several in requests.items():
+        began, answers = time.perf_counter(), []
+        for images in several:
+            answers += whole(port, "/v1/segment", {"images": images, "phrases": [PHRASE]})[1]["results"]
+        times.add(f"serve: {TILES} tiles {name}", time.perf_counter() - began)
+        found.append(answers)
     times.compared += TILES
-    times.equal += sum(_drawn(one) == _drawn(other) for one, other in zip(found["results"], alone, strict=True))
+    times.equal += sum(_drawn(one) == _drawn(other) for one, other in zip(*found, strict=True))
+
+
+def tiles(seed: int, side_px: int) -> dict[str, list[list[str]]]:
+    """The images of each request, by what they are measured as."""
+    together, alone = ([png(seed + one, side_px, level) for one in range(TILES)] for level in (6, 1))
+    return {"in one request": [together], "one by one": [[image] for image in alone]}
 
 
 def _drawn(result: dict[str, Any]) -> list[Any]:
@@ -170,8 +178,8 @@ def run(args: argparse.Namespace) -> Times:
             texts = [ask(port, image, into) for ask, port in (both if number % 2 else both[::-1])]
             into.compared += 1
             into.equal += texts[0] == texts[1]
-            tiles = [png(args.seed + 10_000 + TILES * number + one, args.tile) for one in range(TILES)]
-            ask_tiles(ours, tiles, into)
+            asked_for = list(tiles(args.seed + 10_000 + TILES * number, args.tile).items())
+            ask_tiles(ours, dict(asked_for if number % 2 else asked_for[::-1]), into)
     return times
 
 

@@ -1,4 +1,4 @@
-"""Ask the same of many tiles, written together where memory allows: `python 04_batch.py [IMAGE] [PHRASE]`."""
+"""Ask the same of many tiles in one call: `python 04_batch.py [IMAGE] [PHRASE]`."""
 
 from __future__ import annotations
 

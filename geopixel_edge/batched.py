@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,13 @@ from .runtimes import Tensor
 from .session import OpenedImage
 from .stop import Stopped, StopToken, Watch
 
-Question = tuple[OpenedImage, Asked]
+
+class Question(NamedTuple):
+    """A prepared question about an opened image; `ours`: the image was opened here, and is closed here."""
+
+    image: OpenedImage
+    asked: Asked
+    ours: bool
 
 
 def answer_in_batches(
@@ -33,15 +39,19 @@ def answer_in_batches(
     options: AskOptions,
     stop: StopToken,
 ) -> Iterator[Answer]:
-    """Answers to (image, question) pairs, in order; as many are written at once as the plan has room for."""
+    """Answers to (image, question) pairs, in order; as many are written at once as pays and the plan has room for.
+
+    `open_image` gives back an image that is opened already; such a one stays open.
+    """
     waiting = iter(pairs)
     while some := list(itertools.islice(waiting, MOST_BATCHED)):
         with ExitStack() as images, shortage_told("the questions cannot be answered"):
             questions = list(_prepared(some, open_image, options, stop, images))
             while questions:
-                plan = _shared_plan(model, [asked for _, asked in questions])
+                plan = _next_plan(model, [one.asked for one in questions])
                 now, questions = questions[: plan.dims.batch], questions[plan.dims.batch :]
                 yield from _together(model, now, plan) if len(now) > 1 else map(_alone, now)
+                _let_go(now, questions)
 
 
 def _prepared(
@@ -57,8 +67,10 @@ def _prepared(
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise QueryError(f"pairs holds {str(pair)[:80]!r}; give (image, question) pairs")
         if opened is None or not _same(source, pair[0]):
-            source, opened = pair[0], images.enter_context(open_image(pair[0]))
-        yield opened, opened.prepare(pair[1], options, stop)
+            source, opened = pair[0], open_image(pair[0])
+            if opened is not source:
+                images.enter_context(opened)
+        yield Question(opened, opened.prepare(pair[1], options, stop), opened is not source)
 
 
 def _same(one: object, other: object) -> bool:
@@ -66,8 +78,26 @@ def _same(one: object, other: object) -> bool:
 
 
 def _alone(question: Question) -> Answer:
-    image, asked = question
-    return image.running(asked).answer
+    return question.image.running(question.asked).answer
+
+
+def _let_go(answered: list[Question], left: list[Question]) -> None:
+    """Free what is kept of images that no question asks about any more."""
+    wanted = {id(one.image) for one in left}
+    for one in answered:
+        if one.ours and id(one.image) not in wanted:
+            one.image.close()
+
+
+def _next_plan(model: Model, asked: list[Asked]) -> Plan:
+    """How the first question is answered: alone where its answer is drafted, else with the ones behind it.
+
+    A drafted answer is read in one run or two, the eight of a batch take a run for each token of the longest; and each
+    teaches the next one its form.
+    """
+    if asked[0].turn.draft is not None and model.takes_batches:
+        return asked[0].plan
+    return _shared_plan(model, asked)
 
 
 def _shared_plan(model: Model, asked: list[Asked]) -> Plan:
@@ -90,10 +120,10 @@ def _shared_plan(model: Model, asked: list[Asked]) -> Plan:
 
 def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[Answer]:
     """Read each prompt into its part of one cache, then write all answers in step."""
-    for image, asked in questions if plan.ground_first else ():
+    for image, asked, _ in questions if plan.ground_first else ():
         image.ground(asked)
     cache = model.new_cache(plan.dims.capacity, len(questions))
-    turns = [asked.turn for _, asked in questions]
+    turns = [one.asked.turn for one in questions]
     logits = [_begun(question, cache, index) for index, question in enumerate(questions)]
     watch = Watch()  # what the steps cost belongs to all
     while True:
@@ -106,10 +136,10 @@ def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[A
         outputs = model.step([turn.token_ids[-1] if turn.token_ids else 0 for turn in turns], cache, plan, watch)
         logits = list(outputs.logits)
         _, hidden = outputs.hidden.shape
-        for index, (image, asked) in enumerate(questions):
+        for index, (image, asked, _) in enumerate(questions):
             if not asked.turn.ended:
                 _stepped(image, asked, outputs.hidden.view(1, hidden, offset=index * hidden))
-    for image, asked in questions:
+    for image, asked, _ in questions:
         asked.turn.watch.timings.blocks.update(watch.timings.blocks)
         asked.turn.finish()
         yield image.result(asked)
@@ -117,7 +147,7 @@ def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[A
 
 def _begun(question: Question, cache: KVCache, index: int) -> F32:
     """See and read one prompt; the logits (vocabulary,) of its last row, or zeros when it was stopped."""
-    (image, asked), sequence = question, cache.sequence(index)
+    (image, asked, _), sequence = question, cache.sequence(index)
     try:
         asked.turn.watch.check()
         outputs, _ = image.begin(asked, sequence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -53,18 +54,25 @@ class Drafts:
             counts[form] += 1
 
     def about(self, phrase: str, kind: str, encode: Callable[[str], list[int]]) -> PhraseDraft:
-        """The draft of one answer, which is learnt from when it is known."""
-        name = without_article(phrase)
-        texts = [form.replace(NAME, name).replace(PHRASE, phrase) for form in self.forms(kind)]
-        candidates = [encode(text) for text in dict.fromkeys(texts)]
+        """The draft of one answer, of the forms known when it is first asked for; its own is learnt from in the end."""
+
+        def candidates() -> list[list[int]]:
+            name = without_article(phrase)
+            texts = [form.replace(NAME, name).replace(PHRASE, phrase) for form in self.forms(kind)]
+            return [encode(text) for text in dict.fromkeys(texts)]
+
         return PhraseDraft(candidates, lambda response: self.learn(phrase, kind, response))
 
 
 class PhraseDraft:
     """Whole answers as token ids, the likeliest first: what is written decides which of them are still possible."""
 
-    def __init__(self, candidates: Sequence[Sequence[int]], learn: Callable[[str], None]) -> None:
-        self._candidates, self._learn = [list(ids) for ids in candidates], learn
+    def __init__(self, candidates: Callable[[], list[list[int]]], learn: Callable[[str], None]) -> None:
+        self._make, self._learn = candidates, learn
+
+    @functools.cached_property
+    def _candidates(self) -> list[list[int]]:
+        return self._make()
 
     def rest(self, written: Sequence[int], most: int) -> list[int]:
         """Of the first candidate that begins with `written` and is longer."""

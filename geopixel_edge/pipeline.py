@@ -123,7 +123,7 @@ class Pipeline:
 
     def batch(
         self,
-        pairs: Iterable[tuple[Images, str]],
+        pairs: Iterable[tuple[Images | OpenedImage, str]],
         options: AskOptions | None = None,
         *,
         hd_num: int = 9,
@@ -132,14 +132,15 @@ class Pipeline:
     ) -> Iterator[Answer]:
         """Answers to (image, question) pairs, in order, as soon as they are known.
 
-        Up to eight are written together where the plan has room, so that the weights are read once for all of them.
-        Questions in a row about one image (the same object or path) share what depends on the image alone.
+        Up to eight are written together where the plan has room, so that the weights are read once for all of them;
+        answers about a phrase, which are drafted and take less alone, follow one another. Questions in a row about one
+        image (the same object or path) share what depends on the image alone; an `OpenedImage` stays open.
         """
         asked = AskOptions.of(options, overrides)
         check_integer("hd_num", hd_num, 1, limits.MAX_HD_NUM)
 
-        def opened(image: Images) -> OpenedImage:
-            return self.open(image, hd_num=hd_num)
+        def opened(image: Images | OpenedImage) -> OpenedImage:
+            return image if isinstance(image, OpenedImage) else self.open(image, hd_num=hd_num)
 
         return answer_in_batches(self.model, pairs, opened, asked, stop or StopToken())
 

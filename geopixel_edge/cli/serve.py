@@ -37,6 +37,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     add_machine(parser)
+    _add_admissions(parser)
+    parser.add_argument("--queue", type=int, default=64, metavar="N", help="requests that wait at most (default: 64)")
+    parser.add_argument("--deadline-s", type=float, default=300.0, metavar="S", help="of a request (default: 300)")
+    parser.add_argument("--drain-s", type=float, default=30.0, metavar="S", help="after SIGTERM (default: 30)")
+    parser.add_argument(
+        "--receive-timeout-s", type=float, default=30.0, metavar="S", help="of a head, and of a body (default: 30)"
+    )
+    parser.add_argument(
+        "--hang-s",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="a worker whose answer has not ended so long after its deadline is started anew (default: 120)",
+    )
+    parser.add_argument("--keep", metavar="SIZE", help="of opened images, as 2GB (default: what the plan leaves)")
+    parser.add_argument("--max-body", metavar="SIZE", help="of a request (default: 64MiB)")
+    parser.add_argument("--name", metavar="NAME", help="of this server among several (default: the machine's)")
+
+
+def _add_admissions(parser: argparse.ArgumentParser) -> None:
+    """Who may ask, and what may be read beside what they send."""
     parser.add_argument(
         "--api-key-file", type=Path, metavar="F", help="one key a line; asked for where others can reach"
     )
@@ -51,15 +72,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a further name it is called by"
     )
-    parser.add_argument("--queue", type=int, default=64, metavar="N", help="requests that wait at most (default: 64)")
-    parser.add_argument("--deadline-s", type=float, default=300.0, metavar="S", help="of a request (default: 300)")
-    parser.add_argument("--drain-s", type=float, default=30.0, metavar="S", help="after SIGTERM (default: 30)")
     parser.add_argument(
-        "--receive-timeout-s", type=float, default=30.0, metavar="S", help="of a head, and of a body (default: 30)"
+        "--allow-remote-images",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="HOST",
+        help="fetch images that are named by https:// addresses from these, exact names (default: from none)",
     )
-    parser.add_argument("--keep", metavar="SIZE", help="of opened images, as 2GB (default: what the plan leaves)")
-    parser.add_argument("--max-body", metavar="SIZE", help="of a request (default: 64MiB)")
-    parser.add_argument("--name", metavar="NAME", help="of this server among several (default: the machine's)")
+    parser.add_argument(
+        "--allow-local-images",
+        type=Path,
+        metavar="DIR",
+        help="open images below it that are named as file:///... (default: none)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,6 +128,9 @@ def _settings(args: argparse.Namespace) -> Any:
         origins=tuple(args.cors_origin),
         hosts=tuple(args.allow_host),
         max_body_bytes=parse_memory(args.max_body) or limits.MAX_BODY_BYTES,
+        remote_images=tuple(args.allow_remote_images),
+        local_images=args.allow_local_images,
+        hang_s=args.hang_s,
     )
 
 

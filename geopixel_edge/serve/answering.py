@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from ..document import region_entry
 from ..images import LoadedImage
 from ..options import AskOptions
 from ..pipeline import Pipeline
+from ..session import OpenedImage
 from ..stop import StopToken
 from ..timings import Timings
 from ..writers import geojson
@@ -24,7 +26,7 @@ from .kept import KeptImages
 from .placing import ground_of, merged
 from .problems import RequestError
 from .replies import CachedTokens, GroundedRegion, Grounding, KeptImage, SegmentResult, Usage
-from .uploads import Pixels
+from .uploads import check_pixels
 
 PREVIEW_SIDE_PX = 1600
 Tell = Callable[[jobs.Delta | jobs.Found], None]
@@ -74,10 +76,10 @@ class Answering:
             case jobs.Keep():
                 return self._keep(job), [], 0
             case jobs.Preview():
-                return jobs.Picked(preview(self.kept.image(jobs.Picture(id=job.id), Pixels()))), [], 0
+                return jobs.Picked(preview(self.kept.image(jobs.Picture(id=job.id)))), [], 0
             case jobs.Forget():
                 if not self.kept.forget(job.id):
-                    self.kept.image(jobs.Picture(id=job.id), Pixels())  # says that it is not here
+                    self.kept.image(jobs.Picture(id=job.id))  # says that it is not here
                 return jobs.Forgotten(job.id), [], 0
 
     def _ask(self, job: jobs.Ask, stop: StopToken, tell: Tell) -> tuple[jobs.Result, list[Timings], int]:
@@ -137,14 +139,30 @@ class Answering:
         return [held.opened.running(asked).answer]
 
     def _many(self, job: jobs.Segment, stop: StopToken) -> list[Answer]:
-        """Written together, as many at once as the plan has room for; nothing is kept of these."""
-        pixels, question = Pixels(), self.pipe.model.family.segment_query
-        queries = [question(phrase) for phrase in job.phrases]
-        images = [self.kept.image(picture, pixels) for picture in job.images]
-        if self.pipe.model.budget_bytes is not None:
+        """Every phrase of every image; all are checked and decoded before any is answered.
+
+        Images are opened and kept as for single questions, so that one that is known is not computed again. A budget
+        has room for one image beside a question: then none is kept.
+        """
+        check_pixels(job.images)
+        model = self.pipe.model
+        queries = [model.family.segment_query(phrase) for phrase in job.phrases]
+        for query in queries:
+            model.family.prompt(query, (), 1, model.tokenizer, model.manifest.tokens)
+        images: deque[LoadedImage | OpenedImage] = deque()
+        if model.budget_bytes is None:
+            images += [self.kept.get([picture], job.hd_num).opened for picture in job.images]
+        else:
+            images += self.kept.images(job.images)
             self.kept.clear()
-        pairs = [(image, query) for image in images for query in queries]
-        return list(self.pipe.batch(pairs, max_new_tokens=job.max_new_tokens, hd_num=job.hd_num, stop=stop))
+
+        def pairs() -> Iterator[tuple[LoadedImage | OpenedImage, str]]:
+            while images:
+                self.kept.make_room(0)
+                image = images.popleft()
+                yield from ((image, query) for query in queries)
+
+        return list(self.pipe.batch(pairs(), max_new_tokens=job.max_new_tokens, hd_num=job.hd_num, stop=stop))
 
     def _keep(self, job: jobs.Keep) -> jobs.Opened:
         hits = self.kept.hits

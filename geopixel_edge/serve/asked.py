@@ -9,7 +9,8 @@ from .. import limits
 from ..options import AskOptions
 from ..text.questions import IMAGE_MARK
 from . import jobs
-from .bodies import picture_of
+from .bodies import Body
+from .pictures import picture_of
 from .problems import RequestError
 from .records import ChatRequest, ImagePart, Message, TextPart
 
@@ -23,7 +24,7 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
 }
 
 
-async def question_of(asked: ChatRequest) -> jobs.Ask:
+async def question_of(asked: ChatRequest, body: Body) -> jobs.Ask:
     """The job of a chat request. RequestError 400 names the field; the text itself is checked as by `Pipeline`."""
     for name, allowed in _REFUSED.items():
         if (value := getattr(asked, name)) not in allowed:
@@ -33,7 +34,7 @@ async def question_of(asked: ChatRequest) -> jobs.Ask:
                 code="unsupported_value",
                 param=name,
             )
-    images = await _images(asked.messages)
+    images = await _images(asked.messages, body)
     query, history = _turns(asked.messages, several=len(images) > 1)
     options = AskOptions(
         max_new_tokens=asked.max_completion_tokens or asked.max_tokens or 1024,
@@ -45,7 +46,7 @@ async def question_of(asked: ChatRequest) -> jobs.Ask:
     return jobs.Ask(images=images, query=query, options=options.to_dict(), hd_num=asked.hd_num, wanted=asked.grounding)
 
 
-async def _images(messages: Sequence[Message]) -> list[jobs.Picture]:
+async def _images(messages: Sequence[Message], body: Body) -> list[jobs.Picture]:
     """Every image of every message, in order."""
     found: list[jobs.Picture] = []
     for number, message in enumerate(messages):
@@ -56,16 +57,18 @@ async def _images(messages: Sequence[Message]) -> list[jobs.Picture]:
                     raise RequestError(
                         400, f"{param}: only a user's message may hold an image", code="invalid_value", param=param
                     )
-                found.append(
-                    await picture_of(part.image_url.url, param, bounds=part.bounds, crs=part.crs, bands=part.bands)
-                )
-                if len(found) > limits.MAX_IMAGES:
+                if len(found) == limits.MAX_IMAGES:
                     raise RequestError(
                         400,
                         f"{param}: over {limits.MAX_IMAGES} images in one conversation; ask about fewer",
                         code="too_many_images",
                         param=param,
                     )
+                found.append(
+                    await picture_of(
+                        part.image_url.url, param, body, bounds=part.bounds, crs=part.crs, bands=part.bands
+                    )
+                )
     return found
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
+import contextlib
+import math
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import msgspec
@@ -17,29 +16,30 @@ from starlette.requests import ClientDisconnect, Request
 
 from .. import limits
 from .front import Front
-from .jobs import Picture
 from .problems import RequestError, busy, invalid
-from .records import Bounds
 
 Record = TypeVar("Record")
-_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,", re.A)
-_IMAGE_ID = re.compile(r"img_[a-z0-9-]{1,32}\.\d{1,3}_[0-9a-f]{32}", re.A)
-_CHUNK = 1 << 20  # a multiple of four characters; between two of these other requests have their turn
+PASSING_S, IDLE_S = 5.0, 0.5  # how long a body that was refused is read on, and how long nothing may come of it
+CHUNK = 1 << 20  # a multiple of four characters; between two of these other requests have their turn
 
 
-@asynccontextmanager
-async def body_of(request: Request, front: Front) -> AsyncIterator[bytes]:
+@contextlib.asynccontextmanager
+async def body_of(request: Request, front: Front) -> AsyncIterator[Body]:
     """The whole body, counted among those held until the block is left.
 
     RequestError 413 when it is too long, 408 when it does not come in time, 429 when too many are held.
     """
-    held, within_s = _Held(front), front.settings.receive_timeout_s
+    held, within_s = Body(front), front.settings.receive_timeout_s
     declared = request.headers.get("content-length", "")
     try:
-        if declared.isdigit():
-            held.check(int(declared))
         try:
-            yield await asyncio.wait_for(_read(request, held), within_s)
+            if declared.isdigit():
+                held.check(int(declared))
+            held.whole(await asyncio.wait_for(_read(request, held), within_s))
+        except RequestError as error:
+            if error.told.status == 413 and "expect" not in request.headers:  # who waits for a word has sent nothing
+                await _let_pass(request, 4 * front.settings.max_body_bytes)
+            raise
         except asyncio.TimeoutError:
             raise RequestError(
                 408,
@@ -47,11 +47,12 @@ async def body_of(request: Request, front: Front) -> AsyncIterator[bytes]:
                 code="body_timeout",
                 headers={"Connection": "close"},
             ) from None
+        yield held
     finally:
         front.held_body_bytes -= held.bytes
 
 
-async def _read(request: Request, held: _Held) -> bytes:
+async def _read(request: Request, held: Body) -> bytes:
     parts = []
     try:
         async for part in request.stream():
@@ -62,18 +63,49 @@ async def _read(request: Request, held: _Held) -> bytes:
     return b"".join(parts)
 
 
-class _Held:
-    """The bytes of one body, counted in those of all."""
+async def _let_pass(request: Request, most_bytes: int) -> None:
+    """Read on without holding anything: a client that is cut off while it sends never sees why."""
+
+    async def passed(left: int) -> None:
+        while left > 0:
+            message = await asyncio.wait_for(request.receive(), IDLE_S)
+            left -= len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                return
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(passed(most_bytes), PASSING_S)
+
+
+class Body:
+    """One body, `data` once it is whole; its bytes, and those of images that it names, count in those of all."""
 
     def __init__(self, front: Front) -> None:
-        self.front, self.bytes = front, 0
+        self.front, self.bytes, self.data = front, 0, b""
+        self._ends_s = math.inf
+
+    def whole(self, data: bytes) -> None:
+        """It has come; the images that it names may take as long again, all together."""
+        self.data, self._ends_s = data, time.monotonic() + self.front.settings.receive_timeout_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that images it names may still take."""
+        return max(0.001, self._ends_s - time.monotonic())
+
+    @property
+    def left(self) -> int:
+        """Bytes that it may still hold."""
+        return self.front.settings.max_body_bytes - self.bytes
 
     def add(self, count: int) -> None:
+        """Count bytes that have come; RequestError 413 or 429 where they are too many."""
         self.bytes += count
         self.front.held_body_bytes += count
         self.check(self.bytes)
 
     def check(self, count: int) -> None:
+        """RequestError 413 or 429 where so many in all would be too many."""
         most = self.front.settings.max_body_bytes
         if count > most:
             raise RequestError(
@@ -119,56 +151,6 @@ async def decoded(body: bytes, kind: type[Record]) -> Record:
         ) from None
 
 
-# --- Images -----------------------------------------------------------------------------------------------------
-
-
-async def picture_of(
-    text: str, param: str, *, bounds: Bounds | None, crs: str | None, bands: list[int] | None, plain: bool = False
-) -> Picture:
-    """An image from a data URL, an image id or, where `plain`, base64 alone. RequestError 400 names `param`."""
-    placed = {"bounds": bounds, "crs": crs, "bands": tuple(bands) if bands is not None else None}
-    if _IMAGE_ID.fullmatch(text):
-        if any(value is not None for value in placed.values()):
-            raise RequestError(
-                400,
-                f"{param}: an image that is kept has its place and bands; give these when you upload it",
-                code="invalid_value",
-                param=param,
-            )
-        return Picture(id=text)
-    if text.startswith("img_") and len(text) < 200:
-        raise RequestError(
-            404, f"{param}: {text[:80]!r} is no image id of ours; upload the image", code="image_not_found", param=param
-        )
-    start = 0
-    if found := _DATA_URL.match(text):
-        start = found.end()
-    elif not plain or "://" in text[:40] or text[:1] in ("/", "."):
-        raise RequestError(
-            400,
-            f"{param}: {text[:40]!r} is no data URL and no image id, and the server fetches "
-            "nothing and opens no files for clients; send data:image/png;base64,... or POST the file to /v1/images",
-            code="invalid_image_url",
-            param=param,
-        )
-    return Picture(data=await asyncio.to_thread(_from_base64, text, start, param), **placed)  # type: ignore[arg-type]
-
-
-def _from_base64(text: str, start: int, param: str) -> bytes:
-    """Decoded piece by piece, so that other threads have their turn in between."""
-    try:
-        return b"".join(
-            base64.b64decode(text[at : at + _CHUNK], validate=True) for at in range(start, len(text), _CHUNK)
-        )
-    except (binascii.Error, ValueError):
-        raise RequestError(
-            400,
-            f"{param}: what stands behind base64, is none; encode the file's bytes, without line breaks",
-            code="invalid_base64",
-            param=param,
-        ) from None
-
-
 # --- Multipart ----------------------------------------------------------------------------------------------------
 
 
@@ -182,8 +164,8 @@ async def form_of(request: Request, body: bytes) -> FormData:
     """The fields of a multipart body. RequestError 400 where it is none."""
 
     async def stream() -> AsyncIterator[bytes]:
-        for at in range(0, len(body), _CHUNK):
-            yield body[at : at + _CHUNK]
+        for at in range(0, len(body), CHUNK):
+            yield body[at : at + CHUNK]
 
     most = limits.MAX_SERVED_QUESTIONS
     try:

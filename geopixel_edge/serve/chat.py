@@ -52,11 +52,11 @@ class Chat:
         """POST /v1/chat/completions."""
         check_type(request, "application/json")
         async with body_of(request, self.front) as body:
-            asked = await decoded(body, ChatRequest)
+            asked = await decoded(body.data, ChatRequest)
             self._check_model(asked.model)
-            job = await question_of(asked)
+            job = await question_of(asked, body)
         ticket = self.front.submit(job, request.state.client, asked.deadline_s)
-        writing = _Writing(f"chatcmpl-{request.state.request_id[4:]}", self.front.model, asked)
+        writing = Writing(f"chatcmpl-{request.state.request_id[4:]}", self.front.model, asked)
         if asked.stream:
             headers = {"X-Accel-Buffering": "no"}
             return StreamingResponse(writing.stream(self.front, ticket), 200, headers, "text/event-stream")
@@ -74,7 +74,7 @@ class Chat:
             )
 
 
-class _Writing:
+class Writing:
     """One completion on its way out."""
 
     def __init__(self, completion_id: str, model: str, asked: ChatRequest) -> None:

@@ -10,15 +10,19 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
+from ..resources import return_heap
 from ..version import __version__
 from . import jobs
 from .link import Link
 from .logs import log
 from .metrics import Metrics
+from .named import NamedImages
 from .problems import RequestError, unavailable
 from .replies import Health
 from .settings import Settings
 from .waiting import FairQueue, Ticket
+
+REST_S = 2.0  # after an answer
 
 
 class Front:
@@ -29,13 +33,15 @@ class Front:
         self.queue = FairQueue(settings.queue)
         self.draining = False
         self.links = [
-            Link(index, self._setup(index, device), self.queue, self._done, log)
+            Link(index, self._setup(index, device), self.queue, self._done, log, settings.hang_s)
             for index, device in enumerate(settings.devices)
         ]
         self.metrics = Metrics(self._state)
+        self.named = NamedImages(settings)
         self.held_body_bytes = 0
         self.answering = 0  # requests that wait or are answered
         self._tasks: list[asyncio.Task[None]] = []
+        self._resting: asyncio.TimerHandle | None = None
 
     def _setup(self, index: int, device: str) -> jobs.Setup:
         one = self.settings
@@ -47,6 +53,9 @@ class Front:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self.named.close()
+        if self._resting is not None:
+            self._resting.cancel()
         self.queue.drop_all(unavailable("the server is ending").told)
         for task in self._tasks:
             task.cancel()
@@ -144,6 +153,14 @@ class Front:
             self.answering -= 1
             if not ended:
                 ticket.cancel()
+            if self._resting is None:
+                self._resting = asyncio.get_running_loop().call_later(REST_S, self._rest)
+
+    def _rest(self) -> None:
+        """Where nothing is asked, give back the memory that the bodies of a busy time took."""
+        self._resting = None
+        if not self.answering:
+            return_heap()
 
     async def result(self, ticket: Ticket) -> jobs.Result:
         """A ticket's result."""

@@ -15,6 +15,7 @@ from .problems import RequestError, told
 from .responses import error_response
 from .settings import LOOPBACK
 
+MAX_HEADERS = 100  # browsers send some twenty, proxies add ten
 # Reachable without a key: what load balancers and a first visit need.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 SAFE = {
@@ -56,7 +57,9 @@ class Guard:
             if not isinstance(error, RequestError):
                 log("error", request=request_id, kind=type(error).__name__, reason=str(error)[:500])
             if not begun:
-                await error_response(told(error), getattr(error, "headers", {}))(scope, receive, passed)
+                found = told(error)
+                self.front.metrics.refusals.labels(found.problem.code).inc()
+                await error_response(found, getattr(error, "headers", {}))(scope, receive, passed)
         finally:
             self._tell(scope, status, time.monotonic() - started, request_id)
 
@@ -77,9 +80,9 @@ class Guard:
     # --- Who asks ---------------------------------------------------------------------------------------------
 
     def _client(self, scope: Scope) -> str:
-        """A name for who asks: of their key, else their address. RequestError 400, 401, 403."""
+        """A name for who asks: of their key, else their address. RequestError 400, 401, 403, 431."""
         headers, settings = Headers(scope=scope), self.front.settings
-        _check_framing(scope, headers)
+        _check_head(scope, headers)
         self._check_origin(headers)
         peer = (scope.get("client") or ("unknown", 0))[0]
         if settings.keys is None or scope["path"] in OPEN:
@@ -118,12 +121,14 @@ class Guard:
             )
 
 
-def _check_framing(scope: Scope, headers: Headers) -> None:
-    """Refuse what a proxy in front may have read otherwise, and close: nothing behind it is a request."""
-    wrong = ""
+def _check_head(scope: Scope, headers: Headers) -> None:
+    """Refuse too many headers and what a proxy in front may have read otherwise; close, nothing behind is a request."""
+    status, wrong = 400, ""
     if scope["http_version"] not in ("1.0", "1.1"):
         wrong = f"HTTP/{scope['http_version'][:8]} is not spoken here; speak HTTP/1.1"
     elif "content-length" in headers and "transfer-encoding" in headers:
         wrong = "Content-Length and Transfer-Encoding contradict each other; send one of them"
+    elif len(headers) > MAX_HEADERS:
+        status, wrong = 431, f"{len(headers)} headers; send at most {MAX_HEADERS}"
     if wrong:
-        raise RequestError(400, wrong, code="bad_request", headers={"Connection": "close"})
+        raise RequestError(status, wrong, code="bad_request", headers={"Connection": "close"})

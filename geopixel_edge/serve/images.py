@@ -7,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from . import jobs
-from .bodies import body_of, check_type, decoded, files_of, form_of, media_type, picture_of, texts_of
+from .bodies import Body, body_of, check_type, decoded, files_of, form_of, media_type, texts_of
 from .front import Front
 from .jobs import Picture
+from .pictures import picture_in
 from .problems import RequestError
 from .records import SegmentImage
 from .replies import Deleted
@@ -33,15 +34,14 @@ class Images:
         assert isinstance(opened, jobs.Opened)
         return json_response(opened.image, 200 if opened.found else 201)
 
-    async def _picture(self, request: Request, body: bytes) -> Picture:
+    async def _picture(self, request: Request, body: Body) -> Picture:
         """From a multipart field `image`, a JSON body, or the file alone as the body."""
         if media_type(request).startswith("image/") or media_type(request) == "application/octet-stream":
-            return Picture(data=body)
+            return Picture(data=body.data)
         kind = check_type(request, "multipart/form-data", "application/json", "image/*")
         if kind == "application/json":
-            one = await decoded(body, SegmentImage)
-            return await picture_of(one.image, "image", bounds=one.bounds, crs=one.crs, bands=one.bands, plain=True)
-        form = await form_of(request, body)
+            return await picture_in(await decoded(body.data, SegmentImage), "image", body)
+        form = await form_of(request, body.data)
         files = await files_of(form, "image")
         if len(files) != 1:
             raise RequestError(400, f"image: {len(files)} files; send one", code="invalid_value", param="image")

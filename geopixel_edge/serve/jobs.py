@@ -131,7 +131,7 @@ class Found(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a job took, for the metrics: seconds by block, tokens, sequences written together, images kept by now."""
+    """What a job took, for the metrics: seconds by block, tokens, answers it asked for, images kept by now."""
 
     blocks: dict[str, float] = {}
     prompt_tokens: int = 0

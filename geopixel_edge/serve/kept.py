@@ -12,7 +12,7 @@ from ..pipeline import Pipeline
 from ..session import OpenedImage
 from .jobs import Picture
 from .problems import RequestError
-from .uploads import Pixels, digest_of, load_upload
+from .uploads import check_pixels, digest_of, load_upload
 
 # Of what is free once the engine is loaded, where no memory was allowed by number.
 FREE_SHARE = 4
@@ -60,15 +60,20 @@ class KeptImages:
             self.hits += 1
             return found
         self.misses += 1
-        pixels = Pixels()
-        images = [self.image(picture, pixels) for picture in pictures]
-        held = Held(ids, self.pipe.open(images or None, hd_num=hd_num))
+        held = Held(ids, self.pipe.open(self.images(pictures) or None, hd_num=hd_num))
         if ids:
             self._held[ids, hd_num] = held
             self.shrink(self.allowed_bytes)
         return held
 
-    def image(self, picture: Picture, pixels: Pixels) -> LoadedImage:
+    def images(self, pictures: Sequence[Picture]) -> list[LoadedImage]:
+        """The pixels of several, of those that are the same once; their bounds are checked before any is decoded."""
+        check_pixels(pictures)
+        found = {self.id_of(picture): picture for picture in pictures}
+        loaded = {one: self.image(picture) for one, picture in found.items()}
+        return [loaded[self.id_of(picture)] for picture in pictures]
+
+    def image(self, picture: Picture) -> LoadedImage:
         """One image's pixels, kept ones as they are."""
         wanted = self.id_of(picture)
         for held in self._held.values():
@@ -81,7 +86,7 @@ class KeptImages:
                 "upload it again",
                 code="image_not_found",
             )
-        return load_upload(picture, self.pipe.engine.manifest.pixel_percentiles, pixels)
+        return load_upload(picture, self.pipe.engine.manifest.pixel_percentiles)
 
     def id_of(self, picture: Picture) -> str:
         """The id a picture has, or will have once it is kept."""
@@ -95,9 +100,12 @@ class KeptImages:
         return bool(gone)
 
     def shrink(self, allowed_bytes: int) -> None:
-        """Let the least recently used go until the others fit; the latest stays, a question may be about it."""
+        """Let the least recently used go until the others fit; the latest stays.
+
+        They are not closed: a question of the same request may be about one, and it is freed with that.
+        """
         while len(self._held) > 1 and self.bytes > allowed_bytes:
-            self._held.popitem(last=False)[1].opened.close()
+            self._held.popitem(last=False)
 
     def make_room(self, taken_bytes: int) -> None:
         """Before a question that takes so much: what is kept beside it stays within the memory that was allowed."""

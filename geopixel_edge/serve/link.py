@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
 
 from . import jobs
-from .problems import told, unavailable
+from .problems import Told, told, unavailable
 from .waiting import FairQueue, Ticket
 
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from geopixel_edge.serve.worker import main; main()"
@@ -18,20 +19,31 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 30.0
 DIED = unavailable(
     "the worker that wrote this answer ended; it is started anew, ask again", code="worker_died", after_s=2
 ).told
+HUNG = unavailable(
+    "the worker that wrote this answer hangs; it is started anew, ask again", code="worker_hung", after_s=2
+).told
 Log = Callable[..., None]
 
 
 class Link:
     """Worker `index`: takes tickets from the queue, hands the worker's events to them.
 
-    `hello` is there while it is loaded; `broken` is why it could not be, the last time. `on_done(cost, seconds)` is
-    told of what answers took.
+    `hello` is there while it is loaded; `broken` is why it could not be, the last time. `on_done(cost)` is told of what
+    answers took. A worker ends its answer one step after the deadline; one that has not `hang_s` seconds later hangs
+    and is ended.
     """
 
     def __init__(
-        self, index: int, setup: jobs.Setup, queue: FairQueue, on_done: Callable[[jobs.Cost], None], log: Log
+        self,
+        index: int,
+        setup: jobs.Setup,
+        queue: FairQueue,
+        on_done: Callable[[jobs.Cost], None],
+        log: Log,
+        hang_s: float = math.inf,
     ) -> None:
         self.index, self.setup, self.queue, self._on_done, self._log = index, setup, queue, on_done, log
+        self._hang_s = hang_s
         self.hello: jobs.Hello | None = None
         self.broken: jobs.Broken | None = None
         self.restarts = 0
@@ -70,7 +82,7 @@ class Link:
             start_new_session=True,  # Ctrl-C is for the front
         )
         assert process.stdout is not None
-        giving: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             await self._send(self.setup)
             match await _receive(process.stdout):
@@ -84,24 +96,34 @@ class Link:
                     self.broken = jobs.Broken("the worker ended while it loaded the engine; see the log", 5)
             self.first.set()
             if self.hello:
-                giving = asyncio.create_task(self._give())
+                tasks = [asyncio.create_task(self._give()), asyncio.create_task(self._watch(process))]
                 while (event := await _receive(process.stdout)) is not None:
                     self._got(event)
         finally:
-            await self._ended(process, giving)
+            await self._ended(process, tasks)
 
-    async def _ended(self, process: asyncio.subprocess.Process, giving: asyncio.Task[None] | None) -> None:
-        if self.current is not None:
-            self.current.fail(DIED)
-            self.current = None
-        if giving is not None:
-            giving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await giving
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+    async def _ended(self, process: asyncio.subprocess.Process, tasks: list[asyncio.Task[None]]) -> None:
+        self._fail_current(DIED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        _kill(process)
         self._log("worker_ended", worker=self.setup.worker, code=await process.wait())
+
+    def _fail_current(self, why: Told) -> None:
+        if self.current is not None:
+            self.current.fail(why)
+            self.current = None
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """End the worker when it hangs, whatever it hangs in; the end of its output has it started anew."""
+        while True:
+            await asyncio.sleep(min(1.0, self._hang_s / 4))
+            if self.current is not None and time.monotonic() > self.current.ends_s + self._hang_s:
+                self._log("worker_hung", worker=self.setup.worker, pid=process.pid)
+                self._fail_current(HUNG)
+                _kill(process)
+                return
 
     async def _give(self) -> None:
         """Hand out one ticket after the other."""
@@ -154,6 +176,12 @@ class Link:
         with contextlib.suppress(ConnectionError, RuntimeError):
             process.stdin.write(jobs.frame(record))
             await process.stdin.drain()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 async def _receive(stream: asyncio.StreamReader) -> jobs.FromWorker | None:

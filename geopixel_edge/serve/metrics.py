@@ -36,7 +36,7 @@ class Metrics:
         self.tokens = Counter("tokens", "Tokens read, reused and written", ["kind"], PREFIX, registry=registry)
         self.together = Histogram(
             "batch_size",
-            "Answers written together in one request",
+            "Answers that one request asked for",
             [],
             PREFIX,
             registry=registry,

@@ -17,7 +17,7 @@ Bounds = tuple[float, float, float, float]
 
 
 class ImageUrl(msgspec.Struct, frozen=True):
-    """`url`: a data URL in base64, or the id of an image that was uploaded."""
+    """`url`: a data URL in base64, the id of an image that was uploaded, or a name, where the server takes names."""
 
     url: str
 
@@ -88,7 +88,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class SegmentImage(msgspec.Struct, frozen=True):
-    """`image`: a data URL, plain base64 or an image id."""
+    """`image`: a data URL, plain base64, an image id, or a name, where the server takes names."""
 
     image: str
     bounds: Bounds | None = None

@@ -50,6 +50,21 @@ class Usage(msgspec.Struct, frozen=True):
     prompt_tokens_details: CachedTokens
 
 
+class _OneChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What every choice has: there is one, and no log probabilities."""
+
+    index: int = 0
+    logprobs: None = None
+
+
+class _Completion(msgspec.Struct, frozen=True):
+    """What a whole answer and each chunk of it begin with; `created` in seconds since 1970."""
+
+    id: str
+    created: int
+    model: str
+
+
 class AnswerMessage(msgspec.Struct, frozen=True):
     """The assistant's turn; `grounding` is ours."""
 
@@ -59,21 +74,16 @@ class AnswerMessage(msgspec.Struct, frozen=True):
     refusal: None = None
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(_OneChoice, frozen=True):
     """The only choice."""
 
     message: AnswerMessage
     finish_reason: FinishReason
-    index: int = 0
-    logprobs: None = None
 
 
-class ChatCompletion(msgspec.Struct, frozen=True):
+class ChatCompletion(_Completion, frozen=True):
     """A whole answer."""
 
-    id: str
-    created: int
-    model: str
     choices: list[Choice]
     usage: Usage
     object: Literal["chat.completion"] = "chat.completion"
@@ -87,21 +97,16 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     grounding: Grounding | None = None
 
 
-class ChunkChoice(msgspec.Struct, frozen=True):
+class ChunkChoice(_OneChoice, frozen=True):
     """The only choice of a chunk."""
 
     delta: Delta
     finish_reason: FinishReason | None = None
-    index: int = 0
-    logprobs: None = None
 
 
-class ChatChunk(msgspec.Struct, frozen=True):
+class ChatChunk(_Completion, frozen=True):
     """One event of a stream."""
 
-    id: str
-    created: int
-    model: str
     choices: list[ChunkChoice]
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     usage: Usage | None = None

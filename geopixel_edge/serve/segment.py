@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from .. import limits
 from . import jobs
-from .bodies import body_of, check_type, decoded, files_of, form_of, picture_of, texts_of
+from .bodies import body_of, check_type, decoded, files_of, form_of, texts_of
 from .front import Front
 from .jobs import Picture
+from .pictures import picture_in
 from .problems import RequestError, invalid
-from .records import SegmentImage, SegmentRequest
+from .records import SegmentRequest
 from .replies import Segmentation
 from .responses import json_response
 from .waiting_clients import while_connected
@@ -35,11 +36,11 @@ class Segmenting:
         kind = check_type(request, JSON, "multipart/form-data")
         async with body_of(request, self.front) as body:
             if kind == JSON:
-                asked = await decoded(body, SegmentRequest)
+                asked = await decoded(body.data, SegmentRequest)
                 check_count(len(asked.images), len(asked.phrases))
-                pictures = [await _picture(one, number) for number, one in enumerate(asked.images)]
+                pictures = [await picture_in(one, f"images[{number}]", body) for number, one in enumerate(asked.images)]
             else:
-                asked, pictures = await _from_form(await form_of(request, body))
+                asked, pictures = await _from_form(await form_of(request, body.data))
         job = jobs.Segment(
             images=pictures,
             phrases=asked.phrases,
@@ -84,12 +85,6 @@ def wants_geojson(accept: str) -> bool:
     if chosen is None:
         raise RequestError(406, f"Accept: give {JSON} or {GEOJSON}", code="not_acceptable")
     return chosen == GEOJSON
-
-
-async def _picture(one: SegmentImage | str, number: int) -> Picture:
-    image = SegmentImage(one) if isinstance(one, str) else one
-    param = f"images[{number}]"
-    return await picture_of(image.image, param, bounds=image.bounds, crs=image.crs, bands=image.bands, plain=True)
 
 
 async def _from_form(form: FormData) -> tuple[SegmentRequest, list[Picture]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,43 +53,42 @@ def digest_of(picture: Picture) -> str:
     return digest.hexdigest()[:32]
 
 
-class Pixels:
-    """How many pixels one request may still decode: a bomb of many small files is refused at the first too many."""
+def check_pixels(pictures: Sequence[Picture]) -> None:
+    """The headers of a request's files, before any is decoded: ImageError where all together have too many pixels.
 
-    def __init__(self, left: int = limits.MAX_IMAGE_PIXELS) -> None:
-        self.left = left
-
-    def take(self, size_px: tuple[int, int]) -> None:
-        """Count an image before it is decoded; ImageError where the request holds too much."""
-        pixels = size_px[0] * size_px[1]
-        if pixels > self.left:
+    A bomb of many small files ends here as one large one does.
+    """
+    left = limits.MAX_IMAGE_PIXELS
+    for picture in pictures:
+        width_px, height_px = (0, 0) if picture.id else _size_of(picture.data)
+        left -= width_px * height_px
+        if left < 0:
             raise ImageError(
-                f"image of {size_px[0]} x {size_px[1]} px: the request's images have over {limits.MAX_IMAGE_PIXELS:,} "
-                "pixels in all; send them in several"
+                f"image of {width_px} x {height_px} px: the request's images have over {limits.MAX_IMAGE_PIXELS:,} "
+                "pixels in all; send them in several requests, or cut them"
             )
-        self.left -= pixels
 
 
-def load_upload(picture: Picture, learnt: Sequence[Ends] | None, pixels: Pixels) -> LoadedImage:
+def load_upload(picture: Picture, learnt: Sequence[Ends] | None) -> LoadedImage:
     """Decode an upload. ImageError, OptionError or GeoReferenceError, with no path of this machine in them."""
     given = given_place(picture.bounds, picture.crs)
     with TemporaryDirectory(prefix="geopixel-edge-") as folder:
         path = Path(folder) / f"upload{kind_of(picture.data)}"
         path.write_bytes(picture.data)
         try:
-            pixels.take(_size_of(path))
             (image,) = open_images(path, picture.bands, given, learnt)
         except GeoPixelError as error:
             raise type(error)(str(error).replace(str(path), path.name).replace(folder, "")) from None
     return replace(image, path=None, name="image")
 
 
-def _size_of(path: Path) -> tuple[int, int]:
-    """Width and height from the header alone; 1 x 1 where Pillow does not know, and the reader itself checks."""
+def _size_of(data: bytes) -> tuple[int, int]:
+    """Width and height from the header alone; 0 x 0 where Pillow does not know, and the reader itself checks."""
+    kind_of(data)
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(data)) as image:
             return image.size
     except Image.DecompressionBombError:
         raise ImageError(f"image has over {limits.MAX_IMAGE_PIXELS:,} pixels; cut it into scenes") from None
     except (OSError, ValueError, SyntaxError, TypeError, EOFError):
-        return 1, 1
+        return 0, 0

@@ -22,8 +22,8 @@ SHARE = 0.75
 class Ticket:
     """A job on its way: who asked, until when, and the events that came so far.
 
-    `worker`: the only one that can do it, None for any. `bytes` of the image files in it. The last event is
-    `jobs.Done` or `jobs.Failed`.
+    `worker`: the only one that can do it, None for any. `bytes` of the image files in it. `ends_s`: when it is to be
+    over, by the monotonic clock. The last event is `jobs.Done` or `jobs.Failed`.
     """
 
     job: jobs.AnyJob
@@ -38,7 +38,7 @@ class Ticket:
 
     def cancel(self) -> None:
         """Nobody waits any more: a job that is written ends within one step, one that waits is never begun."""
-        self.cancelled = True
+        self.cancelled, self.ends_s = True, min(self.ends_s, time.monotonic())
         if self.on_cancel:
             self.on_cancel()
 

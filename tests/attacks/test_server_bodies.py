@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_a_body_that_is_too_long_is_refused_by_its_head_and_while_it_comes(serve
         except OSError:
             found = b" 413 "
         assert b" 413 " in found
+
+
+def test_who_sends_too_much_still_reads_why(server: Server) -> None:
+    reply = server.ask("POST", "/v1/images", bytes(20_000_000), {"Content-Type": "image/png"})
+    refused(reply, 413, "over 8,000,000 bytes")
+    assert server.metric("held_body_bytes") == 0
+    head = {"Content-Type": "image/png", "Expect": "100-continue"}
+    began = time.monotonic()
+    with server.connect() as connection:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {**head, "Content-Length": "20000000"}.items())
+        connection.sendall(f"POST /v1/images HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - began < 4, "it asked for a body that it does not take"
 
 
 # --- Counts ---------------------------------------------------------------------------------------------------------
@@ -137,6 +151,33 @@ def test_texts_of_a_form_that_are_no_text(server: Server) -> None:
     refused(server.form("/v1/segment", [("phrase", None, b"a")]), 400)
     body, kind = multipart([("image", "a.png", b"x")])
     refused(server.ask("POST", "/v1/segment", body, {"Content-Type": kind + "; charset=nonsense"}), 400)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bounds": [1, 1, 0, 0], "crs": "EPSG:4326"},
+        {"bounds": [0, 0, 1, 1]},
+        {"crs": "EPSG:4326"},
+        {"bounds": [0, 0, 1, 1], "crs": "/etc/passwd"},
+        {"bounds": [0, 0, 1e999, 1], "crs": "EPSG:4326"},
+        {"bands": [9]},
+        {"bands": []},
+    ],
+    ids=str,
+)
+def test_places_and_bands_that_are_none(server: Server, fields: dict[str, Any]) -> None:
+    image = {"image": base64.b64encode(png(tile(0, 16))).decode(), **fields}
+    refused(server.post("/v1/segment", {"images": [image], "phrases": ["the ships"]}), 400)
+    asked = chat(data_url(png(tile(0, 16))), QUESTION)
+    asked["messages"][0]["content"][0] |= fields
+    refused(server.post("/v1/chat/completions", asked), 400)
+
+
+@pytest.mark.parametrize("words", ["</s>", "<s>", "[SEG]", "<p> x </p>", "\0", "", " "])
+def test_words_that_no_question_may_hold(server: Server, words: str) -> None:
+    refused(server.post("/v1/chat/completions", chat(data_url(png(tile(0, 16))), words)), 400)
+    refused(server.post("/v1/segment", {"images": [data_url(png(tile(0, 16)))], "phrases": [words]}), 400)
 
 
 @pytest.mark.parametrize("token", ["[UNUSED_TOKEN_146]", "<ImageHere>", "<|im_end|>"])

@@ -81,6 +81,14 @@ def test_ten_thousand_headers(server: Server) -> None:
     assert server.get("/healthz").status == 200
 
 
+def test_headers_are_counted(server: Server) -> None:
+    kept = {f"x-{number}": "y" for number in range(90)}
+    assert server.get("/healthz", kept).status == 200
+    reply = server.get("/healthz", {**kept, **{f"z-{number}": "y" for number in range(20)}})
+    assert (reply.status, reply.problem["code"], reply.headers["connection"]) == (431, "bad_request", "close")
+    assert "send at most 100" in reply.problem["message"]
+
+
 def test_a_slow_head_and_a_slow_body_are_ended_while_others_are_answered(server: Server) -> None:
     began = time.monotonic()
     slow = [POST[:-1], POST + b"Content-Length: 100\r\n\r\n{"]

@@ -13,10 +13,12 @@ from geopixel_edge.blocks.kv_cache import KVCache
 from geopixel_edge.errors import ImageError, MemoryBudgetError, OptionError, QueryError
 from geopixel_edge.memory.plan import MOST_BATCHED
 from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.session import OpenedImage
 from geopixel_edge.stop import StopToken
 
 from ..support.recording import recorded
 from ..support.sam2_reference import DATA
+from ..support.servers import tile
 
 IMAGES = [DATA / "images" / name for name in ("square.png", "tiny.png", "wide.png")]
 QUESTIONS = ("Describe this image with interleaved segmentation masks.", "What is a pier?", "Where are the red cars?")
@@ -124,3 +126,57 @@ def test_features_made_first_give_the_same_answers(pipeline: Pipeline, monkeypat
     for one in (early[0], alone):
         stages = list(one.timings.blocks)
         assert stages.index("grounding_encoder") < stages.index("language_model.prefill")
+
+
+# --- Drafted answers ------------------------------------------------------------------------------------------------
+
+
+def test_drafted_answers_follow_one_another_in_no_more_runs_than_alone(direct: Pipeline) -> None:
+    query = direct.model.family.segment_query("the buildings")
+    images = [tile(number) for number in range(3)]
+    with recorded(direct) as single:
+        alone = [direct(image, query) for image in images]
+    with recorded(direct) as batched:
+        together = list(direct.batch([(image, query) for image in images]))
+    for one, other in zip(alone, together, strict=True):
+        assert other.token_ids == one.token_ids
+        assert [region.mask.to_coco() for region in other.regions] == [region.mask.to_coco() for region in one.regions]
+    for block, recorder in single.items():
+        assert len(batched[block].feeds) <= len(recorder.feeds), block
+    assert all(feeds["inputs_embeds"].shape[0] == 1 for feeds in batched["language_model"].feeds)
+    assert all(answer.timings.accepted_tokens for answer in together)
+
+
+def test_an_image_is_let_go_with_its_last_question(direct: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[OpenedImage] = []
+    make = direct.open
+
+    def counted(*given: object, **more: object) -> OpenedImage:
+        opened.append(make(*given, **more))  # type: ignore[arg-type]
+        return opened[-1]
+
+    monkeypatch.setattr(direct, "open", counted)
+    queries = [direct.model.family.segment_query(phrase) for phrase in ("the buildings", "the bridge")]
+    pairs = [(image, query) for image in (tile(0), tile(1)) for query in queries]
+    holding = [[bool(one.kept) for one in opened] for _ in direct.batch(pairs)]
+    assert holding == [[True, False], [True, False], [False, True], [False, True]]
+    assert not any(one.kept for one in opened)
+
+
+def test_an_opened_image_stays_open_and_lends_what_it_knows(direct: Pipeline) -> None:
+    query = direct.model.family.segment_query("the bridge")
+    with direct.open(tile(0)) as image:
+        image.ask(query)
+        first, other, last = direct.batch([(image, query), (tile(1), query), (image, query)])
+        assert first.timings.reused_tokens == last.timings.reused_tokens > 0
+        assert not other.timings.reused_tokens
+        assert image.ask(query).token_ids == first.token_ids
+
+
+def test_questions_of_both_kinds_come_in_order(pipeline: Pipeline) -> None:
+    query = pipeline.model.family.segment_query("the red cars")
+    pairs = [(IMAGES[0], query), *PAIRS[:2], (IMAGES[0], query), PAIRS[2]]
+    alone = [pipeline(*pair, hd_num=1, max_new_tokens=TOKENS) for pair in pairs]
+    together = list(pipeline.batch(pairs, hd_num=1, max_new_tokens=TOKENS))
+    assert [answer.query for answer in together] == [query for _, query in pairs]
+    assert [answer.token_ids for answer in together] == [answer.token_ids for answer in alone]

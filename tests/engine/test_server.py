@@ -138,6 +138,16 @@ def test_what_is_asked_for_beside_the_masks(server: Server, direct: Pipeline) ->
     assert rings == [[ring.tolist() for ring in one] for one in answer.regions[0].mask.polygons(256 / 2000)]
 
 
+def test_an_image_that_is_placed_places_its_regions(server: Server, direct: Pipeline) -> None:
+    where = {"bounds": (54.37, 24.48, 54.38, 24.49), "crs": "EPSG:4326"}
+    asked = chat(data_url(png(tile(0))), DESCRIBE)
+    asked["messages"][0]["content"][0] |= where
+    message = server.post("/v1/chat/completions", asked).json["choices"][0]["message"]
+    with direct.open(tile(0), **where) as opened:  # type: ignore[arg-type]
+        check_equal(message["grounding"], message["content"], opened.ask(DESCRIBE))
+    assert message["grounding"]["regions"][0]["place"]["area_m2"] > 0
+
+
 # --- Phrases --------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +223,8 @@ def test_an_image_is_kept_found_again_and_let_go(server: Server, direct: Pipelin
 
 
 def test_what_operators_ask(server: Server) -> None:
+    assert server.get("/v1/models", {"Origin": "https://evil.example"}).status == 403
+    assert server.ask("DELETE", f"/v1/images/img_elsewhere.0_{'0' * 32}").status == 404
     assert server.get("/healthz").json["status"] == server.get("/readyz").json["status"] == "ok"
     assert server.get("/openapi.json").json["openapi"] == "3.1.0"
     metrics = server.get("/metrics").body.decode()
@@ -223,6 +235,8 @@ def test_what_operators_ask(server: Server) -> None:
         "batch_size_count",
         "images_total",
         "kept_bytes",
+        'refusals_total{code="image_not_found"}',
+        'refusals_total{code="origin_refused"}',
     ):
         assert f"geopixel_edge_{name}" in metrics
     line = server.events("request")[-1]

@@ -30,9 +30,9 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def begin(server: Server, stream: bool, number: int = 0, question: str = DESCRIBE) -> socket.socket:
+def begin(server: Server, stream: bool, number: int = 0, **more: Any) -> socket.socket:
     """Send a question; the connection it is answered on."""
-    body = json.dumps(chat(data_url(png(tile(number))), question, stream=stream)).encode()
+    body = json.dumps(chat(data_url(png(tile(number))), DESCRIBE, stream=stream, **more)).encode()
     connection = server.connect()
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -91,6 +91,32 @@ def test_a_whole_answer_is_an_error_object_and_what_waited_is_answered(mortal: S
     assert sorted(reply.status for reply in replies) == [200, 503]
     (failed,) = [reply for reply in replies if reply.status == 503]
     assert failed.problem["code"] == "worker_died"
+
+
+# --- A worker that hangs --------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_hangs_is_started_anew_and_the_client_is_told(tmp_path: Path, direct: Pipeline) -> None:
+    with serving(tmp_path, "--hang-s", "1") as running:
+        before = running.worker_pid()
+        os.kill(before, signal.SIGSTOP)
+        began = time.monotonic()
+        connection = begin(running, stream=True, deadline_s=0.5)
+        waiting: list[Reply] = []
+        other = threading.Thread(target=lambda: waiting.append(asked(running)))
+        other.start()
+        rest = read_until(connection, b"worker_hung")
+        assert 1.5 <= time.monotonic() - began < 10
+        error = json.loads(rest[rest.index(b'{"error"') :].splitlines()[0])["error"]
+        assert (error["type"], error["code"]) == ("server_error", "worker_hung")
+        connection.close()
+        other.join(90)
+        assert waiting[0].json["choices"][0]["message"]["content"] == direct(tile(0), DESCRIBE).text
+        assert running.worker_pid() != before
+        assert [line["pid"] for line in running.events("worker_hung")] == [before]
+        with pytest.raises(ProcessLookupError):
+            os.kill(before, 0)
+        assert running.stop() == 0
 
 
 # --- Clients that go away -------------------------------------------------------------------------------------------

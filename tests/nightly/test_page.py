@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from rasterio.transform import Affine
 
+from synthetic.scenes import make_scene
+
+from ..support.rasters import write_tiff
 from ..support.servers import ROOT, Server, png, tile
 
 pytestmark = pytest.mark.long
@@ -58,14 +62,14 @@ def ask(page: Page, question: str) -> Any:
     return page.locator(".card").nth(page.locator(".card").count() - 1)
 
 
-def drop(page: Page, data: bytes) -> None:
+def drop(page: Page, data: bytes, name: str = "dropped.png") -> None:
     """Drop a file on the page, as a hand would."""
     text = base64.b64encode(data).decode()
     transfer = page.evaluate_handle(
-        """text => { const transfer = new DataTransfer();
+        """([text, name]) => { const transfer = new DataTransfer();
         const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-        transfer.items.add(new File([bytes], 'dropped.png', {type: 'image/png'})); return transfer; }""",
-        text,
+        transfer.items.add(new File([bytes], name)); return transfer; }""",
+        [text, name],
     )
     page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
     assert page.locator("#drop").is_visible()
@@ -119,6 +123,38 @@ def test_a_dropped_picture_a_follow_up_and_history(page: Page, server: Server) -
     first.locator("h2 button").click()
     assert page.locator(".mask").first.get_attribute("d") == outline
     assert server.metric('images_total{cache="hit"}') >= 1
+
+
+def test_a_georeferenced_picture_is_shown_when_it_is_dropped_and_has_a_scale_bar(page: Page, tmp_path: Path) -> None:
+    where = {"crs": "EPSG:32640", "transform": Affine(0.3, 0, 251_000, 0, -0.3, 2_711_000)}
+    pixels = make_scene(1_000_003, 640, "port").image.transpose(2, 0, 1)
+    drop(page, write_tiff(tmp_path / "geo.tif", pixels, photometric="rgb", **where).read_bytes(), "geo.tif")
+    page.wait_for_selector("#scale:visible", timeout=WAIT_MS)
+    assert page.locator("#scale").inner_text() == "20 m"  # of the 192 m that are seen
+    # Two and a half degrees west of its meridian, the grid of UTM is turned by one from north.
+    assert page.locator("#north").get_attribute("aria-label") == "North, 1 degrees clockwise from upwards"
+    assert page.locator("#picture").evaluate("picture => picture.naturalWidth") == 640
+    page.focus("#stage")
+    for _ in range(4):
+        page.keyboard.press("+")
+    assert page.locator("#scale").inner_text() == "5 m"
+    card = ask(page, "Could you provide a segmentation mask for the ships in this image?")
+    assert "m\u00b2" in card.locator(".regions li").first.inner_text()
+    page.screenshot(path=SHOTS / "georeferenced.png")
+    with page.expect_download() as download:
+        page.locator(".tools button", has_text="GeoJSON").click()
+    west, south, *_ = json.loads(Path(download.value.path()).read_bytes())["features"][0]["bbox"]
+    assert 54.5 < west < 54.6
+    assert 24.4 < south < 24.6
+
+
+def test_strength_of_the_masks(page: Page) -> None:
+    page.click(".chip >> nth=1")
+    page.wait_for_selector(".tools", timeout=WAIT_MS)
+    opacity = "mask => Number(getComputedStyle(mask).fillOpacity)"
+    before = page.locator(".mask").first.evaluate(opacity)
+    page.locator("#strength").fill("90")
+    assert page.locator(".mask").first.evaluate(opacity) > before
 
 
 def test_downloads(page: Page) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import latency
+from benchmarks import batch, latency
 from synthetic.scenes import KINDS, make_scene
 
 IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
@@ -38,3 +38,9 @@ def test_a_scene_takes_a_fraction_of_a_second() -> None:
     for kind in KINDS:
         make_scene(2, 640, kind)
     assert (time.process_time() - start_s) / len(KINDS) < 0.6
+
+
+def test_a_step_of_eight_sequences_costs_at_most_two_and_a_half_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert batch.main(["--layers", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["seconds"]["1"] < found["seconds"]["8"] <= found["at_most"] * found["seconds"]["1"], found

@@ -118,6 +118,7 @@ TABLE = {
         f"python -m benchmarks.{name}": bench(word)
         for name, word in {"latency": "whole", "draft": "equal", "serve": "equal"}.items()
     },
+    "python -m benchmarks.batch": bench("times, at most 2.5", after=PEERS),
     "python -m benchmarks.stretch --scenes 24": bench("as drawn"),
     "python -m benchmarks.scenes": bench(r"merging 1\d+ views"),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),

@@ -23,6 +23,9 @@ NOT_RUN = {
     "--shard 1/8": "needs a served model; test_endpoint.py asks a server of its own",
     "python -m annotate apply data/review/patch_page_001.json": "test_review_page.py saves one and applies it",
     "geopixel-edge serve --port 8080": "`geopixel-edge serve` is typed, and test_server_life.py gives --port",
+    "geopixel-edge serve --allow-remote-images images.example tiles.example:8443 --allow-local-images /srv/scenes": (
+        "test_server_named_images.py starts one with a host and a folder of its own"
+    ),
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",

@@ -158,7 +158,7 @@ def _masks(regions: Any) -> list[Any]:
     return [region.mask.to_coco() for region in regions]
 
 
-def resident_bytes(server: Server) -> int:
-    """Of the front and its worker."""
+def resident_bytes(server: Server) -> list[int]:
+    """Of the front, and of its worker."""
     one = psutil.Process(server.process.pid)
-    return sum(int(process.memory_info().rss) for process in (one, *one.children(recursive=True)))
+    return [int(process.memory_info().rss) for process in (one, *one.children(recursive=True))]

@@ -30,7 +30,7 @@ def test_what_is_written_decides_which_form_goes_on() -> None:
 
 
 def test_a_draft_is_no_longer_than_asked_for() -> None:
-    draft = PhraseDraft([[1, 2, 3, 4]], lambda response: None)
+    draft = PhraseDraft(lambda: [[1, 2, 3, 4]], lambda response: None)
     assert [draft.rest([1], most) for most in (0, 1, 9)] == [[], [2], [2, 3, 4]]
     assert draft.rest([2], 9) == []
 
@@ -45,6 +45,13 @@ def test_answers_teach_forms_of_their_kind() -> None:
     assert drafts.forms(ONE) == [f"<p> the {NAME} </p> it is", f"<p> {PHRASE} </p> it is", "No."]
     assert drafted(drafts, "a green car", "<") == "p> the green car </p> it is"
     assert drafts.forms(SEVERAL) == drafts.forms(ONE)  # better than nothing
+
+
+def test_a_draft_that_waits_learns_from_answers_before_it() -> None:
+    drafts = Drafts({ONE: ()})
+    waiting = drafts.about("a pier", ONE, encode)
+    drafts.about("the red ship", ONE, encode).learn("It is the red ship.")
+    assert bytes(waiting.rest(encode("It"), 1000)).decode() == " is a pier."
 
 
 def test_forms_are_bounded_and_the_frequent_ones_stay() -> None:

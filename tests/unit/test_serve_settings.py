@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from geopixel_edge.cli import serve
@@ -21,14 +20,11 @@ from geopixel_edge.errors import (
     RuntimeUnavailableError,
 )
 from geopixel_edge.serve import jobs
-from geopixel_edge.serve.app import make_app
-from geopixel_edge.serve.bodies import picture_of
+from geopixel_edge.serve.bodies import Body
 from geopixel_edge.serve.front import Front
 from geopixel_edge.serve.keys import Keys
-from geopixel_edge.serve.openapi import document
-from geopixel_edge.serve.page import made
+from geopixel_edge.serve.pictures import picture_of
 from geopixel_edge.serve.problems import RequestError, told
-from geopixel_edge.serve.records import ChatRequest
 from geopixel_edge.serve.segment import wants_geojson
 from geopixel_edge.serve.settings import Settings, default_name, is_loopback
 from geopixel_edge.serve.uploads import digest_of, kind_of
@@ -52,6 +48,12 @@ KEY = "k" * 24
         ({"origins": ("https://map.example/path",)}, "scheme, host and port"),
         ({"devices": ("gpu",)}, "device='gpu' is unknown"),
         ({"memory": "much"}, "memory='much'"),
+        ({"hang_s": -1.0}, "hang_s=-1.0 is not a time"),
+        ({"remote_images": ("https://images.example",)}, "allow-remote-images='https://images.example' is no host"),
+        ({"remote_images": ("*.example",)}, "exact names"),
+        ({"remote_images": ("images.example", "Images.example")}, "lower case"),
+        ({"local_images": Path("/")}, "whole file system"),
+        ({"local_images": Path("pyproject.toml")}, "allow-local-images='pyproject.toml' is no folder"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_listens(fields: dict[str, Any], said: str) -> None:
@@ -123,7 +125,8 @@ def test_an_error_of_a_library_says_nothing_of_itself() -> None:
 
 
 def picture(text: str, **fields: Any) -> jobs.Picture:
-    return asyncio.run(picture_of(text, "p", **{"bounds": None, "crs": None, "bands": None, **fields}))
+    body = Body(Front(Settings()))
+    return asyncio.run(picture_of(text, "p", body, **{"bounds": None, "crs": None, "bands": None, **fields}))
 
 
 def test_images_are_data_urls_ids_and_where_allowed_plain_base64() -> None:
@@ -192,56 +195,7 @@ def test_a_form_that_is_not_there_is_refused() -> None:
             wants_geojson(accept)
 
 
-# --- The documents --------------------------------------------------------------------------------------------------
-
-
-def test_the_openapi_document_has_every_route_and_resolves() -> None:
-    page = document()
-    routes = {
-        (method.lower(), route.path)  # type: ignore[attr-defined]
-        for route in make_app(Front(Settings())).routes
-        for method in route.methods  # type: ignore[attr-defined]
-        if method != "HEAD"
-    }
-    described = {(method, path) for path, one in page["paths"].items() for method in one}
-    assert routes - described == {("get", "/"), ("get", "/openapi.json")}
-    assert described <= routes
-    text = msgspec.json.encode(page).decode()
-    named = set(re.findall(r'"#/components/schemas/(\w+)"', text))
-    assert named == page["components"]["schemas"].keys()
-    chat = page["components"]["schemas"]["ChatRequest"]
-    assert set(chat["properties"]) == set(ChatRequest.__struct_fields__)
-
-
-def test_the_page_is_one_file_whose_own_script_alone_runs() -> None:
-    content, policy = made()
-    page = content.decode("utf-8")
-    assert "{{" not in page
-    assert not re.search(r"(?:src|href)=\"(?!data:)", page)
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page)
-    assert "@import" not in page
-    assert "url(http" not in page
-    assert "default-src 'none'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert len(content) < 200_000
-
-
-def test_everything_on_the_page_that_is_used_has_a_name() -> None:
-    page = made()[0].decode("utf-8")
-    body = page[page.index("<body>") : page.index('<script type="application/json"')]
-    for control in re.findall(r"<(?:input|textarea)[^>]*>", body):
-        name = re.search(r'id="([\w-]+)"', control)
-        assert name
-        inside = re.search(rf"<label[^>]*>[^<]*{re.escape(control)}", body)
-        before = re.search(rf"<label[^>]*>{re.escape(control)}", body)
-        assert inside or before or f'for="{name[1]}"' in body, control
-    script = page[page.index("// Phrases and masks") :]
-    used = set(re.findall(r"\$\('([\w-]+)'\)", script))
-    assert used - set(re.findall(r'id="([\w-]+)"', page)) == set()
-    assert 'aria-live="polite"' in body
-    assert 'role="status"' in body
-    assert "prefers-color-scheme:dark" in page
-    assert "max-width:60rem" in page
+# --- The command ---------------------------------------------------------------------------------------------------
 
 
 def test_without_the_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -78,6 +79,12 @@ def test_what_was_cancelled_is_never_begun() -> None:
         assert len(queue) == 0
 
     asyncio.run(run())
+
+
+def test_nobody_waits_for_what_was_cancelled_so_it_is_due_at_once() -> None:
+    gone = ticket("a")
+    gone.cancel()
+    assert gone.ends_s <= time.monotonic()
 
 
 def test_a_waiting_worker_is_woken_and_the_time_left_goes_with_the_job() -> None:

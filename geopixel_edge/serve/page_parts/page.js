@@ -112,6 +112,10 @@
       $('masks').setAttribute('viewBox', `0 0 ${w} ${h}`);
       place();
     };
+    // What the browser cannot draw, a GeoTIFF, the server shows.
+    picture.onerror = () => {
+      if (image && image.file === blob && !image.id) upload().catch(error => say(error.message, true));
+    };
     if (picture.src.startsWith('blob:')) URL.revokeObjectURL(picture.src);
     picture.src = address;
     picture.alt = 'The picture asked about';
