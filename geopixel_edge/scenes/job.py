@@ -25,7 +25,7 @@ from .options import SceneOptions
 from .result import Progress
 from .scale import Scale, scale_of
 from .windows import Grid, make_grid
-from .working import Result, Work, work_through, work_together
+from .working import Result, Work, Workers, work_through, work_together
 
 OnProgress = Callable[[Progress], None]
 LEDGER = ".job"
@@ -127,8 +127,10 @@ class Job:
             ledger.tell("not described", f"the whole scene was not described: {error}")
         ledger.tell("description", text)
 
-    def ask(self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None) -> None:
-        """Ask every window that is not in the ledger yet, and record each.
+    def ask(
+        self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None, workers: Workers | None = None
+    ) -> None:
+        """Ask every window that is not in the ledger yet, here or by `workers`, and record each.
 
         SceneIncompleteError when `stop` is set, after the window that is asked; ImageError when the scene changes.
         """
@@ -142,7 +144,7 @@ class Job:
         todo = (number for number in range(len(self.grid)) if not states.seen[number])
         clock = _Clock(states, on_progress)
         clock.tell()
-        results = self._results(todo)
+        results = self._results(todo, workers)
         try:
             for some in results:
                 self._check_unchanged()
@@ -156,9 +158,11 @@ class Job:
         finally:
             results.close()
 
-    def _results(self, todo: Iterator[int]) -> Any:
+    def _results(self, todo: Iterator[int], workers: Workers | None) -> Any:
         asked = (self.phrases, self.options.describe, self.options.min_valid)
         work = Work(self.scene, self.header.scale, self.grid, self.asker, *asked)
+        if workers is not None:
+            return workers(work, todo, self.options.batch or 1)
         if self.options.jobs > 1:
             return work_together(work, todo, self.options.batch or 1, self.options.jobs)
         return work_through(work, todo, self.options.batch or 1)
@@ -228,6 +232,11 @@ def _record(ledger: Ledger, results: Sequence[Result]) -> None:
             ledger.record(window, views)
 
 
+def ledger_path(out: Path) -> Path:
+    """Where the ledger of a job is whose first output is `out`."""
+    return out.with_name(out.name + LEDGER)
+
+
 def make_job(
     scene: Scene,
     asker: Asker,
@@ -246,5 +255,4 @@ def make_job(
     interest = None
     if options.aoi is not None:
         interest = interest_of(Path(os.path.abspath(options.aoi)), header.place, grid, header.scale)
-    ledger_path = out.with_name(out.name + LEDGER)
-    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path, interest)
+    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path(out), interest)

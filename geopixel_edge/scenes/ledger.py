@@ -49,6 +49,12 @@ class ViewRow(NamedTuple):
     score: float
 
 
+def remove_ledger(path: Path) -> None:
+    """Delete a ledger's files."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
 class Ledger:
     """An opened ledger, this process's alone; a context manager. Every call is one transaction, or nothing."""
 
@@ -225,8 +231,7 @@ class Ledger:
     def remove(self) -> None:
         """Delete the ledger's files."""
         with self._writing():
-            for end in ("", "-wal", "-shm", "-journal"):
-                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+            remove_ledger(self.path)
 
     def close(self) -> None:
         """Let the file go; another process may take it."""
