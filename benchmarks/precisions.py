@@ -43,7 +43,8 @@ def measure(checkpoint: Path, out: Path, images: int, side_px: int) -> dict[str,
 
 def _figures(layout: str, engine: Path, run: Path, out: Path) -> dict[str, Any]:
     task, splits = TASKS[layout]
-    _evaluate(task, str(engine), "--data", str(out / layout), "--out", str(run), "--split", *splits.split())
+    asked = ["--question", "guide"] if task == "rsgcg" else []  # the one of these that the small model was trained on
+    _evaluate(task, str(engine), "--data", str(out / layout), "--out", str(run), "--split", *splits.split(), *asked)
     _evaluate("score", str(run), "--no-java")
     report = load_json(run / "report.json")
     if task == "rrsisd":

@@ -144,8 +144,7 @@ def _workers(args: argparse.Namespace) -> Iterator[RayWorkers | None]:
 
 def _forget(todo: Sequence[OneOf]) -> None:
     """Remove the ledgers of a folder's scenes, which were kept until all were done."""
-    from ..scenes.job import ledger_path
-    from ..scenes.ledger import remove_ledger
+    from ..scenes.ledger_file import ledger_path, remove_ledger
 
     for one in todo:
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from .acquired import acquired
 from .asking import Asker
 from .interest import OUTSIDE, Interest, interest_of
 from .ledger import Ledger
+from .ledger_file import ledger_path
 from .opening import Scene
 from .options import SceneOptions
 from .result import Progress
@@ -28,7 +30,6 @@ from .windows import Grid, make_grid
 from .working import Result, Work, Workers, work_through, work_together
 
 OnProgress = Callable[[Progress], None]
-LEDGER = ".job"
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,6 @@ class Job:
             "notes": list(self.header.notes),
         }
 
-    # --- Windows ----------------------------------------------------------------------------------------------
-
     def describe(self, ledger: Ledger) -> None:
         """Ask once for a description of the whole scene, at the scale of an overview, where descriptions are asked."""
         if not self.options.describe or ledger.told("description") is not None:
@@ -144,8 +143,7 @@ class Job:
         todo = (number for number in range(len(self.grid)) if not states.seen[number])
         clock = _Clock(states, on_progress)
         clock.tell()
-        results = self._results(todo, workers)
-        try:
+        with contextlib.closing(self._results(todo, workers)) as results:
             for some in results:
                 self._check_unchanged()
                 _record(ledger, some)
@@ -155,8 +153,6 @@ class Job:
                         f"ended after {states.done} of {states.total} windows ({stop.reason}); the same command "
                         f"goes on from {str(self.ledger_path)!r}"
                     )
-        finally:
-            results.close()
 
     def _results(self, todo: Iterator[int], workers: Workers | None) -> Any:
         asked = (self.phrases, self.options.describe, self.options.min_valid)
@@ -230,11 +226,6 @@ def _record(ledger: Ledger, results: Sequence[Result]) -> None:
     for window, views in results:
         if window.state != "empty" or window.note:
             ledger.record(window, views)
-
-
-def ledger_path(out: Path) -> Path:
-    """Where the ledger of a job is whose first output is `out`."""
-    return out.with_name(out.name + LEDGER)
 
 
 def make_job(

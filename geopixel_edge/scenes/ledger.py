@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import OptionError, OutputError
+from .ledger_file import remove_ledger
 from .runs import Runs
 
 FORMAT = 1
@@ -47,12 +48,6 @@ class ViewRow(NamedTuple):
     phrase: str
     runs: Runs
     score: float
-
-
-def remove_ledger(path: Path) -> None:
-    """Delete a ledger's files."""
-    for end in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 class Ledger:

@@ -66,8 +66,8 @@ ARROWS = {
     "build": f"{BASE} engine engine.first_load engine.golden memory model runtimes",
     "batch": f"{BASE} options pipeline rasters scenes session",
     "cli": (
-        f"{BASE} answer batch build engine engine.first_load engine.golden families images kernels memory memory.preview "
-        "model options pipeline rasters runtimes scenes serve session text turn writers"
+        f"{BASE} answer batch build engine engine.first_load engine.golden families images kernels memory "
+        "memory.preview model options pipeline rasters runtimes scenes serve session text turn writers"
     ),
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline scenes session turn",
