@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     for task, splits in (("rsgcg", "test or train"), ("rrsisd", "train, val or test, several together")):
         one = commands.add_parser(task, help=f"ask an engine about {'GeoPixelD' if task == 'rsgcg' else 'RRSIS-D'}")
         one.add_argument("engine", help="an engine's folder, or bundled")
-        one.add_argument("--data", type=Path, required=True)
+        one.add_argument("--data", type=Path, required=True, help="its folder, or scenes:FIRST-LAST[,SIDE], generated")
         one.add_argument("--out", type=Path, required=True, help="the run's folder; the same command goes on there")
         one.add_argument("--split", nargs="+", default=["test"], help=f"{splits} (default: test)")
         one.add_argument("--shard", default="1/1", help="a part of the images, as in 3/8")

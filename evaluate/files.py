@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import time
 import uuid
@@ -29,7 +30,7 @@ def clear_leftovers(folder: Path) -> None:
         with contextlib.suppress(OSError):
             mine = found is not None and found[1] == _HOST and not _runs(int(found[2]))
             if mine or time.time() - path.stat().st_mtime > _ABANDONED_S:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _runs(pid: int) -> bool:
@@ -42,9 +43,14 @@ def _runs(pid: int) -> bool:
     return True
 
 
+def aside_of(path: Path) -> Path:
+    """Where this process writes what `path` will be."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """`data` at `path`, whole, or what was there before; OutputError where there is no room or right."""
-    aside = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    aside = aside_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

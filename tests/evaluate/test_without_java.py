@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import sys
@@ -12,7 +13,6 @@ import pytest
 
 from evaluate.cli import CASES, main
 from evaluate.errors import EvaluationError
-from evaluate.metrics import java
 from evaluate.metrics.java import METEOR_JAR, TOKENISER_JAR, Java
 from evaluate.scoring import texts
 
@@ -35,7 +35,7 @@ def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / jar).touch()
     spec = ModuleSpec("pycocoevalcap", None, is_package=True)
     spec.submodule_search_locations = [str(folder)]
-    monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     monkeypatch.setenv("PATH", str(tmp_path))
     return folder
 
@@ -46,7 +46,7 @@ def test_what_is_missing_is_said_with_its_remedy(jars: Path, tmp_path: Path, mon
     assert isinstance(Java.find(), Java)
     (jars / METEOR_JAR).unlink()
     assert Java.find() == "no METEOR; pip install '.[eval]'"
-    monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert Java.find() == "no METEOR; pip install '.[eval]'"
 
 
