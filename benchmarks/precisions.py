@@ -1,7 +1,8 @@
 """`python -m benchmarks.precisions CHECKPOINT OUT`: what each precision costs in the tables' own figures.
 
 The checkpoint is exported at every precision; these engines and the bundled one are asked about generated data sets in
-GeoPixelD's and RRSIS-D's layouts, and all of it is scored as published and strictly. A run that was ended goes on.
+GeoPixelD's and RRSIS-D's layouts, all of it is scored as published and strictly, and each is compared with float32
+answer by answer. A run that was ended goes on. No times are taken.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from evaluate.data.glamm import load_json
 from evaluate.data.miniature import LAYOUTS, write_miniature
 from evaluate.errors import EvaluationError
 from evaluate.files import write_json
+from evaluate.runs.report import percent
 from export.publish import export_engine
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.terminal import table
 from geopixel_edge.engine import BUNDLED
 
-PRECISIONS = ("fp32", "fp16", "int8", "int4")
+BASE = "fp32"
+PRECISIONS = (BASE, "fp16", "int8", "int4")
 TASKS = {"geopixeld": ("rsgcg", "test"), "rrsisd": ("rrsisd", "train val test")}
 
 
@@ -38,12 +41,24 @@ def measure(checkpoint: Path, out: Path, images: int, side_px: int) -> dict[str,
         found[precision] = {
             layout: _figures(layout, engine, out / f"run-{layout}-{precision}", out) for layout in LAYOUTS
         }
+        for layout in LAYOUTS if precision != BASE else ():
+            found[precision][layout]["against"] = _against(layout, precision, out)
     return found
+
+
+def _against(layout: str, precision: str, out: Path) -> dict[str, Any]:
+    """What changed from float32: how alike texts and masks are, and paired differences of the strict figures."""
+    runs = [str(out / f"run-{layout}-{one}") for one in (BASE, precision)]
+    folder = out / f"compared-{layout}-{precision}"
+    _evaluate("compare", *runs, "--data", str(out / layout), "--out", str(folder))
+    report = load_json(folder / "comparison.json")
+    return {name: report[name] for name in ("agreement", "figures")}
 
 
 def _figures(layout: str, engine: Path, run: Path, out: Path) -> dict[str, Any]:
     task, splits = TASKS[layout]
-    _evaluate(task, str(engine), "--data", str(out / layout), "--out", str(run), "--split", *splits.split())
+    asked = ["--question", "guide"] if task == "rsgcg" else []  # the one of these that the small model was trained on
+    _evaluate(task, str(engine), "--data", str(out / layout), "--out", str(run), "--split", *splits.split(), *asked)
     _evaluate("score", str(run), "--no-java")
     report = load_json(run / "report.json")
     if task == "rrsisd":
@@ -57,12 +72,13 @@ def _evaluate(*arguments: str) -> None:
 
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
-    """A line for each precision: strict recall and mIoU of RS-GCG, strict P@0.5 and mIoU of RRSIS-D, times 100."""
+    """A line for each precision: strict figures of RS-GCG and RRSIS-D, and masks' IoU to float32's, times 100."""
     lines = []
     for precision, layouts in found.items():
         strict = [layouts["geopixeld"]["strict"], layouts["rrsisd"]["strict"]]
         values = [strict[0]["recall"], strict[0]["mIoU"], strict[0]["AP50"], strict[1]["P@0.5"], strict[1]["mIoU"]]
-        lines.append([precision, *(f"{100 * one['value']:.2f}" for one in values)])
+        same = [one["against"]["agreement"]["mask IoU"]["value"] for one in layouts.values() if "against" in one]
+        lines.append([precision, *(percent(one["value"]) for one in values), *(percent(one) for one in same)])
     return lines
 
 
@@ -76,8 +92,8 @@ def _main(argv: list[str] | None) -> int:
     found = measure(args.checkpoint, args.out, args.images, args.size)
     settings = {"images": args.images, "side_px": args.size, "checkpoint": args.checkpoint.name}
     write_json(args.out / "precisions.json", {"precisions": 1, **settings, "figures": found}, indent=1)
-    header = ["strict", "RS-GCG recall", "mIoU", "AP50", "RRSIS-D P@0.5", "mIoU"]
-    print(table(header, rows(found)))
+    header = ["strict", "RS-GCG recall", "mIoU", "AP50", "RRSIS-D P@0.5", "mIoU", "mask IoU to fp32", "and RRSIS-D"]
+    print(table(header, [line + ["-"] * (len(header) - len(line)) for line in rows(found)]))
     print(args.out / "precisions.json")
     return 0
 

@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 
 from geopixel_edge.cli.command import run_command
+from geopixel_edge.cli.terminal import table
 from synthetic.scenes import EVALUATION_SEED
 
 from .check import check
 from .data.geopixeld import GeoPixelD
 from .data.glamm import truth_documents, truth_names
 from .data.miniature import LAYOUTS, write_miniature
+from .data.questions import DEFAULT, PUBLISHED, in_index
 from .data.raster import RASTERS
 from .errors import EvaluationError
 from .files import write_json
@@ -45,6 +47,15 @@ def _miniature(args: argparse.Namespace) -> int:
     return 0
 
 
+def _questions(args: argparse.Namespace) -> int:
+    rows = [[name, "published", text] for name, text in PUBLISHED.items()]
+    if args.data is not None:
+        found = in_index(args.data)
+        rows += [[str(at), str(count), text] for at, (text, count) in enumerate(found.items(), 1)]
+    print(table(["--question", "images", "words"], rows))
+    return 0
+
+
 def _truth(args: argparse.Namespace) -> int:
     data = GeoPixelD(args.data, args.split, allow_missing=True)
     triples = ((image, data.size(image), data.truth(image, args.truth_raster)[0]) for image in data.annotations)
@@ -56,7 +67,10 @@ def _truth(args: argparse.Namespace) -> int:
 
 def _asking(parser: argparse.ArgumentParser) -> None:
     """What every command that asks an engine takes."""
-    parser.add_argument("--question", help="what is asked; {} is the expression (default: that of the tables)")
+    told = (
+        f"RS-GCG: {', '.join(PUBLISHED)}, a number of the index, or words (default: {DEFAULT}); RRSIS-D: {{}} is asked"
+    )
+    parser.add_argument("--question", help=told)
     parser.add_argument("--hd-num", type=int, default=9, help="views an image is divided into at most (default: 9)")
     parser.add_argument("--max-new-tokens", type=int, default=300, help="longest answer (default: 300)")
     parser.add_argument("--compat", action="store_true", help="keep the original's habits, as the tables do")
@@ -90,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     for task, splits in (("rsgcg", "test or train"), ("rrsisd", "train, val or test, several together")):
         one = commands.add_parser(task, help=f"ask an engine about {'GeoPixelD' if task == 'rsgcg' else 'RRSIS-D'}")
         one.add_argument("engine", help="an engine's folder, or bundled")
-        one.add_argument("--data", type=Path, required=True)
+        one.add_argument("--data", type=Path, required=True, help="its folder, or scenes:FIRST-LAST[,SIDE], generated")
         one.add_argument("--out", type=Path, required=True, help="the run's folder; the same command goes on there")
         one.add_argument("--split", nargs="+", default=["test"], help=f"{splits} (default: test)")
         one.add_argument("--shard", default="1/1", help="a part of the images, as in 3/8")
@@ -98,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(run=ask, task=task)
     _add_score(commands.add_parser("score", help="figures and a report of runs, or of anyone's prediction files"))
     _add_compare(commands.add_parser("compare", help="what changes from one engine or run to another"))
+    one = commands.add_parser("questions", help="list the wordings of GeoPixelD's question")
+    one.add_argument("--data", type=Path, help="also those that its index asks")
+    one.set_defaults(run=_questions)
     one = commands.add_parser("truth", help="write GeoPixelD's truth as groundingLMM's script reads it")
     one.add_argument("--data", type=Path, required=True)
     one.add_argument("--out", type=Path, required=True)

@@ -150,8 +150,9 @@ class Pipeline:
         """Ask every window of a scene of any size for kinds of things, and write a layer of the objects.
 
         `out`: one path or several, ending in .gpkg, .geojson, .fgb, .parquet, .tif or .png. `options`: those of
-        SceneOptions, `on_progress`, called with a `Progress`, and `stop`. The same call goes on where an earlier one
-        ended. Raises what names the argument; SceneIncompleteError when stopped. The result counts windows that failed.
+        SceneOptions, `on_progress`, called with a `Progress`, `stop`, and `workers`, those of `ray_workers` in
+        `geopixel_edge.batch.windows`. The same call goes on where an earlier one ended. Raises what names the argument;
+        SceneIncompleteError when stopped. The result counts windows that failed.
         """
         return scene_of(self, image, phrases, out, **options)
 

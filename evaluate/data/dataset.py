@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -63,6 +65,35 @@ class Dataset(Protocol):
     @property
     def exclusions(self) -> tuple[Exclusion, ...]:
         """What of it is not as it should be, and allowed."""
+
+
+class Split(ABC):
+    """A split whose images are looked for once, when its items or exclusions are first asked for."""
+
+    allow_missing: bool
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """As of `Dataset`."""
+
+    @abstractmethod
+    def listed(self) -> Sequence[Item]:
+        """Every image of the split, those that are missing, too."""
+
+    @cached_property
+    def _found(self) -> tuple[tuple[Item, ...], tuple[Exclusion, ...]]:
+        return split_missing(self.listed(), self.allow_missing, self.name)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Its images; DataError lists those that are missing."""
+        return self._found[0]
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """Missing images, where they are allowed."""
+        return self._found[1]
 
 
 def check_ids(ids: Iterable[str], where: str) -> None:

@@ -8,31 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import DataError
 from ..metrics.captions import caption_of, phrases_in
 from ..metrics.grounding import Grounding
-from .dataset import Exclusion, Item, Question, check_ids, fingerprint_of, named, size_of, split_missing
+from .dataset import Item, Question, Split, check_ids, fingerprint_of, named, size_of
 from .glamm import load_json
+from .questions import DEFAULT, INDEX, PUBLISHED
 from .raster import RASTERS, check_parts, rasterise
 
-QUESTION = (
-    "Can you provide a thorough description of this image? Please output with interleaved segmentation masks for the "
-    "corresponding phrases."
-)
-INDEX = "GeoPixelD.json"
 SPLITS = ("test", "train")
 
 
 @dataclass
-class GeoPixelD:
+class GeoPixelD(Split):
     """A split, checked as a whole when its items are first asked for; truth is drawn when it is asked for."""
 
     root: Path
     split: str = "test"
-    question: str = QUESTION
+    question: str = PUBLISHED[DEFAULT]
     allow_missing: bool = False
     task: str = field(default="rsgcg", init=False)
 
@@ -46,7 +42,7 @@ class GeoPixelD:
         """Image id -> its JSON file."""
         index = self.root / INDEX
         if self.split == "train" and index.is_file():
-            paths = [self.root / one for one in _listed(index)]
+            paths = [self.root / self.split / name for name in _listed(index)]
             if absent := [str(path) for path in paths if not path.is_file()]:
                 raise DataError(f"{index}: {named(absent, 'annotation file')} missing; fetch them")
         else:
@@ -58,21 +54,10 @@ class GeoPixelD:
         check_ids([path.stem for path in paths], str(self.root))
         return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
 
-    @cached_property
-    def _found(self) -> tuple[tuple[Item, ...], tuple[Exclusion, ...]]:
+    def listed(self) -> list[Item]:
+        """Every image of the split, in the order of ids."""
         asked = (Question("", self.question),)
-        items = [Item(image_id, _image(path), asked) for image_id, path in self.annotations.items()]
-        return split_missing(items, self.allow_missing, self.name)
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """Its images; DataError lists those that are missing."""
-        return self._found[0]
-
-    @property
-    def exclusions(self) -> tuple[Exclusion, ...]:
-        """Missing images, where they are allowed."""
-        return self._found[1]
+        return [Item(image_id, _image(path), asked) for image_id, path in self.annotations.items()]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -104,12 +89,13 @@ def _image(annotation: Path) -> Path:
 
 
 def _listed(index: Path) -> list[str]:
+    """Names of annotation files: its paths begin in whatever folder the data was in when the index was written."""
     entries = load_json(index)
     if not isinstance(entries, list) or not all(
         isinstance(one, dict) and isinstance(one.get("polygons"), str) for one in entries
     ):
         raise DataError(f"{index} is no list of entries with a path `polygons`; fetch it again")
-    return [one["polygons"] for one in entries]
+    return [PurePosixPath(one["polygons"]).name for one in entries]
 
 
 def read_annotation(path: Path) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from synthetic.scenes import EVALUATION_SEED, Scene, make_scene
 
 from ..errors import DataError, EvaluationError
 from ..files import write_bytes, write_json
+from .questions import INDEX, PUBLISHED
 from .rrsisd import ANNOTATIONS, IMAGES, REFERENCES
 
 LAYOUTS = ("geopixeld", "rrsisd")
@@ -43,16 +44,29 @@ def write_miniature(
 
 
 def _geopixeld(root: Path, scenes: Iterator[Scene]) -> int:
+    """Every scene is in the test split, the first in the training split, too: that one has an index."""
     count = 0
     for scene in scenes:
         name = f"P{scene.seed}_0_{scene.side_px}_0_{scene.side_px}"
         told = conversation(scene)
         polygons = [dense_borders(mask) for mask in told.masks(scene)]
         count += len(polygons)
-        write_bytes(root / "test" / f"{name}.png", _encoded(scene.image, "PNG"))
         record = {"id": name, "img": f"{name}.png", "gcg_description": told.answer, "polygons": polygons}
-        write_json(root / "test" / f"{name}.json", record)
+        picture = _encoded(scene.image, "PNG")
+        first = not (root / INDEX).exists()
+        for split in ("test", "train") if first else ("test",):
+            write_bytes(root / split / f"{name}.png", picture)
+            write_json(root / split / f"{name}.json", record)
+        if first:
+            write_json(root / INDEX, [_indexed(name, told.answer)])
     return count
+
+
+def _indexed(name: str, answer: str) -> dict[str, Any]:
+    """An entry of the index, whose paths begin in the folder above the data, as the published ones do."""
+    turns = [{"from": "human", "value": PUBLISHED["sample"]}, {"from": "bot", "value": answer}]
+    place = f"data/GeoPixelD/train/{name}"
+    return {"id": 0, "conversations": turns, "image": f"{place}.png", "polygons": f"{place}.json"}
 
 
 def dense_borders(mask: NDArray[np.bool_]) -> list[list[list[int]]]:

@@ -13,7 +13,7 @@ from geopixel_edge.masks import Mask
 
 from ..errors import DataError
 from ..files import write_json
-from .dataset import Exclusion, Item, Question, fingerprint_of, named, split_missing
+from .dataset import Item, Question, Split, fingerprint_of, named
 from .glamm import load_json
 from .refer import SPLITS, check_references, of_split, parts_of
 from .safe_pickle import MAX_BYTES, load_plain
@@ -35,7 +35,7 @@ class Expression:
 
 
 @dataclass
-class RrsisD:
+class RrsisD(Split):
     """One or several splits together, grouped by image."""
 
     root: Path
@@ -94,26 +94,15 @@ class RrsisD:
             raise DataError(f"{self.root / ANNOTATIONS}: {named(unlike, 'annotation')} made of masks of several sizes")
         return found
 
-    @cached_property
-    def _found(self) -> tuple[tuple[Item, ...], tuple[Exclusion, ...]]:
-        items = [
+    def listed(self) -> list[Item]:
+        """Every image of the splits, in the order of ids, with a question for each expression."""
+        return [
             Item(image, path, tuple(self._question(one) for one in expressions))
             for image, (path, expressions) in self.by_image.items()
         ]
-        return split_missing(items, self.allow_missing, self.name)
 
     def _question(self, one: Expression) -> Question:
         return Question(one.key, self.question.replace("{}", one.sentence))
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """Its images; DataError lists those that are missing."""
-        return self._found[0]
-
-    @property
-    def exclusions(self) -> tuple[Exclusion, ...]:
-        """Missing images, where they are allowed."""
-        return self._found[1]
 
     @cached_property
     def fingerprint(self) -> str:

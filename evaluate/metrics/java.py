@@ -14,7 +14,9 @@ from ..errors import EvaluationError
 
 TIMEOUT_S = 3600
 METEOR_OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
-METEOR_ENDED = "METEOR ended before its answer; it needs Java 8 or later and 2 GB of memory"
+METEOR_ENDED = "METEOR ended before its answer; it needs Java 8 or later and 2 GB of memory. Or score with --no-java"
+METEOR_JAR, TOKENISER_JAR = "meteor/meteor-1.5.jar", "tokenizer/stanford-corenlp-3.4.1.jar"
+WITHOUT = "install a Java of version 8 or later, or score without it: --no-java"
 # Tokens that the original drops.
 PUNCTUATION = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
@@ -37,9 +39,10 @@ class Java:
             return "no Java; apt-get install default-jre-headless"
         spec = importlib.util.find_spec("pycocoevalcap")
         places = list(spec.submodule_search_locations or ()) if spec else []
-        if not places:
+        folder = Path(places[0]) if places else Path()
+        if not places or not all((folder / jar).is_file() for jar in (METEOR_JAR, TOKENISER_JAR)):
             return "no METEOR; pip install '.[eval]'"
-        return cls(program, Path(places[0]))
+        return cls(program, folder)
 
     def tokenise(self, texts: Sequence[str]) -> list[str]:
         """Lower-case tokens of each text separated by spaces, without punctuation (Penn Treebank's rules)."""
@@ -47,7 +50,7 @@ class Java:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "captions.txt"
             path.write_text(lines, encoding="utf-8")
-            jar = self.folder / "tokenizer" / "stanford-corenlp-3.4.1.jar"
+            jar = self.folder / TOKENISER_JAR
             tool = "edu.stanford.nlp.process.PTBTokenizer"
             told = self._run("-cp", str(jar), tool, "-preserveLines", "-lowerCase", str(path))
         found = told.split("\n")
@@ -65,12 +68,10 @@ class Java:
         try:
             done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise EvaluationError(
-                f"java={self.program!r} does not run ({error}); install a Java of version 8 or later"
-            ) from None
+            raise EvaluationError(f"java={self.program!r} does not run ({error}); {WITHOUT}") from None
         if done.returncode:
             last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
-            raise EvaluationError(f"java={self.program!r} failed ({last}); install a Java of version 8 or later")
+            raise EvaluationError(f"java={self.program!r} failed ({last}); {WITHOUT}")
         return done.stdout.decode("utf-8", "replace")
 
     def meteor(self, references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> tuple[float, list[float]]:
@@ -89,7 +90,7 @@ class Java:
     def _say(self, line: str) -> str:
         """Send one line; the line that comes back."""
         if self._meteor is None:
-            jar = self.folder / "meteor" / "meteor-1.5.jar"
+            jar = self.folder / METEOR_JAR
             command = [self.program, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", str(jar), *METEOR_OPTIONS]
             self._meteor = subprocess.Popen(
                 command,

@@ -12,6 +12,7 @@ from geopixel_edge.engine import BUNDLED
 from geopixel_edge.engine.directory import manifest_digest, read_manifest
 
 from ..data.dataset import Item
+from ..data.generated import folder_of
 from ..data.geopixeld import GeoPixelD
 from ..data.opening import open_dataset
 from ..data.rrsisd import RrsisD
@@ -32,7 +33,8 @@ def settings_of(args: argparse.Namespace, engine: Path) -> Settings:
 def ask(args: argparse.Namespace) -> int:
     """Ask what is not answered yet; says what is done and how to score it."""
     shard = parse_shard(args.shard)
-    data = open_dataset(args.task, args.data, args.split, args.question, args.allow_missing, args.out / "cache")
+    root = folder_of(args.data, args.task, args.out)
+    data = open_dataset(args.task, root, args.split, args.question, args.allow_missing, args.out / "cache")
     engine = engine_path(args.engine)
     items = chosen(data.items, shard, args.limit)
     run = begin(args, data, engine, args.out)
@@ -49,7 +51,7 @@ def ask(args: argparse.Namespace) -> int:
 def begin(args: argparse.Namespace, data: GeoPixelD | RrsisD, engine: Path, out: Path) -> Run:
     """The run's folder, of this engine and data set alone."""
     key = run_key(data, data.question, settings_of(args, engine), read_manifest(engine), manifest_digest(engine))
-    where = {"data": str(args.data.absolute()), "engine": args.engine}
+    where = {"data": str(data.root.absolute()), "engine": args.engine}
     return Run.begin(out, {**key, **where, "splits": list(args.split), "allow_missing": args.allow_missing})
 
 

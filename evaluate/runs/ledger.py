@@ -14,7 +14,7 @@ from typing import Any
 from ..data.glamm import load_json, prediction_of, prediction_record
 from ..data.rle import mask_of
 from ..errors import DataError, RunError
-from ..files import write_json
+from ..files import clear_leftovers, write_json
 from ..metrics.captions import caption_of, phrases_in
 from ..metrics.grounding import Grounding
 
@@ -37,6 +37,8 @@ class Run:
     def begin(cls, root: Path, key: Mapping[str, Any]) -> Run:
         """Open the folder of the run that `key` describes, or make it; RunError where it is another run's."""
         key = {"format": FORMAT, **key}
+        for folder in (root, root / PREDICTIONS, root / ANSWERS):
+            clear_leftovers(folder)
         if (root / RUN).is_file():
             there = cls.open(root)
             for name in sorted(set(key) | set(there.key)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geopixel_edge.cli.terminal import table
 
+from ..data.generated import folder_of
 from ..data.geopixeld import GeoPixelD
 from ..data.opening import open_dataset
 from ..data.raster import RASTERS
@@ -105,19 +106,21 @@ def print_figures(report: Report) -> None:
 def compare(args: argparse.Namespace) -> int:
     """Ask both engines, or take both runs, and say what changed."""
     runs = []
+    data_root = args.data and folder_of(args.data, args.task, args.out)
     for name, engine in (("a", args.first), ("b", args.second)):
         if (Path(engine) / RUN).is_file():
             runs.append(Run.open(Path(engine)))
             continue
-        if args.data is None:
+        if data_root is None:
             raise RunError(f"{engine!r} is an engine, so --data must say what to ask it about")
         one = copy.copy(args)
-        one.engine, one.out, one.shard = engine, args.out / name, "1/1"
+        one.engine, one.data, one.out, one.shard = engine, data_root, args.out / name, "1/1"
         ask(one)
         runs.append(Run.open(one.out))
     changes = comparing.changes(*runs)
     one = copy.copy(args)
     one.split = None
+    one.data = data_root
     data = data_of(one, runs[:1])
     check_same_data(data, runs)
     with measures(args.similarity, False) as found:

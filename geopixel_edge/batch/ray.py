@@ -14,19 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import check_integer
-from ..errors import GeoPixelError, OptionError, RuntimeUnavailableError, reason
+from ..errors import GeoPixelError, OptionError, reason
 from ..options import AskOptions
 from ..pipeline import Pipeline
 from ..session import OpenedImage
+from .cluster import joined, share_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-REMEDY = "pip install 'geopixel-edge[cluster]'"
-# What an engine asks Ray for where cores are few: two whole ones on two cores would leave none to read with.
-SHARE_OF_CPUS = 0.5
-MAX_WORKERS = 10_000
 
 
 def schema() -> pa.Schema:
@@ -123,26 +118,22 @@ def ask_rows(
     address: str | None = None,
     workers: int = 1,
     threads: int | None = None,
-    gpus: float = 0.0,
+    gpus: float | None = None,
+    device: str = "auto",
     **asking: Any,
 ) -> Iterator[dict[str, Any]]:
     """Answers to rows as soon as they are known, in no order: one task for each row, `workers` engines.
 
     `address` is a Ray cluster's, None starts one on this machine and ends it. An engine whose process dies is started
     again and asked what it had not answered. `threads` per engine, by default its share of the cores; `gpus` per
-    engine; `asking` as of `Asker`. RuntimeUnavailableError without Ray or where the cluster cannot be reached.
+    engine, by default one where `device` takes it and the cluster has one for each; `asking` as of `Asker`.
+    RuntimeUnavailableError without Ray or where the cluster cannot be reached.
     """
-    workers = check_integer("workers", workers, 1, MAX_WORKERS)
     listed = [dict(row) for row in rows]
     if not listed:
         return
-    ray = _ray()
-    mine = not ray.is_initialized()
-    if mine:
-        _connect(ray, address)
-    try:
-        cores = float(ray.cluster_resources().get("CPU", 1.0))
-        threads = threads or max(1, int(cores // workers))
+    with joined(address) as ray:
+        share = share_of(ray, workers, threads, gpus, device)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         asked = ray.data.from_items(listed, override_num_blocks=len(listed)).map_batches(
@@ -150,34 +141,9 @@ def ask_rows(
             batch_size=None,
             batch_format="pyarrow",
             fn_constructor_args=(None if engine_dir is None else str(engine_dir),),
-            fn_constructor_kwargs={"threads": threads, **asking},
-            compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=min(float(threads), SHARE_OF_CPUS * cores / workers),
-            num_gpus=gpus or None,
+            fn_constructor_kwargs={"threads": share.threads, "device": device, **asking},
+            compute=ray.data.ActorPoolStrategy(size=share.workers),
+            num_cpus=share.cpus,
+            num_gpus=share.gpus or None,
         )
         yield from asked.iter_rows()
-    finally:
-        if mine:
-            ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise RuntimeUnavailableError(f"Ray Data cannot be imported ({reason(error)}); {REMEDY}") from None
-    return ray
-
-
-def _connect(ray: Any, address: str | None) -> None:
-    try:
-        if address is None:
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="warning")
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level="warning")
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise RuntimeUnavailableError(
-            f"ray={address or 'local'!r} cannot be reached ({reason(error)}); start it with `ray start --head`, or "
-            "leave the address out"
-        ) from None

@@ -28,7 +28,7 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rpc-height", type=float, metavar="M", help="of the ground, for polynomials of a sensor")
     parser.add_argument("--dem", type=Path, metavar="TIF", help="or a height model")
     parser.add_argument("--describe", action="store_true", help="describe the scene and every window, too")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, or workers of --ray (default: 1)")
 
 
 def options_of(args: argparse.Namespace) -> SceneOptions:

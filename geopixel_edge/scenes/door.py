@@ -24,6 +24,7 @@ from .phrases import check_phrases, comparing
 from .result import SceneResult, counted
 from .sweep import Sweep
 from .views import make_view
+from .working import Workers
 
 Out = str | os.PathLike[str]
 
@@ -41,10 +42,12 @@ def run_scene(
     on_progress: OnProgress | None = None,
     stop: StopToken | None = None,
     keep_objects: bool = True,
+    workers: Workers | None = None,
 ) -> SceneResult:
     """Ask every window of a scene for phrases, merge what they show, and write layers; as of `Pipeline.scene`.
 
     `window_px` is the engine's window, `engine` what outputs say of it, `reading` how samples are shown.
+    `workers` ask in place of this process.
     """
     outs = [out] if isinstance(out, (str, os.PathLike)) else list(out)
     asked = check_phrases(phrases, options.per_window) if phrases or not options.describe else ()
@@ -56,7 +59,7 @@ def run_scene(
     check_picture(paths, job.header.scale.scene_px, options.ids)
     with Ledger(job.ledger_path, job.key(), options.restart) as ledger:
         job.describe(ledger)
-        job.ask(ledger, stop or StopToken(), on_progress)
+        job.ask(ledger, stop or StopToken(), on_progress, workers)
         object_table.store(ledger, _found(job, ledger))
         objects: list[SceneObject] = []
         layer, states = _layer(job, ledger), ledger.states()

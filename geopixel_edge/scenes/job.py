@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -20,15 +21,15 @@ from .acquired import acquired
 from .asking import Asker
 from .interest import OUTSIDE, Interest, interest_of
 from .ledger import Ledger
+from .ledger_file import ledger_path
 from .opening import Scene
 from .options import SceneOptions
 from .result import Progress
 from .scale import Scale, scale_of
 from .windows import Grid, make_grid
-from .working import Result, Work, work_through, work_together
+from .working import Result, Work, Workers, work_through, work_together
 
 OnProgress = Callable[[Progress], None]
-LEDGER = ".job"
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,6 @@ class Job:
             "notes": list(self.header.notes),
         }
 
-    # --- Windows ----------------------------------------------------------------------------------------------
-
     def describe(self, ledger: Ledger) -> None:
         """Ask once for a description of the whole scene, at the scale of an overview, where descriptions are asked."""
         if not self.options.describe or ledger.told("description") is not None:
@@ -127,8 +126,10 @@ class Job:
             ledger.tell("not described", f"the whole scene was not described: {error}")
         ledger.tell("description", text)
 
-    def ask(self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None) -> None:
-        """Ask every window that is not in the ledger yet, and record each.
+    def ask(
+        self, ledger: Ledger, stop: StopToken, on_progress: OnProgress | None, workers: Workers | None = None
+    ) -> None:
+        """Ask every window that is not in the ledger yet, here or by `workers`, and record each.
 
         SceneIncompleteError when `stop` is set, after the window that is asked; ImageError when the scene changes.
         """
@@ -142,8 +143,7 @@ class Job:
         todo = (number for number in range(len(self.grid)) if not states.seen[number])
         clock = _Clock(states, on_progress)
         clock.tell()
-        results = self._results(todo)
-        try:
+        with contextlib.closing(self._results(todo, workers)) as results:
             for some in results:
                 self._check_unchanged()
                 _record(ledger, some)
@@ -153,12 +153,12 @@ class Job:
                         f"ended after {states.done} of {states.total} windows ({stop.reason}); the same command "
                         f"goes on from {str(self.ledger_path)!r}"
                     )
-        finally:
-            results.close()
 
-    def _results(self, todo: Iterator[int]) -> Any:
+    def _results(self, todo: Iterator[int], workers: Workers | None) -> Any:
         asked = (self.phrases, self.options.describe, self.options.min_valid)
         work = Work(self.scene, self.header.scale, self.grid, self.asker, *asked)
+        if workers is not None:
+            return workers(work, todo, self.options.batch or 1)
         if self.options.jobs > 1:
             return work_together(work, todo, self.options.batch or 1, self.options.jobs)
         return work_through(work, todo, self.options.batch or 1)
@@ -246,5 +246,4 @@ def make_job(
     interest = None
     if options.aoi is not None:
         interest = interest_of(Path(os.path.abspath(options.aoi)), header.place, grid, header.scale)
-    ledger_path = out.with_name(out.name + LEDGER)
-    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path, interest)
+    return Job(scene, header, grid, asker, phrases, options, engine, scene.state(), ledger_path(out), interest)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import OptionError, OutputError
+from .ledger_file import remove_ledger
 from .runs import Runs
 
 FORMAT = 1
@@ -225,8 +226,7 @@ class Ledger:
     def remove(self) -> None:
         """Delete the ledger's files."""
         with self._writing():
-            for end in ("", "-wal", "-shm", "-journal"):
-                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+            remove_ledger(self.path)
 
     def close(self) -> None:
         """Let the file go; another process may take it."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..stop import StopToken
     from .job import OnProgress
     from .result import SceneResult
+    from .working import Workers
 
 
 def scene_of(
@@ -32,6 +33,7 @@ def scene_of(
     on_progress: OnProgress | None = None,
     stop: StopToken | None = None,
     keep_objects: bool = True,
+    workers: Workers | None = None,
     **more: Any,
 ) -> SceneResult:
     """`Pipeline.scene`; without `keep_objects` the result lists none, so that no more than a few are held at once."""
@@ -57,6 +59,7 @@ def scene_of(
         on_progress=on_progress,
         stop=stop,
         keep_objects=keep_objects,
+        workers=workers,
     )
 
 

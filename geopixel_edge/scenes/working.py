@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -150,6 +150,14 @@ def _answered_in_turn(work: Work, looks: Sequence[Look]) -> Iterator[list[Result
         yield work.answer(full)
 
 
+def answered(work: Work, raster: Raster, numbers: Iterable[int]) -> list[list[Result]]:
+    """The results of windows, asked together, by a worker that is given them."""
+    return list(_answered_in_turn(work, [work.look(raster, number) for number in numbers]))
+
+
+# Whoever works elsewhere: like `work_through`, in any order.
+Workers = Callable[[Work, Iterable[int], int], Generator[list[Result]]]
+
 # --- Several processes ------------------------------------------------------------------------------------------------
 
 _work: Work
@@ -172,8 +180,7 @@ def _prepare(work: Work) -> None:
 
 
 def _work_on(numbers: list[int]) -> list[list[Result]]:
-    looks = [_work.look(_raster, number) for number in numbers]
-    return list(_answered_in_turn(_work, looks))
+    return answered(_work, _raster, numbers)
 
 
 def work_together(work: Work, numbers: Iterable[int], batch: int, jobs: int) -> Iterator[list[Result]]:

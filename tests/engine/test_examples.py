@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from geopixel_edge import Pipeline
@@ -28,6 +30,7 @@ TESTED = (
     "04_batch.py",
     "05_supervision_and_coco.py",
     "06_many_images.py",
+    "07_on_ray.py",
 )
 
 
@@ -109,3 +112,19 @@ def test_many_images(tmp_path: Path) -> None:
     assert found.keys() == {"good.png", "bad.png"}
     assert found["good.png"]["regions"][0]["area_px"] > 0
     assert "bad.png" in found["bad.png"]["error"]
+
+
+@pytest.mark.long
+def test_on_ray(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(SCENE, tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    lines = run("07_on_ray.py", tmp_path, ".", "answers.parquet", "2").splitlines()
+    assert [line.split()[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
+    found = {row["id"]: row for row in pq.read_table(tmp_path / "answers.parquet").to_pylist()}
+    assert found.keys() == {"a.png", "b.png", "c.png", "bad.png"}
+    assert "bad.png" in found["bad.png"]["error"]
+    answer = Pipeline(threads=1)(SCENE, QUESTION)
+    for name in ("a.png", "b.png", "c.png"):
+        assert found[name]["response"] == answer.response
+        assert found[name]["masks"] == [region.mask.to_coco() for region in answer.regions] != []

@@ -97,6 +97,8 @@ def test_an_image_of_another_size_than_its_polygons_is_named(copy: Path) -> None
 
 def test_empty_splits_and_unknown_ones(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "run")]
+    shutil.rmtree(copy / "train")
+    (copy / "GeoPixelD.json").unlink()
     assert main(["rsgcg", "bundled", "--data", str(copy), "--split", "train", *out]) == 3
     assert "the split is empty" in capsys.readouterr().err
     assert main(["rsgcg", "bundled", "--data", str(copy), "--split", "val", *out]) == 3
@@ -106,6 +108,7 @@ def test_empty_splits_and_unknown_ones(copy: Path, tmp_path: Path, capsys: pytes
 
 
 def test_the_training_split_is_what_the_index_lists(copy: Path) -> None:
+    shutil.rmtree(copy / "train")
     shutil.move(copy / "test", copy / "train")
     listed = sorted((copy / "train").glob("*.json"))[:2]
     entries = [{"image": f"train/{path.stem}.png", "polygons": f"train/{path.name}"} for path in listed]

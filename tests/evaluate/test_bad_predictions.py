@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from evaluate.data.miniature import write_miniature
 from evaluate.errors import DataError, RunError
 from evaluate.runs.ledger import Run
 from geopixel_edge.errors import OutputError
+
+ROOT = Path(__file__).parents[2]
 
 
 def edited(path: Path, change: Callable[[Any], object]) -> None:
@@ -91,6 +96,25 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
         files.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from evaluate import files\n"
+        "os.replace = lambda *both: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"files.write_json(Path({str(tmp_path / 'a.json')!r}), [1])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    dead = next(part for part in left.name.split("-") if part.isdigit())
+    mine = left.with_name(left.name.replace(f"-{dead}-", f"-{os.getpid()}-"))
+    foreign = left.with_name(".b.json.00000000-1-00000000.partial")
+    old = left.with_name(".c.json.00000000-1-00000000.partial")
+    for path in (mine, foreign, old):
+        path.write_text("{")
+    os.utime(old, (0, 0))
+    Run.begin(tmp_path, {"task": "rsgcg"})
+    assert {path.name for path in tmp_path.iterdir()} == {mine.name, foreign.name, "run.json"}
 
 
 def test_a_miniature_needs_an_empty_folder(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from evaluate.cli import main
 from evaluate.data.geopixeld import GeoPixelD
 from evaluate.data.miniature import write_miniature
 from evaluate.runs import on_ray
@@ -61,6 +64,34 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(RuntimeUnavailableError, match=r"ray='127.0.0.1:1' cannot be reached"):
         list(ask_rows([{"image": "a.png", "query": "What?"}], address="127.0.0.1:1"))
+
+
+def test_the_command_asks_what_is_left_there(
+    geopixeld: Path, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the actor's class in this process: rows out of order, and nothing recorded is asked again."""
+    given: list[str] = []
+
+    def in_process(rows: Sequence[Mapping[str, Any]], engine: Path, **more: Any) -> Iterator[dict[str, Any]]:
+        import pyarrow as pa
+
+        assert (more.pop("address"), more.pop("workers")) == ("auto", 2)
+        asker = Asker(engine, **more)
+        for row in reversed(rows):
+            given.append(row["id"])
+            yield from asker(pa.Table.from_pylist([row])).to_pylist()
+
+    monkeypatch.setattr(on_ray, "ask_rows", in_process)
+    shutil.copytree(asked, tmp_path / "run")
+    first, *left = Run.open(tmp_path / "run").ids()
+    for image in left:
+        (tmp_path / "run" / "predictions" / f"{image}.json").unlink()
+    command = ["rsgcg", "bundled", "--data", str(geopixeld), "--out", str(tmp_path / "run"), "--max-new-tokens", "60"]
+    assert main([*command, "--ray", "auto", "--workers", "2"]) == 0
+    assert given == left[::-1]
+    for path in (asked / "predictions").iterdir():
+        assert (tmp_path / "run" / "predictions" / path.name).read_bytes() == path.read_bytes()
+    assert first not in given
 
 
 @pytest.mark.long

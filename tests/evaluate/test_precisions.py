@@ -21,5 +21,8 @@ def test_every_precision_is_measured(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("predictions/*.json")}
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("predictions/*.json")} == before
+    for layout in ("geopixeld", "rrsisd"):
+        assert "against" not in found["fp32"][layout]
+        assert found["fp16"][layout]["against"]["agreement"]["mask IoU"]["value"] > 0.9
     values = [one["geopixeld"]["strict"]["mIoU"]["value"] for one in found.values()]
     assert all(0 < value <= 1 for value in values)

@@ -171,6 +171,7 @@ def test_killed_at_ten_points_the_report_is_the_same(
             os.truncate(files[-1], files[-1].stat().st_size // 2)
     assert killed > 2
     assert subprocess.run(command, cwd=ROOT).returncode == 0
+    assert list(out.rglob("*.partial")) == []
     assert score(out) == 0
     assert report_of(out) == report_of(whole)
     assert (out / "report.html").read_bytes() == (whole / "report.html").read_bytes()

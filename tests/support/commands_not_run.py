@@ -12,6 +12,8 @@ NOT_RUN = {
             "python -m evaluate rrsisd GeoPixel-7B-RES-engine --data DATA --split val test --out runs/rrsisd --compat",
             "python -m evaluate score runs/rsgcg --similarity bert:bert-base-uncased",
             "python -m evaluate score runs/rrsisd",
+            "python -m evaluate questions --data GeoPixelD",
+            "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/question3 --question 3 --compat",
             "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out part3 --shard 3/8 --compat",
             "python -m evaluate score part1 part2 part3 part4 part5 part6 part7 part8",
             "python -m evaluate rsgcg GeoPixel-7B-engine --data GeoPixelD --out runs/ray --compat --ray auto "
@@ -35,6 +37,9 @@ NOT_RUN = {
     'CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON" pip install --no-cache-dir '
     "--no-binary llama-cpp-python llama-cpp-python": "compiles for twenty minutes",
     "geopixel-edge verify portable --device cuda": "needs an NVIDIA GPU",
+    "python examples/07_on_ray.py images answers.parquet 2": "test_examples.py runs it on fewer images",
+    'geopixel-edge scene scenes "ships" --out layers/{}.gpkg': "test_scene_ray.py asks a folder of generated scenes",
+    'geopixel-edge scene scenes "ships" --out layers/{}.gpkg --ray auto --jobs 8': "needs a Ray cluster",
     "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
     "geopixel-edge build engine rtx --runtime tensorrt-rtx --sm 86": "test_tensorrt_build.py builds every block so",
     "geopixel-edge build engine orin --runtime tensorrt --memory 24GB": "needs a Jetson",

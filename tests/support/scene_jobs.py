@@ -62,7 +62,7 @@ def write_scene(
 
 def run(scene: Path, out: Path | list[Path], asker: TruthAsker | None = None, **options: Any) -> SceneResult:
     """The job, in this process."""
-    hooks = {name: options.pop(name) for name in ("on_progress", "stop") if name in options}
+    hooks = {name: options.pop(name) for name in ("on_progress", "stop", "workers") if name in options}
     phrases = options.pop("phrases", ["ships", "planes"])
     chosen = SceneOptions(**{"window": WINDOW, "overlap": OVERLAP, "min_area": 0, "page": False, **options})
     told: dict[str, Any] = {"window_px": 640, "engine": {"name": "truth"}, "reading": Reading()}

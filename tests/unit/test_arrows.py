@@ -64,11 +64,11 @@ ARROWS = {
         f"{BASE} answer document engine images memory model options pipeline rasters runtimes session text writers"
     ),
     "build": f"{BASE} engine engine.first_load engine.golden memory model runtimes",
+    "batch": f"{BASE} options pipeline rasters scenes session",
     "cli": (
-        f"{BASE} answer build engine engine.first_load engine.golden families images kernels memory memory.preview "
-        "model options pipeline rasters runtimes scenes serve session text turn writers"
+        f"{BASE} answer batch build engine engine.first_load engine.golden families images kernels memory "
+        "memory.preview model options pipeline rasters runtimes scenes serve session text turn writers"
     ),
-    "batch": f"{BASE} options pipeline session",
     "__main__": "cli",
     "": f"{BASE} answer image_ref masks options pipeline scenes session turn",
 }
