@@ -88,13 +88,20 @@ def _common_of_samgeo() -> Any:
         raise SystemExit("samgeo is not installed in this interpreter")
     for name in ("torch", "cv2"):
         if importlib.util.find_spec(name) is None:
-            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name] = _Unused(name)
     spec = importlib.util.spec_from_file_location("samgeo_common", Path(package.origin).with_name("common.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class _Unused(types.ModuleType):
+    """A module whose names are only written down, as types of arguments."""
+
+    def __getattr__(self, name: str) -> type:
+        return type(name, (), {})
 
 
 PEERS = {"sahi": sahi, "samgeo": samgeo}
