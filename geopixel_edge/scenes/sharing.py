@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.native import native
 from .views import View
+from .windows import Box
 
 Ints = NDArray[np.int64]
 
@@ -18,62 +19,59 @@ _CELL_PX = 64
 _PAIRS_AT_ONCE = 1_000_000
 
 
-def shared(ones: Sequence[View], others: Sequence[View] | None = None) -> Iterator[tuple[int, int, int]]:
-    """(i, j, pixels in both) of every view of `ones` and of `others` that share pixels, of different windows.
-
-    Without `others` of every two of `ones`, each pair once.
-    """
-    a = _boxes(ones)
-    b, theirs = (a, ones) if others is None else (_boxes(others), others)
-    left, right = _meeting(a, b, within=others is None)
-    corner = np.minimum(a[left, :2], b[right, :2])  # the kernels take boxes near an origin of 0
-    in_a, in_b = _from(a[left], corner), _from(b[right], corner)
-    for i, j, one, other in zip(left.tolist(), right.tolist(), in_a, in_b, strict=True):
-        if pixels := native.rle_overlap(one, ones[i].runs.counts, other, theirs[j].runs.counts):
+def shared(views: Sequence[View], new: int) -> Iterator[tuple[int, int, int]]:
+    """(i, j, pixels in both) of every two views of different windows that share pixels; i < j, and i < `new`."""
+    boxes = _boxes(views)
+    left, right = _meeting(boxes, new)
+    corner = np.minimum(boxes[left, :2], boxes[right, :2])  # the kernels take boxes near an origin of 0
+    of_left, of_right = _from(boxes[left], corner), _from(boxes[right], corner)
+    overlap = native.rle_overlap
+    for i, j, one, other in zip(left.tolist(), right.tolist(), of_left, of_right, strict=True):
+        if pixels := overlap(one, views[i].runs.counts, other, views[j].runs.counts):
             yield i, j, pixels
 
 
 def _boxes(views: Sequence[View]) -> Ints:
     """int64 (n, 5): x0, y0, x1, y1 and the window."""
-    found = np.array([(*view.runs[:4], view.window) for view in views], np.int64).reshape(-1, 5)
+    numbers = chain.from_iterable((*view.runs[:4], view.window) for view in views)
+    found = np.fromiter(numbers, np.int64, 5 * len(views)).reshape(-1, 5)
     found[:, 2:4] += found[:, :2]
     return found
 
 
-def _from(boxes: Ints, corner: Ints) -> list[Any]:
+def _from(boxes: Ints, corner: Ints) -> Iterator[Box]:
     """Boxes as x, y, width, height from a corner each."""
-    return np.column_stack([boxes[:, :2] - corner, boxes[:, 2:4] - boxes[:, :2]]).tolist()
+    x, y = (boxes[:, :2] - corner).T.tolist()
+    w, h = (boxes[:, 2:4] - boxes[:, :2]).T.tolist()
+    return zip(x, y, w, h, strict=True)
 
 
-def _meeting(a: Ints, b: Ints, within: bool) -> tuple[Ints, Ints]:
+def _meeting(boxes: Ints, new: int) -> tuple[Ints, Ints]:
     """Pairs of boxes of different windows that share a pixel, each pair once: those in a common cell are compared.
 
-    `within`: `a` and `b` are the same boxes, and the pair (j, i) is (i, j).
+    The first of a pair is one of the first `new`.
     """
-    cell_a, box_a = _cells(a)
-    cell_b, box_b = (cell_a, box_a) if within else _cells(b)
-    since, until = np.searchsorted(cell_b, cell_a, "left"), np.searchsorted(cell_b, cell_a, "right")
+    cell, box = _cells(boxes)
+    since, until = np.searchsorted(cell, cell, "left"), np.searchsorted(cell, cell, "right")
     ends = np.cumsum(until - since)
     found = [np.empty(0, np.int64)]
     first = 0
-    while first < len(cell_a):
+    while first < len(cell):
         before = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, "right")))
         many = (until - since)[first:last]
-        left = np.repeat(box_a[first:last], many)
+        left = np.repeat(box[first:last], many)
         place = np.repeat(since[first:last], many) + np.arange(len(left)) - np.repeat(np.cumsum(many) - many, many)
-        right = box_b[place]
-        keep = a[left, 4] != b[right, 4]
-        if within:
-            keep &= left < right
+        right = box[place]
+        keep = (left < right) & (left < new) & (boxes[left, 4] != boxes[right, 4])
         left, right = left[keep], right[keep]
-        keep = (np.maximum(a[left, :2], b[right, :2]) < np.minimum(a[left, 2:4], b[right, 2:4])).all(axis=1)
-        found.append(left[keep] * len(b) + right[keep])
+        a, b = boxes[left], boxes[right]
+        keep = (np.maximum(a[:, :2], b[:, :2]) < np.minimum(a[:, 2:4], b[:, 2:4])).all(axis=1)
+        found.append(left[keep] * len(boxes) + right[keep])
         first = last
     pairs = np.sort(np.concatenate(found))  # not np.unique: its table of hashes is many times slower on such numbers
     pairs = pairs[np.diff(pairs, prepend=-1) != 0]
-    size = max(1, len(b))
-    return pairs // size, pairs % size
+    return np.divmod(pairs, max(1, len(boxes)))
 
 
 def _cells(boxes: Ints) -> tuple[Ints, Ints]:

@@ -35,21 +35,20 @@ class Sweep:
 
     def add(self, row: int, views: Iterable[View]) -> list[Merged]:
         """Views of the next row of windows, in any order; the objects that nothing of a later row can change."""
-        top = self._grid.row_top(row)
+        top, first, new = self._grid.row_top(row), self._given, list(views)
         waiting = [i for i, view in self._views.items() if view.bottom_px > top]
-        old, new, first = [self._views[i] for i in waiting], list(views), self._given
+        numbers = [*range(first, first + len(new)), *waiting]
+        old = [self._views[i] for i in waiting]
         self._given += len(new)
         self._views.update(enumerate(new, first))
-        for a, b, px in shared(new, old):
-            self._link(first + a, waiting[b], px)
-        for a, b, px in shared(new):
-            self._link(first + a, first + b, px)
-        return self._settle(self._grid.row_top(row + 1) if row + 1 < self._grid.rows else None)
+        for a, b, px in shared([*new, *old], len(new)):
+            self._link(numbers[a], numbers[b], px)
+        return self._settle(self._grid.row_top(row + 1) if row + 1 < self._grid.rows else self._grid.height_px)
 
     def _link(self, a: int, b: int, px: int) -> None:
-        self._links.setdefault(a, {})[b] = px
-        self._links.setdefault(b, {})[a] = px
-        one, other = self._group(a), self._group(b)
+        one, other = self._groups.get(a), self._groups.get(b)
+        one, other = one or self._alone(a), other or self._alone(b)
+        self._links[a][b] = self._links[b][a] = px
         if one is other:
             return
         if len(one.views) < len(other.views):
@@ -59,26 +58,23 @@ class Sweep:
         for i in other.views:
             self._groups[i] = one
 
-    def _group(self, i: int) -> _Group:
-        if i not in self._groups:
-            self._groups[i] = _Group([i], self._views[i].bottom_px)
-        return self._groups[i]
+    def _alone(self, i: int) -> _Group:
+        """A view that shares no pixels yet, as a group."""
+        self._links[i] = {}
+        self._groups[i] = group = _Group([i], self._views[i].bottom_px)
+        return group
 
-    def _settle(self, next_top_px: int | None) -> list[Merged]:
-        """Merge what ends above the next row of windows; everything where there is none."""
-        last_px = self._grid.height_px if next_top_px is None else next_top_px
-        lone = [i for i, view in self._views.items() if view.bottom_px <= last_px and i not in self._groups]
-        groups = {id(one): one for one in self._groups.values() if one.bottom_px <= last_px}
+    def _settle(self, next_top_px: int) -> list[Merged]:
+        """Merge what ends above the next row of windows."""
+        lone = [i for i, view in self._views.items() if i not in self._groups and view.bottom_px <= next_top_px]
+        groups = {id(one): one for one in self._groups.values() if one.bottom_px <= next_top_px}
         found: list[Merged] = []
         for i in lone:
-            found += merged(self._grid, self._looked, [self._views.pop(i)], [{}])
+            found += merged(self._grid, self._looked, {i: self._views.pop(i)}, {})
         for group in groups.values():
-            ids = sorted(group.views, key=lambda i: self._views[i].key)
-            place = {i: k for k, i in enumerate(ids)}
-            links = [{place[j]: px for j, px in self._links.pop(i).items()} for i in ids]
-            found += merged(self._grid, self._looked, [self._views.pop(i) for i in ids], links)
-            for i in ids:
-                del self._groups[i]
+            found += merged(self._grid, self._looked, {i: self._views.pop(i) for i in group.views}, self._links)
+            for i in group.views:
+                del self._groups[i], self._links[i]
         return found
 
     @property
