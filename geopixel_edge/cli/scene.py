@@ -24,7 +24,7 @@ EPILOG = """\
 examples:
   geopixel-edge scene geo.tif "ships" --out ships.gpkg
   geopixel-edge scene geo.tif "ships" "buildings" --out ships.gpkg --out ships.geojson
-  geopixel-edge scene geo.tif --describe --out objects.parquet
+  geopixel-edge scene geo.tif --describe --out described.geojson
   geopixel-edge scene geo.tif "ships" --out ships.gpkg --retry-failed
 
 A job that was ended goes on when the same command is given; FILE.job is its ledger.
