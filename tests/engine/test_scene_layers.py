@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,17 @@ def in_pixels_of_table(path: Path) -> tuple[None, dict[str, Any]]:
     """The columns of the table of styles."""
     info, _, _, data = pyogrio.raw.read(path, layer="layer_styles", read_geometry=False)
     return None, dict(zip(info["fields"], data, strict=True))
+
+
+def test_a_job_that_is_published_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s.tif", 200, 180)
+    out = [tmp_path / name for name in ("o.gpkg", "o.fgb", "o.tif", "o.geojson", "o.parquet")]
+    written = []
+    for _ in range(2):
+        run(tmp_path / "s.tif", out, keep_job=True)
+        written.append([path.read_bytes() for path in out])
+        time.sleep(1.1)  # files that carry their own time would differ
+    assert written[0] == written[1]
 
 
 def test_geoparquet_says_its_crs_and_its_boxes(tmp_path: Path) -> None:
