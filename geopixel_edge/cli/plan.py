@@ -14,7 +14,7 @@ from .arguments import add_json
 from .placing import add_place
 from .scene_arguments import add_windows, options_of
 from .streams import write_json
-from .terminal import human_bytes, table
+from .terminal import human_bytes, human_span, table
 
 if TYPE_CHECKING:
     from ..memory.plan import Plan
@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--scene", action="store_true", help="as `geopixel-edge scene` asks it (default: if it has to)")
     parser.add_argument("--phrases", type=int, default=1, metavar="N", help="asked of every window (default: 1)")
+    parser.add_argument("--measure", action="store_true", help="load the engine, ask one window, and tell the time")
     add_place(parser)
     add_windows(parser)
 
@@ -46,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.image is not None and args.size is None and (args.scene or is_scene(args.image)):
         return _run_scene(args)
-    if args.scene:
-        raise OptionError("scene=True is about a file; give an image, and no size")
+    if args.scene or args.measure:
+        name = "scene" if args.scene else "measure"
+        raise OptionError(f"{name}=True is about a file that is asked as a scene; give an image with --scene, no size")
     plan = preview(args.engine, args.image, args.size, args.hd_num, args.max_new_tokens, args.batch or 1, args.memory)
     if args.json:
         write_json(_document(plan))
@@ -65,14 +67,24 @@ def _run_scene(args: argparse.Namespace) -> int:
     check_integer("phrases", args.phrases, 0, limits.MAX_PHRASES)
     manifest = read_manifest(BUNDLED if args.engine is None else args.engine)
     plan = plan_scene(args.image, manifest, options_of(args), args.phrases, parse_memory(args.memory))
+    window_s = _measured(args) if args.measure else None
     if args.json:
-        write_json({"scene": _scene_document(plan), **_document(plan.engine)})
+        write_json({"scene": _scene_document(plan, window_s), **_document(plan.engine)})
     else:
-        print(f"{_render_scene(plan)}\n\n{_render(plan.engine)}")
+        print(f"{_render_scene(plan, window_s)}\n\n{_render(plan.engine)}")
     return 0
 
 
-def _scene_document(plan: ScenePlan) -> dict[str, Any]:
+def _measured(args: argparse.Namespace) -> float | None:
+    """Seconds that one window took; None where the scene holds no data."""
+    from ..pipeline import Pipeline
+    from ..scenes.measuring import measure_window
+
+    with Pipeline(args.engine, memory=args.memory) as pipeline:
+        return measure_window(pipeline, args.image, options_of(args), args.phrases)
+
+
+def _scene_document(plan: ScenePlan, window_s: float | None) -> dict[str, Any]:
     grid, scale = plan.grid, plan.scale
     return {
         "size": scale.scene_px,
@@ -92,11 +104,12 @@ def _scene_document(plan: ScenePlan) -> dict[str, Any]:
         "jobs": plan.jobs,
         "peak_bytes": plan.peak_bytes,
         "row_bytes": plan.row_bytes,
-        "seconds": None,  # known once windows were asked
+        "window_s": window_s,
+        "seconds": None if window_s is None else window_s * plan.asked,
     }
 
 
-def _render_scene(plan: ScenePlan) -> str:
+def _render_scene(plan: ScenePlan, window_s: float | None) -> str:
     grid, (width, height) = plan.grid, plan.scale.scene_px
     gsd = "" if plan.gsd_m is None else f", {plan.gsd_m[0]:.3g} x {plan.gsd_m[1]:.3g} m a pixel"
     shown = "" if plan.scale.plain else "shown as {} x {} px; ".format(*plan.scale.seen_px)
@@ -108,7 +121,9 @@ def _render_scene(plan: ScenePlan) -> str:
         f"          {plan.asked} to be read and asked, {plan.empty} without data{left_out}",
         f"batches   {plan.batches} of {plan.batch} window{'' if plan.batch == 1 else 's'}, "
         f"{plan.jobs} process{'' if plan.jobs == 1 else 'es'}",
-        "time      not known until windows are asked: `geopixel-edge scene` tells what is left",
+        "time      not known until a window is asked, as --measure does; `geopixel-edge scene` tells what is left"
+        if window_s is None
+        else f"time      about {human_span(window_s * plan.asked)} in one process: a window took {window_s:.2f} s",
         f"memory    {human_bytes(plan.peak_bytes)} in all: engine, windows and GDAL's blocks of each process",
     ]
     if plan.reads_again:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .streams import write_json
+from .terminal import human_span
 
 if TYPE_CHECKING:
     from ..scenes.result import Progress
@@ -25,20 +26,17 @@ class Line:
         if not sys.stderr.isatty() or (time.monotonic() - self._last < 0.1 and not ended):
             return
         self._last = time.monotonic()
-        pace = "" if progress.window_s is None else f", {progress.window_s:.2f} s each, {_span(progress.left_s)} left"
+        pace = (
+            ""
+            if progress.window_s is None
+            else f", {progress.window_s:.2f} s each, {human_span(progress.left_s or 0)} left"
+        )
         print(
             f"\r{progress.done}/{progress.total} windows, {progress.found} parts found{pace}\x1b[K",
             end="\n" if ended else "",
             file=sys.stderr,
             flush=True,
         )
-
-
-def _span(seconds: float | None) -> str:
-    """Hours, minutes, seconds."""
-    minutes, rest = divmod(round(seconds or 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def json_lines(progress: Progress) -> None:

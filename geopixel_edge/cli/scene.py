@@ -30,7 +30,7 @@ EPILOG = """\
 examples:
   geopixel-edge scene geo.tif "ships" --out ships.gpkg
   geopixel-edge scene geo.tif "ships" "buildings" --out ships.gpkg --out ships.geojson
-  geopixel-edge scene geo.tif --describe --out objects.parquet
+  geopixel-edge scene geo.tif --describe --out described.geojson
   geopixel-edge scene geo.tif "ships" --out ships.gpkg --retry-failed
   geopixel-edge scene scenes "ships" --out layers/{}.gpkg --ray auto --jobs 8
 

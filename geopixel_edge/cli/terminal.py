@@ -31,6 +31,13 @@ def human_bytes(count: int) -> str:
     return f"{value:.3g} {unit}"
 
 
+def human_span(seconds: float) -> str:
+    """Hours, minutes and seconds: "1:02:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
     """Columns two spaces apart; the first `left` ones aligned to the left, the rest to the right."""
     lines = [list(header), *(list(row) for row in rows)]

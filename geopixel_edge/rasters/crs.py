@@ -59,6 +59,18 @@ def horizontal_wkt(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
+def wkt_of(crs: Any) -> str | None:
+    """WKT2 of a rasterio CRS; None where there is no text of it that pyproj reads."""
+    for version in ("WKT2_2019", None):
+        try:
+            text = str(crs.to_wkt(version=version) if version else crs.to_wkt())
+            horizontal_wkt(text)
+            return text
+        except (GeoReferenceError, ValueError):  # rasterio's CRSError is a ValueError
+            continue
+    return None
+
+
 def crs_name(wkt: str) -> str:
     """Its authority code where it has one, as "EPSG:32640", else its name."""
     crs = crs_of(wkt)

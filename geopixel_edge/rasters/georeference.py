@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ..errors import GeoReferenceError, OptionError
-from .gdal import driver_of, open_dataset
 from .pixel_map import Affine, Gcps, PixelMap, Rpc
 from .place import Place, make_place
 
@@ -63,7 +60,10 @@ def place_of(dataset: Any, path: Path, what: str, notes: list[str], ground: Grou
         residual = "" if place.residual_px is None else f", which miss it by {place.residual_px:.2g} px (RMS)"
         notes.append(f"placed approximately, by {len(points)} ground control points{residual}")
     if isinstance(pixel_map, Rpc):
-        _check_ground(place, pixel_map, what)
+        if pixel_map.dem is not None:
+            from .height_model import check_height_model
+
+            check_height_model(place, pixel_map, pixel_map.dem, what)
         where = "a height model" if pixel_map.dem else f"flat ground at {pixel_map.height_m:g} m"
         notes.append(f"placed approximately, by rational polynomials on {where}")
     return place
@@ -73,57 +73,23 @@ def _on_ground(rpc: Rpc, ground: Ground | None, what: str) -> Rpc:
     if ground is None:
         return rpc
     height_m = rpc.height_m if ground.height_m is None else ground.height_m
-    return msgspec.structs.replace(rpc, height_m=height_m, dem=ground.dem and _height_model(ground.dem))
+    if ground.dem is None:
+        return msgspec.structs.replace(rpc, height_m=height_m)
+    from .height_model import height_model
 
-
-def _check_ground(place: Place, rpc: Rpc, what: str) -> None:
-    """Refuse a height model that does not reach the picture's corners: GDAL would take heights of 0 there."""
-    if rpc.dem is None:
-        return
-    from .crs import from_lonlat
-
-    name = f"dem={rpc.dem!r}"
-    width, height = place.size_px
-    corners = place.to_crs([[0, 0], [width, 0], [width, height], [0, height]])
-    dataset = open_dataset(Path(rpc.dem), name, [])
-    try:
-        crs = _wkt(dataset.crs, [])
-        if crs is None:
-            raise GeoReferenceError(f"{name} has no CRS; give a height model that says where it is")
-        x, y = from_lonlat(crs, corners).T
-        a, b, c, d, e, f = (~dataset.transform)[:6]
-        columns, rows = a * x + b * y + c, d * x + e * y + f
-        known = np.isfinite(columns) & np.isfinite(rows)
-        within = known & (columns >= 0) & (rows >= 0) & (columns <= dataset.width) & (rows <= dataset.height)
-    finally:
-        dataset.close()
-    if not within.all():
-        raise GeoReferenceError(f"{what}: {name} does not cover all of it; give one that does")
-
-
-def _height_model(dem: str) -> str:
-    """Its absolute path, if GDAL may open it: a TIFF."""
-    path = Path(os.path.abspath(dem))
-    if not path.is_file() or driver_of(path, f"dem={dem!r}") != "GTiff":
-        raise OptionError(f"dem={dem!r} is no TIFF that is there; give a height model as one, in metres")
-    return str(path)
+    return msgspec.structs.replace(rpc, height_m=height_m, dem=height_model(ground.dem))
 
 
 def _wkt(crs: Any, notes: list[str]) -> str | None:
     """WKT2 of a rasterio CRS; None, with a note, where there is no text of it that pyproj reads."""
     if not crs:
         return None
-    from .crs import horizontal_wkt
+    from .crs import wkt_of
 
-    for version in ("WKT2_2019", None):
-        try:
-            text = str(crs.to_wkt(version=version) if version else crs.to_wkt())
-            horizontal_wkt(text)
-            return text
-        except (GeoReferenceError, ValueError):  # rasterio's CRSError is a ValueError
-            continue
-    notes.append("its CRS cannot be read and was left out")
-    return None
+    text = wkt_of(crs)
+    if text is None:
+        notes.append("its CRS cannot be read and was left out")
+    return text
 
 
 def _prj_beside(path: Path, what: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,11 +38,39 @@ class _Growing:
     whole: bool
 
 
-def merged(grid: Grid, looked: Callable[[int], bool], views: Sequence[View], links: Links) -> list[Merged]:
-    """The objects of views that share pixels, directly or by way of others; `views` are sorted by `View.key`.
+def merged(
+    grid: Grid, looked: Callable[[int], bool], views: dict[int, View], links: Mapping[int, dict[int, int]]
+) -> list[Merged]:
+    """The objects of views that share pixels, directly or by way of others; `links` are those of each, by number.
 
     `looked` says whether a window was asked.
     """
+    if (one := _one_thing(views, links)) is not None:
+        return [one]
+    numbers = sorted(views, key=lambda i: views[i].key)
+    place = {i: k for k, i in enumerate(numbers)}
+    ordered = [views[i] for i in numbers]
+    return _merged(grid, looked, ordered, [{place[j]: px for j, px in links.get(i, {}).items()} for i in numbers])
+
+
+def _one_thing(views: dict[int, View], links: Mapping[int, dict[int, int]]) -> Merged | None:
+    """One object, where the most central view is whole and shows what all others show; its pixels are that view's.
+
+    That is so for most things, and what the rules below come to; None where they are to be asked.
+    """
+    best = min(views, key=lambda i: (-views[i].margin_px, views[i].window))
+    chosen, near = views[best], links.get(best, {})
+    if not chosen.whole:
+        return None
+    for i, view in views.items():
+        least_px = min(view.area_px, chosen.area_px) if view.whole else view.area_px
+        if i != best and 2 * near.get(i, 0) < least_px:
+            return None
+    return _finished(list(views.values()), True, (chosen.runs,))
+
+
+def _merged(grid: Grid, looked: Callable[[int], bool], views: Sequence[View], links: Links) -> list[Merged]:
+    """Merge by the rules; `views` are sorted by `View.key`."""
     taken = _whole_ones(views, links)
     waiting = _cut_ones(grid, looked, views, links, taken)
     joined = _joined(grid, views, links, waiting)
@@ -157,10 +185,14 @@ def _apart(views: Sequence[View], links: Links, growing: Sequence[_Growing]) -> 
         others = [piece for other in sorted(near) if other < number for piece in done[other]]
         pieces = united([views[i].runs for i in sorted(one.pixels, key=lambda i: views[i].window)])
         done.append(without(pieces, others))
-    return [_finished(views, one, pieces) for one, pieces in zip(growing, done, strict=True) if pieces]
+    return [
+        _finished([views[i] for i in one.members], one.whole, pieces)
+        for one, pieces in zip(growing, done, strict=True)
+        if pieces
+    ]
 
 
-def _finished(views: Sequence[View], one: _Growing, pieces: tuple[Runs, ...]) -> Merged:
-    scores = [views[i].score for i in one.members if views[i].score == views[i].score]  # NaN: unknown
-    windows = tuple(sorted({views[i].window for i in one.members}))
-    return Merged(pieces, max(scores, default=float("nan")), windows, one.whole, len(one.members))
+def _finished(members: Sequence[View], whole: bool, pieces: tuple[Runs, ...]) -> Merged:
+    scores = [view.score for view in members if view.score == view.score]  # NaN: unknown
+    windows = tuple(sorted({view.window for view in members}))
+    return Merged(pieces, max(scores, default=float("nan")), windows, whole, len(members))

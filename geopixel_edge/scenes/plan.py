@@ -1,4 +1,4 @@
-"""What a scene will take, before anything is loaded or read: windows, batches, memory. Time is known once asked."""
+"""What a scene will take, before anything is loaded or read: windows, batches, memory."""
 
 from __future__ import annotations
 

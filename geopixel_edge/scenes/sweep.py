@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .merging import Merged, merged
 from .sharing import shared
@@ -15,8 +15,8 @@ from .windows import Grid
 class _Group:
     """Views that share pixels, directly or by way of others, and the lowest pixel row that they reach."""
 
-    views: list[int] = field(default_factory=list)
-    bottom_px: int = 0
+    views: list[int]
+    bottom_px: int
 
 
 class Sweep:
@@ -28,31 +28,27 @@ class Sweep:
     def __init__(self, grid: Grid, looked: Callable[[int], bool]) -> None:
         self._grid, self._looked = grid, looked
         self._views: dict[int, View] = {}
+        # Of views that share pixels with others alone: most share none.
         self._links: dict[int, dict[int, int]] = {}
         self._groups: dict[int, _Group] = {}
         self._given = 0
 
     def add(self, row: int, views: Iterable[View]) -> list[Merged]:
         """Views of the next row of windows, in any order; the objects that nothing of a later row can change."""
-        top = self._grid.row_top(row)
-        new = {self._given + k: view for k, view in enumerate(views)}
-        self._given += len(new)
-        ids, fresh = list(new), list(new.values())
-        waiting = [i for i, view in self._views.items() if view.runs.y + view.runs.h > top]
-        for i, view in new.items():
-            self._views[i], self._links[i] = view, {}
-            self._groups[i] = _Group([i], view.runs.y + view.runs.h)
+        top, first, new = self._grid.row_top(row), self._given, list(views)
+        waiting = [i for i, view in self._views.items() if view.bottom_px > top]
+        numbers = [*range(first, first + len(new)), *waiting]
         old = [self._views[i] for i in waiting]
-        for a, b, px in shared(fresh, old):
-            self._link(ids[a], waiting[b], px)
-        for a, b, px in shared(fresh, fresh):
-            if a < b:
-                self._link(ids[a], ids[b], px)
-        return self._settle(self._grid.row_top(row + 1) if row + 1 < self._grid.rows else None)
+        self._given += len(new)
+        self._views.update(enumerate(new, first))
+        for a, b, px in shared([*new, *old], len(new)):
+            self._link(numbers[a], numbers[b], px)
+        return self._settle(self._grid.row_top(row + 1) if row + 1 < self._grid.rows else self._grid.height_px)
 
     def _link(self, a: int, b: int, px: int) -> None:
+        one, other = self._groups.get(a), self._groups.get(b)
+        one, other = one or self._alone(a), other or self._alone(b)
         self._links[a][b] = self._links[b][a] = px
-        one, other = self._groups[a], self._groups[b]
         if one is other:
             return
         if len(one.views) < len(other.views):
@@ -62,17 +58,23 @@ class Sweep:
         for i in other.views:
             self._groups[i] = one
 
-    def _settle(self, next_top_px: int | None) -> list[Merged]:
-        """Merge the groups that end above the next row of windows; all of them where there is none."""
-        done = {id(one): one for one in self._groups.values() if next_top_px is None or one.bottom_px <= next_top_px}
+    def _alone(self, i: int) -> _Group:
+        """A view that shares no pixels yet, as a group."""
+        self._links[i] = {}
+        self._groups[i] = group = _Group([i], self._views[i].bottom_px)
+        return group
+
+    def _settle(self, next_top_px: int) -> list[Merged]:
+        """Merge what ends above the next row of windows."""
+        lone = [i for i, view in self._views.items() if i not in self._groups and view.bottom_px <= next_top_px]
+        groups = {id(one): one for one in self._groups.values() if one.bottom_px <= next_top_px}
         found: list[Merged] = []
-        for group in done.values():
-            ids = sorted(group.views, key=lambda i: self._views[i].key)
-            place = {i: k for k, i in enumerate(ids)}
-            links = [{place[j]: px for j, px in self._links.pop(i).items()} for i in ids]
-            found += merged(self._grid, self._looked, [self._views.pop(i) for i in ids], links)
-            for i in ids:
-                del self._groups[i]
+        for i in lone:
+            found += merged(self._grid, self._looked, {i: self._views.pop(i)}, {})
+        for group in groups.values():
+            found += merged(self._grid, self._looked, {i: self._views.pop(i) for i in group.views}, self._links)
+            for i in group.views:
+                del self._groups[i], self._links[i]
         return found
 
     @property

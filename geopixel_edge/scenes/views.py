@@ -39,6 +39,11 @@ class View(NamedTuple):
         return self.margin_px >= MARGIN_PX
 
     @property
+    def bottom_px(self) -> int:
+        """The pixel row below its last."""
+        return self.runs.y + self.runs.h
+
+    @property
     def key(self) -> tuple[int, int, tuple[int, ...], bytes]:
         """An order of views that depends on nothing but them: the most central first."""
         return -self.margin_px, self.window, self.runs.box, self.runs.counts.tobytes()

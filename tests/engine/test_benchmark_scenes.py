@@ -31,15 +31,17 @@ def test_every_view_is_merged_and_nothing_is_there_twice(tmp_path: Path) -> None
 
 def test_a_peer_runs_under_its_own_interpreter(tmp_path: Path) -> None:
     peer = tmp_path / "python"
-    peer.write_text('#!/bin/sh\necho \'{"seconds": 2.0, "boxes": [[0, 0, 5, 5], [1, 1, 5, 5]]}\'\n')
+    peer.write_text(
+        '#!/bin/sh\necho \'{"seconds": 2.0, "files_s": 1.0, "version": "9", "boxes": [[0, 0, 5, 5], [1, 1, 5, 5]]}\'\n'
+    )
     peer.chmod(0o755)
-    found = scenes.beside({"sahi": str(peer)}, 200, 1)
+    found = scenes.beside({"sahi": str(peer)}, 200, 1, 1)["by"]
     assert found["sahi"]["objects"] == 2
     assert found["sahi"]["times_ours"] == pytest.approx(2.0 / found["geopixel_edge"]["seconds"])
     assert found["geopixel_edge"]["duplicates"] == 0
     peer.write_text("#!/bin/sh\necho no such module >&2; exit 1\n")
     with pytest.raises(OptionError, match="no such module"):
-        scenes.beside({"sahi": str(peer)}, 200, 1)
+        scenes.beside({"sahi": str(peer)}, 200, 1, 1)
     with pytest.raises(OptionError, match="NAME=PYTHON"):
         scenes.main(["--peer", "another=python"])
 
@@ -53,3 +55,5 @@ def test_figures_have_the_promised_shape() -> None:
     assert set(found["windows"]["by_batch"]) == {"1", "4", "8"}
     assert found["merging"]["objects"] == found["merging"]["truth"]
     assert found["merging"]["duplicates"] == 0
+    assert 0 < found["windows"]["without_model"]["seconds_a_window"] < 1
+    assert found["kept"]["3194 views in under 10 s, none twice"]

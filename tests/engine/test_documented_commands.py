@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from export import verb
+from geopixel_edge.cli import scene
 
 from ..support.command_table import INT8, SERVED, SNIPPETS, TABLE
 from ..support.commands_not_run import NOT_RUN
@@ -56,7 +57,7 @@ def test_the_table_and_the_pages_show_the_same() -> None:
         one: where for one, where in pages.commands.items() if not (one.startswith("curl ") and where == {SERVED})
     }
     done = subprocess.run([sys.executable, "-m", "geopixel_edge", "--help"], cwd=ROOT, capture_output=True, text=True)
-    in_help = {*examples_of(done.stdout), *examples_of(verb.EPILOG)}
+    in_help = {*examples_of(done.stdout), *examples_of(verb.EPILOG), *examples_of(scene.EPILOG)}
     unknown = {command: pages.commands.get(command) for command in {*pages.commands, *in_help} - {*TABLE, *NOT_RUN}}
     assert not unknown, f"say in tests/support/command_table.py how these are run: {unknown}"
     gone = {*TABLE, *NOT_RUN} - {*pages.commands, *in_help}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +104,38 @@ def test_the_geopackage_has_windows_a_record_and_a_style(tmp_path: Path) -> None
     assert (record["window"], record["phrases"]) == (128, ["ships", "planes"])
     _, style = in_pixels_of_table(tmp_path / "o.gpkg")
     assert "categorizedSymbol" in style["styleQML"][0]
+    with closing(sqlite3.connect(tmp_path / "o.gpkg")) as base:
+        assert base.execute(AS_QGIS_ASKS).fetchall() == [(style["styleQML"][0], "objects")]
     item = json.loads((tmp_path / "o.gpkg.stac.json").read_text("utf-8"))
     assert item["properties"]["proj:code"] == "EPSG:32640"
     assert item["assets"]["objects"]["file:size"] == (tmp_path / "o.gpkg").stat().st_size
+
+
+# What QGIS selects where it opens a layer; a column that is not there leaves the layer without its style.
+AS_QGIS_ASKS = """
+SELECT styleQML, styleName FROM (
+  SELECT id, f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, styleSLD,
+         useAsDefault, description, owner, ui, update_time FROM layer_styles
+  WHERE f_table_schema = '' AND f_table_name = 'objects' AND f_geometry_column = 'geom'
+  ORDER BY CASE WHEN useAsDefault THEN 1 ELSE 2 END, update_time DESC LIMIT 1)
+"""
 
 
 def in_pixels_of_table(path: Path) -> tuple[None, dict[str, Any]]:
     """The columns of the table of styles."""
     info, _, _, data = pyogrio.raw.read(path, layer="layer_styles", read_geometry=False)
     return None, dict(zip(info["fields"], data, strict=True))
+
+
+def test_a_job_that_is_published_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s.tif", 200, 180)
+    out = [tmp_path / name for name in ("o.gpkg", "o.fgb", "o.tif", "o.geojson", "o.parquet")]
+    written = []
+    for _ in range(2):
+        run(tmp_path / "s.tif", out, keep_job=True)
+        written.append([path.read_bytes() for path in out])
+        time.sleep(1.1)  # files that carry their own time would differ
+    assert written[0] == written[1]
 
 
 def test_geoparquet_says_its_crs_and_its_boxes(tmp_path: Path) -> None:

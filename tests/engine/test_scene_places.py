@@ -133,12 +133,17 @@ def test_places_that_cannot_be_are_refused(options: dict[str, Any], told: str, t
     assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
 
 
-def height_model(path: Path, corner: tuple[float, float], height_m: float) -> None:
-    """A flat height model of 0.2 degrees around a corner."""
+def height_model(
+    path: Path, corner: tuple[float, float], height_m: float, gone: float | None = None, nodata: float | None = None
+) -> None:
+    """A flat height model of 0.2 degrees around a corner, where four cells have the height `gone` if that is given."""
     profile = {"driver": "GTiff", "width": 40, "height": 40, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
     where = Affine(0.005, 0, corner[0] - 0.1, 0, -0.005, corner[1] + 0.1)
-    with rasterio.open(path, "w", **profile, transform=where) as out:
-        out.write(np.full((1, 40, 40), height_m, np.float32))
+    heights = np.full((1, 40, 40), height_m, np.float32)
+    if gone is not None:
+        heights[:, 19:21, 19:21] = gone
+    with rasterio.open(path, "w", **profile, transform=where, nodata=nodata) as out:
+        out.write(heights)
 
 
 def test_polynomials_lie_on_the_height_that_is_given(tmp_path: Path) -> None:
@@ -160,6 +165,13 @@ def test_polynomials_lie_on_the_height_that_is_given(tmp_path: Path) -> None:
     height_model(tmp_path / "away.tif", (0.0, 0.0), 0.0)
     with pytest.raises(GeoReferenceError, match="does not cover"):
         Scene(scene, ground=SceneOptions(dem=tmp_path / "away.tif").ground()).open()
+    height_model(tmp_path / "beside.tif", (found[0][0] + 0.05, found[0][1]), 600.0, 99.0, 99.0)
+    with Scene(scene, ground=SceneOptions(dem=tmp_path / "beside.tif").ground()).open() as raster:
+        assert np.allclose(raster.place.to_crs(points), found, atol=1e-7)
+    for gone, nodata in ((-32_768.0, -32_768.0), (99.0, 99.0), (float("nan"), None)):
+        height_model(tmp_path / "holes.tif", tuple(found[0]), 600.0, gone, nodata)
+        with pytest.raises(GeoReferenceError, match=r"tells no height at 4 of its pixels under it.*gdal_fillnodata"):
+            Scene(scene, ground=SceneOptions(dem=tmp_path / "holes.tif").ground()).open()
     (tmp_path / "vrt.tif").write_text("<VRTDataset></VRTDataset>")
     with pytest.raises(OptionError, match="no TIFF"):
         Scene(scene, ground=SceneOptions(dem=tmp_path / "vrt.tif").ground()).open()

@@ -69,6 +69,16 @@ def test_a_small_image_is_planned_as_a_question_unless_it_is_to_be_a_scene(capsy
     assert "9 of 256 px" in capsys.readouterr().out
 
 
+def test_the_time_is_told_by_a_window_that_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_scene(tmp_path / "s.tif", 800, 300)
+    assert main(["plan", str(tmp_path / "s.tif"), "--scene", "--measure", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["scene"]
+    assert found["asked"] == 2
+    assert 0 < found["window_s"] == found["seconds"] / 2
+    assert main(["plan", str(FOLDER / "all_nodata_1.tif"), "--scene", "--measure"]) == 0
+    assert "time      not known" in capsys.readouterr().out
+
+
 def test_resolution_areas_batches_and_processes_count(tmp_path: Path) -> None:
     write_scene(tmp_path / "s.tif", 1_400, 900)
     manifest = read_manifest(BUNDLED)
@@ -105,6 +115,8 @@ def test_blocks_that_are_decoded_again_and_again_are_told(tmp_path: Path, capsys
         (["s.tif", "--scene", "--gsd", "0.1"], 3, "finer"),
         (["s.tif", "--scene", "--window", "100"], 3, "window=100"),
         (["s.tif", "--scene", "--phrases", "99"], 3, "phrases=99"),
+        (["s.tif", "--measure"], 3, "measure=True is about"),
+        (["s.tif", "--scene", "--measure", "--phrases", "0"], 3, "phrases=0 asks nothing"),
         (["nowhere.tif"], 3, "not there"),
         (["nowhere.tif", "--scene"], 3, "not there"),
     ],

@@ -31,6 +31,8 @@ NOT_RUN = {
     "pip install tokenizers": "for engines with a tokenizer.json alone, which test_engine_tables.py opens without it",
     "apt install clang g++-aarch64-linux-gnu qemu-user": "changes the machine; what needs it fails without",
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
+    "python -m benchmarks.scenes --peer sahi=PYTHON --peer samgeo=PYTHON --json": "needs an environment for each; "
+    "it is typed without them",
     "pip install -e '.[bench-scale]'": "gigabytes of peers, one of them compiled",
     "python -m benchmarks.scale --work scale --json": "needs the peers of [bench-scale]",
     "python -m benchmarks.scale --work scale --whole": "24 GB of disk and hours; test_scale_answers.py runs its parts",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geopixel_edge.scenes import merging
 from geopixel_edge.scenes.merging import Merged
 from geopixel_edge.scenes.runs import Runs
 from geopixel_edge.scenes.views import View, make_view
@@ -63,6 +65,18 @@ def test_noisy_masks_share_no_pixel_and_order_plays_no_part(grid: Grid, seed: in
     order = np.random.default_rng(seed).permutation(len(views))
     shuffled = merge(grid, [views[k] for k in order])
     assert {(pixels(list(one.pieces)), one[1:]) for one in shuffled} == {
+        (pixels(list(one.pieces)), one[1:]) for one in found
+    }
+
+
+@settings(deadline=None, max_examples=10)
+@given(GRIDS, SEEDS)
+def test_things_that_their_most_central_view_shows_are_what_the_rules_make_of_them(grid: Grid, seed: int) -> None:
+    views = noisy(grid, seed)
+    found = merge(grid, views)
+    with mock.patch.object(merging, "_one_thing", return_value=None):
+        ruled = merge(grid, views)
+    assert {(pixels(list(one.pieces)), one[1:]) for one in ruled} == {
         (pixels(list(one.pieces)), one[1:]) for one in found
     }
 

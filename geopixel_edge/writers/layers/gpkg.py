@@ -21,11 +21,12 @@ from .style import qml
 
 _CHUNK = 4_096
 WINDOW_FIELDS = {"index": np.int64, "state": object, "seconds": np.float64, "text": object, "note": object}
+# All that QGIS selects: without one of them it loads no style and says nothing.
 _STYLE_FIELDS = {
     **dict.fromkeys(("f_table_catalog", "f_table_schema", "f_table_name", "f_geometry_column", "styleName"), object),
     **dict.fromkeys(("styleQML", "styleSLD"), object),
     "useAsDefault": np.bool_,
-    **dict.fromkeys(("description", "owner", "ui"), object),
+    **dict.fromkeys(("description", "owner", "ui", "update_time"), object),
 }
 
 
@@ -33,8 +34,7 @@ _STYLE_FIELDS = {
 def vector_files(path: Path, started: int) -> Iterator[ModuleType]:
     """pyogrio, whose files carry the time `started`; its failures become OutputError."""
     pyogrio = load_pyogrio()
-    moment = datetime.fromtimestamp(started, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": moment})
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _moment(started)})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there is no CRS, or that a file which is not published has its name
@@ -45,6 +45,10 @@ def vector_files(path: Path, started: int) -> Iterator[ModuleType]:
         raise cannot_write(path, error) from None
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def _moment(started: int) -> str:
+    return datetime.fromtimestamp(started, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def cannot_write(path: Path, error: Exception) -> OutputError:
@@ -79,19 +83,26 @@ class Gpkg:
         style = dict.fromkeys(_STYLE_FIELDS, "")
         style.update(f_table_name="objects", f_geometry_column="geom", styleName="objects", owner="geopixel-edge")
         style.update(styleQML=qml(self.layer.phrases), description="One colour for each phrase")
-        self._write("layer_styles", [{**style, "useAsDefault": True}], _STYLE_FIELDS, None, None)
+        style.update(update_time=_moment(self.layer.started))
+        self._write("layer_styles", [{**style, "useAsDefault": True}], _STYLE_FIELDS, None, None, {"FID": "id"})
 
     def _write(
-        self, name: str, rows: Sequence[dict[str, Any]], fields: dict[str, Any], shapes: Any, kind: str | None
+        self,
+        name: str,
+        rows: Sequence[dict[str, Any]],
+        fields: dict[str, Any],
+        shapes: Any,
+        kind: str | None,
+        options: dict[str, str] | None = None,
     ) -> None:
         data, unknown = columns(rows, fields)
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"layer_options": options or {}}
         if not self._begun:
             more["dataset_metadata"] = {"geopixel_edge": encode_json(self.layer.record).decode("utf-8")}
         if kind is not None:
             # Without a CRS of its own a layer is "undefined Cartesian": neither degrees nor unknown.
             crs = self.layer.place.wkt if self.layer.place.has_crs else None
-            more.update(crs=crs, geometry_type=kind, **({} if crs else {"layer_options": {"SRID": "-1"}}))
+            more.update(crs=crs, geometry_type=kind, layer_options={} if crs else {"SRID": "-1"})
         with vector_files(self.path, self.layer.started) as raw:
             raw.write(
                 str(self.path),
