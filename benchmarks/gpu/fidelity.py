@@ -14,7 +14,7 @@ from geopixel_edge.blocks.divider import Grid, plan_grid
 from geopixel_edge.blocks.language_model import Outputs
 from geopixel_edge.families.prompt import Prompt, build_prompt
 from geopixel_edge.images import LoadedImage, load_image
-from geopixel_edge.memory.plan import cache_capacity
+from geopixel_edge.memory.capacity import cache_capacity
 from geopixel_edge.model import Model
 from geopixel_edge.runtimes import Tensor
 

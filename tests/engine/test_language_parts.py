@@ -12,6 +12,7 @@ from geopixel_edge.engine.manifest import Manifest
 from geopixel_edge.memory import plan as plans
 from geopixel_edge.memory import residency
 from geopixel_edge.memory.parts import PARTS, Way
+from geopixel_edge.runtimes import loading
 from geopixel_edge.runtimes.cut import WHOLE, Cut
 
 SCENE, QUERY, NEXT = (
@@ -54,7 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Way], Pipeline
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Cut]]:
     """What is loaded, in order, and how it is cut."""
     found: list[tuple[str, Cut]] = []
-    original = residency.load_block
+    original = loading.load_block
 
     def load_block(engine: Any, block: str, device: Any, threads: Any, cut: Cut = WHOLE) -> Any:
         found.append((block, cut))
