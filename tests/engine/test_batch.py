@@ -84,9 +84,9 @@ def test_little_memory_writes_one_after_the_other(
         make = small.model.new_cache
         batches: list[int] = []
 
-        def counted(capacity: int, batch: int = 1) -> KVCache:
+        def counted(capacity: int, batch: int = 1, dtype: str = "") -> KVCache:
             batches.append(batch)
-            return make(capacity, batch)
+            return make(capacity, batch, dtype)
 
         monkeypatch.setattr(small.model, "new_cache", counted)
         answers = list(small.batch(PAIRS[3:5], hd_num=1, max_new_tokens=TOKENS))
