@@ -155,7 +155,7 @@ def test_masks_that_are_empty_or_alike_are_counted(made: tuple[Path, dict[str, A
     path = tmp_path / "instances.json"
     path.write_text(json.dumps({**found, "annotations": [*found["annotations"], *extra]}))
     summary = annotated_from(path, folder, tmp_path / "out")
-    assert summary["left_out_by_source"] == {"empty": 1}
+    assert summary["left_out"] == {"empty": 1, "tiny": 1}
     assert summary["findings"]["overlap"] >= 1
     assert summary["pictures"]["review"] >= 1
 
