@@ -153,7 +153,7 @@ TABLE = {
         "pictures: .* review", "looked/run.json"
     ),
     "python -m evaluate truth --data data/GeoPixelD --split train --out truth": How(
-        "editable", "truth/train_gcg_coco_mask_gt.json", after=(ANNOTATED,), long=True
+        "editable", "truth/train_gcg_coco_mask_gt.json", after=(EVAL, ANNOTATED), long=True
     ),
     "python -m training.finetune data/GeoPixelD/GeoPixelD.json tuned": How(
         "editable",
