@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from . import filters, marks, merge
 from .asking import Asker, image_hash, mask_hash, seed_of
-from .describers.base import Request, Words, read_reply
+from .describers.base import Reply, Request, Words, read_replies, read_reply
 from .facts import Facts, facts_of_scene
 from .groups import units_of
 from .items import Instance, Item, centre_of
-from .marks import Mark
+from .marks import Mark, png_of
 from .names import plain
 from .naming import Told, tell
 from .picture import Picture
 from .records import Description, Sentence, describe, draft
+from .round_trip import RoundTrip
 
 MAX_TOKENS = {"scene": 300, "instance": 120, "group": 120, "merge": 1_500}
 
@@ -58,9 +54,9 @@ def planned(picture: Picture, input_side_px: int | None = None) -> tuple[list[To
         without |= {one.id for one in left}
 
 
-def annotate(item: Item, asker: Asker, known: Sequence[str]) -> Annotated:
+def annotate(item: Item, asker: Asker, known: Sequence[str], round_trip: RoundTrip | None = None) -> Annotated:
     """Annotate a picture; `known` are the classes of its source. DescriberError once the describer fails for good."""
-    return _Annotation(item, asker, known).run()
+    return _Annotation(item, asker, known).run(round_trip)
 
 
 class _Annotation:
@@ -73,19 +69,30 @@ class _Annotation:
         self.hash = image_hash(item)
         self.keys: list[str] = []
 
-    def run(self) -> Annotated:
+    def run(self, round_trip: RoundTrip | None) -> Annotated:
         told, boards = planned(self.picture, self.asker.describer.input_side_px)
         marked = {mark.instance: (board, mark.number) for board in boards for mark in board}
         scene = self._scene() if told else []
-        units = [self._unit(one, *marked.get(one.unit.members[0].id, ([], None))) for one in told]
+        together = self._together(told, boards) if self.settings.batch_marks else {}
+        units = []
+        for one in told:
+            first = one.unit.members[0].id
+            words, key = together.get(first) or self._ask_unit(one, *marked.get(first, ([], None)))
+            units.append(self._sentence(one, words, key))
         if self.settings.profile == "strict":
             scene, units = merge.ground_in_scene(scene, units)
         sentences = filters.check_together(merge.merged(scene, units))
+        if round_trip is not None:
+            sentences = round_trip.check(self.item, sentences)
         told_any = any(one.masks for one in sentences if one.state != "drop")
         smooth = self._smooth(sentences) if self.settings.smooth and told_any else None
         described = describe(sentences, smooth) if told_any else Description("", (), ())
         shown = tuple(tuple(board) for board in boards)
-        return Annotated(self.item, tuple(sentences), described, smooth, tuple(self.keys), shown)
+        hidden = len(self.item.instances) - sum(len(one.unit.members) for one in told)
+        dropped = {**self.item.dropped, **({"tiny": hidden} if hidden else {})}
+        return Annotated(
+            replace(self.item, dropped=dropped), tuple(sentences), described, smooth, tuple(self.keys), shown
+        )
 
     def _scene(self) -> list[Sentence]:
         facts = facts_of_scene(self.picture)
@@ -94,14 +101,32 @@ class _Annotation:
         context = filters.Context(facts, (0.5, 0.5), tuple(self.picture.by_class), self.known)
         return [_checked(line, context) for line in lines]
 
-    def _unit(self, told: Told, board: Sequence[Mark], number: int | None) -> Sentence:
+    def _together(self, told: Sequence[Told], boards: Sequence[Sequence[Mark]]) -> dict[int | str, tuple[Words, str]]:
+        """Words and key for each marked thing, by its id: one question a marked picture."""
+        alone = {one.unit.members[0].id: one for one in told if one.unit.level == "instance"}
+        found: dict[int | str, tuple[Words, str]] = {}
+        for board in boards:
+            asked = [alone[mark.instance] for mark in board]
+            prompt = self.settings.prompts.ask_together(
+                [(mark.number, one.facts) for mark, one in zip(board, asked, strict=True)]
+            )
+            request = Request("marks", prompt, Facts("marks", "", len(board)))
+            things = [one.unit.members[0] for one in asked] if self.settings.tint else []
+            reply, key = self._reply(request, board, things, [mask_hash(one.unit.whole) for one in asked])
+            words = read_replies(reply, [mark.number for mark in board])
+            found |= {mark.instance: (words[mark.number], key) for mark in board}
+        return found
+
+    def _ask_unit(self, told: Told, board: Sequence[Mark], number: int | None) -> tuple[Words, str]:
         unit = told.unit
-        alone = unit.level == "instance"
         request = Request(unit.level, self.settings.prompts.ask(told.facts, number), told.facts, told.phrase, told.used)
         things = unit.members if self.settings.tint else ()
-        words, key = self._ask(request, board if alone else [], things, [mask_hash(mask) for mask in unit.masks])
+        marks_shown = board if unit.level == "instance" else []
+        return self._ask(request, marks_shown, things, [mask_hash(mask) for mask in unit.masks])
+
+    def _sentence(self, told: Told, words: Words, key: str) -> Sentence:
         sentence = merge.sentence_for(told, words, key, seed_of(key))
-        x, y = centre_of(unit.whole)
+        x, y = centre_of(told.unit.whole)
         centre = x / self.picture.width_px, y / self.picture.height_px
         return _checked(sentence, filters.Context(told.facts, centre, tuple(self.picture.by_class), self.known))
 
@@ -115,13 +140,23 @@ class _Annotation:
         self, request: Request, board: Sequence[Mark], things: Sequence[Instance], masks: Sequence[str] = ()
     ) -> tuple[Words, str]:
         """The words of the reply, and the key of the question."""
+        reply, key = self._reply(request, board, things, masks)
+        return read_reply(reply, request.level), key
+
+    def _reply(
+        self, request: Request, board: Sequence[Mark], things: Sequence[Instance], masks: Sequence[str]
+    ) -> tuple[Reply, str]:
+        both = self.settings.both and bool(board)
         look = f"{[(mark.number, mark.box) for mark in board]} tint {self.settings.tint if things else 0}"
+        look += " both" if both else ""
         key = self.asker.key(self.hash, list(masks), request, look)
         self.keys.append(key)
         if self.asker.describer.looks and request.level != "merge" and self.asker.ledger.get(key) is None:
-            request = replace(request, png=_drawn(self.item.image, board, things, self.settings.tint))
-        request = replace(request, max_tokens=MAX_TOKENS[request.level])
-        return read_reply(self.asker.ask(key, self.item.id, request), request.level), key
+            plain = png_of(self.item.image) if both else None
+            shown = marks.tint(self.item.image, things, self.settings.tint) if things else self.item.image
+            request = replace(request, png=png_of(marks.draw(shown, board)), plain=plain)
+        tokens = MAX_TOKENS["instance"] * len(board) if request.level == "marks" else MAX_TOKENS[request.level]
+        return self.asker.ask(key, self.item.id, replace(request, max_tokens=tokens)), key
 
 
 def _checked(sentence: Sentence, context: filters.Context) -> Sentence:
@@ -131,11 +166,3 @@ def _checked(sentence: Sentence, context: filters.Context) -> Sentence:
     for finding in filters.check(sentence.said, context):
         sentence = sentence.found(finding)
     return sentence
-
-
-def _drawn(image: NDArray[np.uint8], board: Sequence[Mark], things: Sequence[Instance], strength: float) -> bytes:
-    """The picture for a describer that looks, as PNG."""
-    tinted = marks.tint(image, things, strength) if things else image
-    stream = io.BytesIO()
-    Image.fromarray(marks.draw(tinted, board)).save(stream, "PNG", compress_level=4)
-    return stream.getvalue()

@@ -38,7 +38,7 @@ class Asker:
             image=item_hash,
             masks=masks,
             prompt=self._names[request.level],
-            text=request.prompt if request.level == "merge" else "",
+            text=request.prompt if request.level in ("marks", "merge") else "",
             facts=request.facts.as_dict(),
             phrase=request.phrase,
             used=list(request.used),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from .job import Job, Outcome
 from .names import PROFILES
 from .patch import apply
 from .prompts import Prompts, load_prompts
+from .round_trip import RoundTrip
 from .settings import SPLITS, Settings, parse_shard
 from .sources import open_source
 
@@ -50,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tint", type=float, default=0.0, help="colour the masks this strongly, 0 to 0.8 (default: 0)")
     parser.add_argument("--marks", action="store_true", help="keep the pictures with marks in OUT/marks")
     parser.add_argument("--merge", choices=("rules", "describer"), default="rules", help="who joins the sentences")
+    parser.add_argument("--round-trip", metavar="DIR", help="an engine that looks for each phrase, or bundled")
+    parser.add_argument("--batch-marks", action="store_true", help="ask about all marks of a picture at once")
+    parser.add_argument("--both", action="store_true", help="send the picture without marks beside the marked one")
     asked = parser.add_argument_group("an openai: describer")
     asked.add_argument("--allow-remote", action="store_true", help="let pictures leave this machine")
     asked.add_argument("--key-variable", default="", metavar="NAME", help="environment variable that holds the key")
@@ -83,14 +88,19 @@ def _annotate(args: argparse.Namespace) -> int:
         args.merge == "describer",
         args.marks,
         load_prompts(args.prompts) if args.prompts else Prompts(),
+        args.batch_marks,
+        args.both,
     )
     options = Options(args.allow_remote, args.key_variable, args.timeout, args.tries, input_side_px=args.input_side)
     source = open_source(args.source, args.images)
-    describer = describer_of(args.describer, options, settings.smooth)
-    try:
-        outcome = Job(source, args.out, describer, settings).run(args.budget_tokens, args.budget_requests, _progress)
-    finally:
-        describer.close()
+    with contextlib.ExitStack() as held:
+        describer = describer_of(args.describer, options, settings)
+        held.callback(describer.close)
+        round_trip = RoundTrip(args.round_trip) if args.round_trip else None
+        if round_trip is not None:
+            held.callback(round_trip.close)
+        job = Job(source, args.out, describer, settings, round_trip)
+        outcome = job.run(args.budget_tokens, args.budget_requests, _progress)
     _tell(args.out, outcome, args.json)
     return 0
 
@@ -104,7 +114,7 @@ def _tell(out: Path, outcome: Outcome, as_json: bool) -> None:
     if outcome.summary is None:
         print(f"{outcome.missing} pictures of other shards are missing; the last shard writes the index")
         return
-    for name in ("pictures", "sentences", "findings", "left_out_by_source"):
+    for name in ("pictures", "sentences", "findings", "left_out"):
         counts = ", ".join(f"{count} {what}" for what, count in outcome.summary[name].items()) or "none"
         print(f"{name.replace('_', ' ')}: {counts}")
     print(f"{out / 'GeoPixelD'}: {outcome.summary['masks']} masks; review {out / 'review'}")
@@ -120,6 +130,8 @@ def _main(argv: Sequence[str] | None) -> int:
             if args.json
             else f"{done['sentences']} decisions in {done['pictures']} pictures"
         )
+        for pair, kappa in done["agreement"].items() if not args.json else ():
+            print(f"agreement of {pair}: Cohen's kappa {kappa}")
         return 0
     if not args.describer:
         parser.error("--describer is missing; give rules, openai:URL,MODEL or engine:DIR")

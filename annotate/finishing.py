@@ -17,16 +17,14 @@ RUN = "run.json"
 
 def finish(folder: Folder, names: Iterable[str], known: dict[str, Any]) -> dict[str, Any]:
     """Write the index, run.json and the review pages; returns what run.json holds: the counts and what is `known`."""
-    counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("pictures", "sentences", "findings", "left_out_by_source")
-    }
+    counts: dict[str, Counter[str]] = {name: Counter() for name in ("pictures", "sentences", "findings", "left_out")}
     told, masks, ordered = [], 0, sorted(names)
     for name in ordered:
         record = folder.record(name)
         if record is None:
             raise OutputError(f"{folder.record_path(name)}: is missing; give the command that annotates again")
         counts["pictures"][record["state"]] += 1
-        counts["left_out_by_source"].update(record["dropped"])
+        counts["left_out"].update(record["dropped"])
         told += [name] if record["state"] != "drop" else []
         for one in record["sentences"]:
             counts["sentences"][f"{one['level']} {one['state']}"] += 1

@@ -43,12 +43,12 @@ class Unit:
         """What its `[SEG]`s show, in order."""
         if self.separate or len(self.members) == 1:
             return tuple(one.mask for one in self.members)
-        return (_union([one.mask for one in self.members]),)
+        return (union([one.mask for one in self.members]),)
 
     @functools.cached_property
     def whole(self) -> Mask:
         """All of its pixels."""
-        return self.masks[0] if len(self.masks) == 1 else _union(self.masks)
+        return self.masks[0] if len(self.masks) == 1 else union(self.masks)
 
     @property
     def order(self) -> tuple[int, int, Order]:
@@ -56,8 +56,8 @@ class Unit:
         return int(self.level == "group"), -self.whole.area_px, self.members[0].order
 
 
-def _union(masks: Sequence[Mask]) -> Mask:
-    """Pairs, then pairs of these: each step works on masks of like size."""
+def union(masks: Sequence[Mask]) -> Mask:
+    """All of their pixels: pairs, then pairs of these: each step works on masks of like size."""
     parts = list(masks)
     while len(parts) > 1:
         parts = [parts[at] | parts[at + 1] if at + 1 < len(parts) else parts[at] for at in range(0, len(parts), 2)]

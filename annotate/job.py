@@ -18,6 +18,7 @@ from .asking import Asker
 from .describers.base import Describer
 from .finishing import finish
 from .ledger import Ledger, key_of
+from .round_trip import RoundTrip
 from .settings import Settings
 from .sources import Source
 from .write import DATA, REQUESTS, Folder
@@ -39,10 +40,22 @@ class Outcome:
 class Job:
     """A source, a folder, a describer and settings. `run` may be called again after any end, and goes on."""
 
-    def __init__(self, source: Source, root: Path, describer: Describer, settings: Settings) -> None:
-        self.source, self.describer, self.settings = source, describer, settings
+    def __init__(
+        self,
+        source: Source,
+        root: Path,
+        describer: Describer,
+        settings: Settings,
+        round_trip: RoundTrip | None = None,
+    ) -> None:
+        self.source, self.describer, self.settings, self.round_trip = source, describer, settings, round_trip
         self.folder = Folder(root, settings.split)
-        self.key = key_of(describer=describer.fingerprint(), **settings.as_dict())
+        self.follows_from = {
+            "describer": describer.fingerprint(),
+            "round_trip": round_trip.fingerprint if round_trip else "",
+            **settings.as_dict(),
+        }
+        self.key = key_of(**self.follows_from)
 
     def shard(self) -> list[str]:
         """The pictures of this shard: by the checksum of their ids, so that others do not move where some are added."""
@@ -67,7 +80,7 @@ class Job:
             asker = Asker(self.describer, ledger, self.settings, budget_tokens, budget_requests)
             for name in progress(names):
                 if not self._done(name):
-                    done = annotate(self.source.item(name), asker, self.source.classes)
+                    done = annotate(self.source.item(name), asker, self.source.classes, self.round_trip)
                     if self.settings.show_marks:
                         self.folder.write_marks(done)
                     self.folder.write(done, self.key)
@@ -102,9 +115,9 @@ class Job:
         known = {
             "version": __version__,
             "source": self.source.fingerprint(),
+            **self.follows_from,
             "describer": self.describer.name,
             "fingerprint": self.describer.fingerprint(),
-            **self.settings.as_dict(),
             "cost": ledger.cost(keys),
         }
         self.folder.put(self.folder.root / DATA / "LICENCE.txt", f"{self.source.licence}\n".encode())

@@ -7,12 +7,14 @@ mark. Numbers go by area, the largest first, and begin anew in every picture.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from . import font
 from .geometry import inner_point
@@ -180,3 +182,10 @@ def tint(image: NDArray[np.uint8], things: Sequence[Instance], strength: float) 
         window = drawn[y : y + height, x : x + width]
         window[one.crop] = np.rint(window[one.crop] * (1 - strength) + np.array(YELLOW) * strength).astype(np.uint8)
     return drawn
+
+
+def png_of(image: NDArray[np.uint8]) -> bytes:
+    """A picture as PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG", compress_level=4)
+    return stream.getvalue()

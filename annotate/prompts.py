@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _SLOTS = {
     "scene": set[str](),
     "instance": {"class", "place", "number"},
     "group": {"class", "place", "count", "arrangement"},
+    "marks": {"list"},
     "merge": {"text"},
 }
 _SLOT = re.compile(r"\{(\w*)\}")
@@ -42,6 +44,13 @@ class Prompts:
         "Describe the {count} {class} {place} in one brief sentence, as one group{arrangement}. Use no numbers and add "
         "no explanation. Write 'unclear' if you cannot see them. " + _ANSWER
     )
+    marks: str = (
+        "For each marked thing of this list, one short sentence with its visible attributes: its colour, its form, "
+        "what is next to it. Do not mention the numbers or the marks. Do not count. Write 'unclear' for what you "
+        "cannot see.\n\n{list}\n\n"
+        'Answer as a JSON list: [{{"number": 1, "sentence": "...", "phrase": "..."}}, ...], the phrase being the words '
+        "in the sentence for the thing."
+    )
     merge: str = (
         "Make this one fluent description. Keep every placeholder such as {{m0}} exactly once and as it is, add no "
         "other braces or brackets, and add no facts.\n\n{text}"
@@ -58,9 +67,7 @@ class Prompts:
         """The question about a unit or a picture; a number asks about a marked thing."""
         if facts.level == "scene":
             return _filled(self.scene, {})
-        place = f"at the {facts.place}" if facts.place else "in the image"
-        if facts.half:
-            place = f"across the {facts.half} half of the image"
+        place = _place(facts)
         single = facts.level == "instance" or facts.count_word == "one"
         noun = facts.class_name if single else plural(facts.class_name)
         if facts.level == "instance":
@@ -76,9 +83,20 @@ class Prompts:
             },
         )
 
+    def ask_together(self, marked: Sequence[tuple[int, Facts]]) -> str:
+        """The question about all things that are marked in a picture, by number."""
+        lines = [f"{number}: the {facts.class_name} {_place(facts)}" for number, facts in marked]
+        return _filled(self.marks, {"list": "\n".join(lines)})
+
     def smooth(self, text: str) -> str:
         """The question that turns a draft with placeholders into fluent text."""
         return _filled(self.merge, {"text": text})
+
+
+def _place(facts: Facts) -> str:
+    if facts.half:
+        return f"across the {facts.half} half of the image"
+    return f"at the {facts.place}" if facts.place else "in the image"
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

@@ -22,7 +22,7 @@ from geopixel_edge.writers.report_page import STYLE
 
 from .review_page import SCRIPT
 from .review_page import STYLE as OWN_STYLE
-from .settings import REVIEW_PART
+from .settings import REVIEW_PART, SECOND_PART
 from .write import REVIEW, Folder
 
 PER_PAGE = 50
@@ -36,28 +36,41 @@ def sampled(folder: Folder, names: Sequence[str]) -> list[str]:
     found = []
     for name in names:
         record = folder.record(name) or {}
-        part = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
         if record.get("state") != "drop" and (
-            folder.split == "test" or record.get("state") == "review" or part < REVIEW_PART
+            folder.split == "test" or record.get("state") == "review" or _part(name) < REVIEW_PART
         ):
             found.append(name)
     return found
 
 
 def write_pages(folder: Folder, names: Sequence[str]) -> None:
-    """Write all pages anew, and remove those of an earlier, longer run."""
+    """Write all pages anew, those for a second reviewer too, and remove those of an earlier, longer run."""
     chosen = sampled(folder, names)
     wanted = set()
-    for number, start in enumerate(range(0, len(chosen), PER_PAGE), 1):
-        path = folder.root / REVIEW / f"page_{number:03d}.html"
-        wanted.add(path)
-        folder.put(path, page(folder, chosen[start : start + PER_PAGE], number))
-    for path in (folder.root / REVIEW).glob("page_*.html"):
+    for kind, shown in (
+        ("page", chosen),
+        ("second", [name for name in chosen if in_second(name)]),
+    ):
+        for number, start in enumerate(range(0, len(shown), PER_PAGE), 1):
+            path = folder.root / REVIEW / f"{kind}_{number:03d}.html"
+            wanted.add(path)
+            folder.put(path, page(folder, shown[start : start + PER_PAGE], path.stem))
+    for path in (folder.root / REVIEW).glob("*_[0-9]*.html"):
         if path not in wanted:
             path.unlink()
 
 
-def page(folder: Folder, names: Sequence[str], number: int) -> bytes:
+def in_second(name: str) -> bool:
+    """Whether a picture that is shown is one for a second reviewer."""
+    return _part(f"{name} again") < SECOND_PART
+
+
+def _part(words: str) -> float:
+    """From 0 to 1, evenly spread and the same each time."""
+    return int(hashlib.sha256(words.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def page(folder: Folder, names: Sequence[str], title: str) -> bytes:
     """One page in UTF-8."""
     body = "".join(_picture(folder, name) for name in names)
     style = STYLE + OWN_STYLE
@@ -67,12 +80,12 @@ def page(folder: Folder, names: Sequence[str], number: int) -> bytes:
         "<!doctype html>\n<html lang=en><meta charset=utf-8>"
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name=viewport content="width=device-width,initial-scale=1">'
-        f"<title>Review, page {number}</title><style>{style}</style>\n"
-        f"<header><b><i></i>Review</b><ul><li>page {number}</li><li>{len(names)} pictures</li>"
+        f"<title>Review, {title.replace('_', ' ')}</title><style>{style}</style>\n"
+        f"<header><b><i></i>Review</b><ul><li>{title.replace('_', ' ')}</li><li>{len(names)} pictures</li>"
         "<li>keys: 1 keep, 2 fix, 3 drop, arrows move</li></ul>"
         "<label class=who>Reviewer <input id=who autocomplete=off maxlength=60></label>"
         "<button id=save type=button disabled>Save decisions (<span id=count>0</span>)</button></header>\n"
-        f"<main class=review data-page={number}>{body}</main>\n<script>{SCRIPT}</script></html>\n"
+        f"<main class=review data-page={title}>{body}</main>\n<script>{SCRIPT}</script></html>\n"
     ).encode()
 
 

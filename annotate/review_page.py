@@ -66,10 +66,10 @@ SCRIPT = """
       if (found.decision === 'fix') found.text = row.querySelector('textarea').value;
       return found;
     });
-    const patch = {format: 1, page: +main.dataset.page, reviewer: who.value.trim(), decisions};
+    const patch = {format: 1, page: main.dataset.page, reviewer: who.value.trim(), decisions};
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([JSON.stringify(patch, null, 1)], {type: 'application/json'}));
-    link.download = `patch_page_${String(main.dataset.page).padStart(3, '0')}.json`;
+    link.download = `patch_${main.dataset.page}.json`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });

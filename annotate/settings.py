@@ -13,6 +13,7 @@ from .prompts import Prompts
 
 SPLITS = ("train", "test")
 REVIEW_PART = 0.05  # of the pictures that nothing was found of, by hash
+SECOND_PART = 0.1  # of those shown, for a second reviewer
 MAX_SHARDS = 10_000
 MAX_TINT = 0.8
 
@@ -20,8 +21,9 @@ MAX_TINT = 0.8
 @dataclass(frozen=True)
 class Settings:
     """`shard` is (number from 1, of how many); `tint` how strongly masks are coloured for a describer that looks;
-    `smooth` whether the describer turns the sentences into one text, `show_marks` whether the
-    marked pictures are kept."""
+    `smooth` whether the describer turns the sentences into one text, `show_marks` whether the marked pictures are kept,
+    `batch_marks` whether all things marked in a picture are asked about at once, `both` whether the picture without
+    marks is sent beside the marked one."""
 
     profile: Profile = "strict"
     split: str = "train"
@@ -31,6 +33,8 @@ class Settings:
     smooth: bool = False
     show_marks: bool = False
     prompts: Prompts = field(default_factory=Prompts)
+    batch_marks: bool = False
+    both: bool = False
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -55,6 +59,8 @@ class Settings:
             "seed": self.seed,
             "tint": self.tint,
             "smooth": self.smooth,
+            "batch_marks": self.batch_marks,
+            "both": self.both,
             "prompts": self.prompts.names(),
         }
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from geopixel_edge.errors import OutputError
 from geopixel_edge.json_text import encode_json
@@ -21,7 +16,7 @@ from synthetic.wording import CONVERSATION_QUESTIONS
 from .annotating import Annotated
 from .asking import seed_of
 from .ledger import key_of
-from .marks import draw
+from .marks import draw, png_of
 from .polygons import polygons_of
 from .records import Description
 
@@ -156,10 +151,3 @@ def _runs(process: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def png_of(image: NDArray[np.uint8]) -> bytes:
-    """A picture as PNG."""
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", compress_level=4)
-    return stream.getvalue()

@@ -30,16 +30,13 @@ GROUNDING = Normalisation(mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One scene. Text tensors are of the packed questions: each sees the image and itself.
+class Packed:
+    """One picture and the packed questions about it: each sees the image and itself.
 
     `token_ids`, `targets` (what each position must predict, IGNORED where nothing), `positions` counted from BOS,
     `segment` (which question a token belongs to): int64 (L,). `answer_starts` int64 (q,): the position that predicts
-    each answer's first token; `attention_targets` float32 (q, tokens + 1): how what is asked about spreads over the
-    image's tile tokens, or 1 in the last column where nothing fits, or NaN for descriptions. `seg_positions` int64
-    (n,): where `[SEG]` is among the inputs; `supervised` int64 (k,): those of them whose `masks` (k, M, M) float32, the
-    covered part of each cell, are taught; `prompt_targets` int64 (n, fields): what each `[SEG]` was asked for;
-    `head_targets`: what the teaching heads must predict.
+    each answer's first token. `seg_positions` int64 (n,): where `[SEG]` is among the inputs; `supervised` int64 (k,):
+    those of them whose `masks` (k, M, M) float32, the covered part of each cell, are taught.
     """
 
     views: Tensor
@@ -50,25 +47,36 @@ class Sample:
     positions: Tensor
     segment: Tensor
     answer_starts: Tensor
-    attention_targets: Tensor
     seg_positions: Tensor
     supervised: Tensor
     masks: Tensor
+
+
+@dataclass(frozen=True)
+class Sample(Packed):
+    """One scene, of which everything is known.
+
+    `attention_targets` float32 (q, tokens + 1): how what is asked about spreads over the image's tile tokens, or 1 in
+    the last column where nothing fits, or NaN for descriptions; `prompt_targets` int64 (n, fields): what each `[SEG]`
+    was asked for; `head_targets`: what the teaching heads must predict.
+    """
+
     prompt_targets: Tensor
     head_targets: Targets
+    attention_targets: Tensor
 
 
-def pack(examples: Sequence[Example], tokenizer: Tokenizer, first_position: int) -> dict[str, Tensor]:
+def pack(turns: Sequence[tuple[str, str]], tokenizer: Tokenizer, first_position: int) -> dict[str, Tensor]:
     """Questions and answers one after the other; each starts at `first_position`, behind BOS and the image."""
     ids: list[int] = []
     targets: list[int] = []
     positions: list[int] = []
     segment: list[int] = []
     answer_starts: list[int] = []
-    for index, example in enumerate(examples):
-        prompt = build_prompt(example.question, (), 1, tokenizer, tokenizer.tokens)
+    for index, (asked, told) in enumerate(turns):
+        prompt = build_prompt(asked, (), 1, tokenizer, tokenizer.tokens)
         question = list(prompt.parts[1])
-        answer = [*tokenizer.encode(example.answer, bos=False), tokenizer.tokens.eos]
+        answer = [*tokenizer.encode(told, bos=False), tokenizer.tokens.eos]
         inputs = question + answer[:-1]
         answer_starts.append(len(ids) + len(question) - 1)
         ids += inputs
@@ -106,7 +114,8 @@ def make_sample(
     grid, _ = plan_grid(scene.side_px, scene.side_px, hd_num, tile_px)
     views = divide(scene.image, grid, VISION, threads=1)
     pixels = grounding_input(scene.image, int(config.sam2["image_size"]), GROUNDING, threads=1)
-    packed = pack(examples, tokenizer, 1 + grid.image_tokens(config.tokens_per_side))
+    turns = [(example.question, example.answer) for example in examples]
+    packed = pack(turns, tokenizer, 1 + grid.image_tokens(config.tokens_per_side))
     groups = [numbers for example in examples for numbers in example.targets]
     if len(groups) != len(packed["seg_positions"]):
         raise ValueError(f"scene {scene.seed}: {len(packed['seg_at'])} [SEG] for {len(groups)} masks")

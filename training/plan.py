@@ -92,9 +92,9 @@ def read_recipe(path: Path, processes: int, start: str | None = None) -> Plan:
         raise OptionError(f"recipe={str(path)!r} is no recipe ({error}); see {RECIPES / 'small.json'}") from None
 
 
-def store_plan(run: Path, plan: Plan) -> None:
+def store_plan(run: Path, wanted: dict[str, Any]) -> None:
     """A resumed run must do what it was begun to do, or its curve would lie; OptionError names what differs."""
-    path, wanted = run / "plan.json", plan.as_json()
+    path = run / "plan.json"
     if path.is_file():
         try:
             stored = dict(json.loads(path.read_text()))
@@ -120,6 +120,11 @@ def check_plan(plan: Plan, device: str) -> None:
         _check_phase(phase, plan.processes)
     if plan.processes > 1 and device != "cpu":
         raise OptionError(f"processes={plan.processes} on device={device!r}: only a CPU is shared; give 1")
+    check_device(device)
+
+
+def check_device(device: str) -> None:
+    """OptionError for a device that torch cannot use."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from export.torch_model.language_model import Block, Reading
 from export.torch_model.pixel_decoder import PixelDecoder
 from export.torch_model.vision_encoder import stitch
 
-from .batches import Sample
+from .batches import Packed, Sample
 from .heads import TeachingHeads, stitched_grid, tile_grid
 from .losses import BCE_WEIGHT, DICE_WEIGHT, IGNORED, IOU_WEIGHT, NEAR_WEIGHT, answer_loss, mask_losses
 from .model import GeoPixel
@@ -119,7 +119,7 @@ def _language_losses(
     return losses, seg_states, tile_states
 
 
-def padded(samples: list[Sample], name: str, value: int, device: torch.device) -> Tensor:
+def padded(samples: Sequence[Packed], name: str, value: int, device: torch.device) -> Tensor:
     """A text column of all samples, (B, L), filled up with `value`."""
     length = max(len(sample.token_ids) for sample in samples)
     columns = [F.pad(getattr(s, name), (0, length - len(s.token_ids)), value=value) for s in samples]
@@ -127,7 +127,7 @@ def padded(samples: list[Sample], name: str, value: int, device: torch.device) -
 
 
 def language_states(
-    model: GeoPixel, images: Tensor, samples: list[Sample], bos: int
+    model: GeoPixel, images: Tensor, samples: Sequence[Packed], bos: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Hidden states of the language model over the packed questions, each attending to its image and itself.
 

@@ -54,7 +54,7 @@ def train(
     """Begin a run in directory `run`, or go on with it; scenes are drawn into `store` first."""
     check_plan(plan, device)
     run.mkdir(parents=True, exist_ok=True)
-    store_plan(run, plan)
+    store_plan(run, plan.as_json())
     _, sizes, _ = prepare_run(run, config, plan.start)
     if plan.side_px % sizes.mask_px:
         raise OptionError(f"side_px={plan.side_px} is no multiple of the masks' {sizes.mask_px} px; make it one")

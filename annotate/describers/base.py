@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,8 +18,11 @@ _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 
 @dataclass(frozen=True)
 class Request:
-    """One question. `level` is scene, instance, group or merge; `phrase` is what the rules call the unit, `used` the
-    facts in it; `png` the marked picture for a describer that looks."""
+    """One question. `level` is scene, instance, group, marks (all things marked in a picture) or merge.
+
+    `phrase` is what the rules call the unit, `used` the facts in it; `png` the marked picture for a describer that
+    looks, `plain` the same without marks where both are wanted.
+    """
 
     level: str
     prompt: str
@@ -26,6 +30,7 @@ class Request:
     phrase: str = ""
     used: tuple[str, ...] = ()
     png: bytes | None = None
+    plain: bytes | None = None
     max_tokens: int = 200
     seed: int = 0
 
@@ -75,28 +80,62 @@ def read_reply(reply: Reply, level: str) -> Words:
 
     Control characters are removed. Tags and brackets, an empty or over-long text, and JSON of another form are faults.
     """
+    text, fault = _text(reply, 1)
+    if fault:
+        return Words(fault=fault)
+    if not text.startswith(("{", "[")) or level == "merge":
+        return _words(text, "", brackets=level == "merge")
+    try:
+        return _entry(json.loads(text))
+    except (ValueError, RecursionError):
+        return Words(fault="wrong-form: JSON that does not parse")
+
+
+def read_replies(reply: Reply, numbers: Sequence[int]) -> dict[int, Words]:
+    """The words for each mark of a picture: a JSON list of {"number", "sentence", "phrase"}, each read as `read_reply`
+    reads one; a mark that is not there once has a fault."""
+    text, fault = _text(reply, len(numbers))
+    try:
+        found = [] if fault else json.loads(text)
+    except (ValueError, RecursionError):
+        found, fault = [], "wrong-form: JSON that does not parse"
+    if not isinstance(found, list):
+        found, fault = [], "wrong-form: no JSON list"
+    words = {}
+    for number in numbers:
+        own = [one for one in found if isinstance(one, dict) and type(one.get("number")) is int]
+        own = [one for one in own if one["number"] == number]
+        missing = fault or f"wrong-form: mark {number} is {'twice' if own else 'not'} in the list"
+        words[number] = _entry(own[0]) if len(own) == 1 else Words(fault=missing)
+    return words
+
+
+def _text(reply: Reply, count: int) -> tuple[str, str]:
+    """The text of a reply that may hold so many sentences, without a fence around it; and its fault, or none."""
     if reply.fault:
-        return Words(fault=reply.fault)
-    if len(reply.text) > 4 * MAX_REPLY_CHARS:
-        return Words(fault=f"wrong-form: {len(reply.text)} characters")
-    text = _FENCE.sub("", _CONTROL.sub("", reply.text).strip())
-    sentence, phrase = text, ""
-    if text.startswith(("{", "[")) and level != "merge":
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return Words(fault="wrong-form: JSON that does not parse")
-        if not isinstance(found, dict) or not isinstance(found.get("sentence"), str):
-            return Words(fault='wrong-form: JSON without a text "sentence"')
-        sentence, phrase = found["sentence"], found.get("phrase", "")
-        if not isinstance(phrase, str):
-            return Words(fault='wrong-form: "phrase" is no text')
+        return "", reply.fault
+    if len(reply.text) > 4 * MAX_REPLY_CHARS * count:
+        return "", f"wrong-form: {len(reply.text)} characters"
+    return _FENCE.sub("", _CONTROL.sub("", reply.text).strip()), ""
+
+
+def _entry(found: object) -> Words:
+    """One JSON object of a reply."""
+    if not isinstance(found, dict) or not isinstance(found.get("sentence"), str):
+        return Words(fault='wrong-form: JSON without a text "sentence"')
+    if not isinstance(found.get("phrase", ""), str):
+        return Words(fault='wrong-form: "phrase" is no text')
+    return _words(found["sentence"], found.get("phrase", ""))
+
+
+def _words(sentence: str, phrase: str, brackets: bool = False) -> Words:
+    """The words, tidied and bounded; a draft that was smoothed has brackets."""
     sentence, phrase = _tidy(sentence), _tidy(phrase)
     if not sentence:
         return Words(fault="wrong-form: no words")
     if len(sentence) > MAX_REPLY_CHARS or len(phrase) > MAX_REPLY_CHARS:
         return Words(fault=f"wrong-form: over {MAX_REPLY_CHARS} characters")
-    if level != "merge" and _BRACKETS.search(sentence + phrase):
+    if not brackets and _BRACKETS.search(sentence + phrase):
         return Words(fault="tags: brackets in the text")
     return Words(sentence, phrase)
 

@@ -6,19 +6,25 @@ from pathlib import Path
 
 from geopixel_edge.errors import OptionError
 
+from ..settings import Settings
 from .base import Describer
 from .engine import EngineDescriber
 from .openai import OpenAI, Options
 from .rules import Rules
 
 
-def describer_of(words: str, options: Options, smooth: bool = False) -> Describer:
-    """`rules`, `engine:DIR` or `openai:URL,MODEL`; OptionError for other words, for one that cannot `smooth` where that
-    is wanted, and as each describer says."""
+def describer_of(words: str, options: Options, settings: Settings) -> Describer:
+    """`rules`, `engine:DIR` or `openai:URL,MODEL`; OptionError for other words, for one that cannot be asked what the
+    settings want, and as each describer says."""
     kind, _, rest = words.partition(":")
     if words == "rules":
-        if smooth:
+        if settings.smooth:
             raise OptionError("merge='describer' asks the describer to join sentences, and rules cannot; give rules")
+        for name, wanted in (("batch_marks", settings.batch_marks), ("both", settings.both)):
+            if wanted:
+                raise OptionError(
+                    f"{name}=True is for a describer that looks at pictures, and rules do not; leave it out"
+                )
         return Rules()
     if kind == "engine" and rest:
         return EngineDescriber(Path(rest))

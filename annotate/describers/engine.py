@@ -21,7 +21,7 @@ class EngineDescriber:
     """Questions put to an engine directory. A picture is opened once for all questions that show it alike."""
 
     looks = True
-    levels: tuple[str, ...] = ("scene", "instance", "group", "merge")
+    levels: tuple[str, ...] = ("scene", "instance", "group", "marks", "merge")
     input_side_px: int | None = None  # it sees a picture in tiles of its own pixels
 
     def __init__(self, engine: Path) -> None:

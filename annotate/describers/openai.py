@@ -52,7 +52,7 @@ class OpenAI:
     """A model behind an endpoint; temperature 0 and a seed that follows from the question."""
 
     looks = True
-    levels: tuple[str, ...] = ("scene", "instance", "group", "merge")
+    levels: tuple[str, ...] = ("scene", "instance", "group", "marks", "merge")
 
     def __init__(self, url: str, model: str, options: Options) -> None:
         """OptionError for another URL than http(s), a host that is not this machine's without `allow_remote`, or a key
@@ -156,10 +156,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _body(model: str, request: Request) -> dict[str, Any]:
-    content: list[dict[str, Any]] = [{"type": "text", "text": request.prompt}]
-    if request.png is not None:
-        url = "data:image/png;base64," + base64.b64encode(request.png).decode("ascii")
-        content.insert(0, {"type": "image_url", "image_url": {"url": url}})
+    content: list[dict[str, Any]] = []
+    for png in (request.plain, request.png):
+        if png is not None:
+            url = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+            content.append({"type": "image_url", "image_url": {"url": url}})
+    content.append({"type": "text", "text": request.prompt})
     return {
         "model": model,
         "messages": [{"role": "user", "content": content}],

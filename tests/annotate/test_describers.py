@@ -47,7 +47,7 @@ def test_prompts_fill_their_slots_once(tmp_path: Path) -> None:
     assert prompts.ask(Facts("instance", "{number}", 1, "one", place="left"), 7) == "{x} {number} at the left 7"
     assert prompts.scene == Prompts().scene
     changed = {level for level, name in prompts.names().items() if name != Prompts().names()[level]}
-    assert changed == {"scene", "instance", "group", "merge"}  # another version asks all anew
+    assert changed == {"scene", "instance", "group", "marks", "merge"}  # another version asks all anew
     (path := tmp_path / "one.json").write_text('{"group": "The {count} {class}."}')
     names = load_prompts(path).names()
     assert [level for level in names if names[level] != Prompts().names()[level]] == ["group"]

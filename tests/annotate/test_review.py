@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from annotate import review
 from annotate.cli import main
 from annotate.errors import PatchError
 from annotate.patch import apply, kappa
@@ -104,13 +105,29 @@ def test_a_picture_of_which_all_is_dropped_leaves_the_data(out: Path) -> None:
     assert len(list((out / "GeoPixelD" / "test").glob("*.json"))) == 1
 
 
-def test_two_reviewers_are_compared(out: Path) -> None:
+def test_a_tenth_of_the_pictures_has_a_page_for_a_second_reviewer(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0.05 < sum(review.in_second(f"P{number:04d}") for number in range(1_000)) / 1_000 < 0.15
+    first, second = (out / "review" / f"{kind}_001.html" for kind in ("page", "second"))
+    assert not second.exists()
+    monkeypatch.setattr(review, "in_second", lambda name: name == "scene_2000066")
+    apply(decided(out))
+    assert first.read_text("utf-8").count("<section class=") == 2
+    assert second.read_text("utf-8").count("<section class=") == 1
+    assert "data-page=second_001" in second.read_text("utf-8")
+    monkeypatch.setattr(review, "in_second", lambda name: False)
+    apply(decided(out))
+    assert not second.exists()
+
+
+def test_two_reviewers_are_compared(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = with_masks(out)[:4]
     apply(decided(out, *({"sentence": place, "decision": "keep"} for place in places)))
     words = ["keep", "keep", "keep", "drop"]
     second = [{"sentence": place, "decision": word} for place, word in zip(places, words, strict=True)]
-    done = apply(decided(out, *second, reviewer="Bob", name="second.json"))
-    assert done["agreement"] == {"Ada, Bob": 0.0}
+    patch = decided(out, *second, reviewer="Bob", name="second.json")
+    assert apply(patch)["agreement"] == {"Ada, Bob": 0.0}
+    assert main(["apply", str(patch)]) == 0
+    assert "agreement of Ada, Bob: Cohen's kappa 0.0" in capsys.readouterr().out
     assert records(out)[0]["sentences"][places[3]]["state"] == "review"
     assert records(out)[0]["state"] == "review"
 

@@ -20,6 +20,9 @@ from annotate.names import PROFILES
 from annotate.picture import Picture
 from annotate.sources import open_source
 from annotate.sources.coco import CocoSource
+from evaluate.cli import main as evaluate
+from evaluate.data.glamm import truth_names
+from evaluate.data.glamm import truths as truths_of
 from geopixel_edge.masks import Mask
 from training.dataset import load_dataset
 
@@ -46,6 +49,11 @@ def test_a_coco_file_becomes_a_data_set(made: tuple[Path, dict[str, Any]], tmp_p
     for sample in samples:
         with Image.open(folder / f"{sample.id}.png") as image:
             assert (sample.pixels() == np.asarray(image)).all()
+    data, truth = tmp_path / "out" / "GeoPixelD", tmp_path / "truth"
+    assert evaluate(["truth", "--data", str(data), "--split", "train", "--out", str(truth)]) == 0
+    documents = [json.loads((truth / name).read_text()) for name in truth_names("train")]
+    coco = {image: (one.phrases, one.masks) for image, (one, _) in truths_of(*documents).items()}
+    assert coco == {sample.id: (sample.phrases, sample.masks) for sample in samples}
 
 
 def test_polygons_are_filled_as_pycocotools_fills_them(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -155,7 +163,7 @@ def test_masks_that_are_empty_or_alike_are_counted(made: tuple[Path, dict[str, A
     path = tmp_path / "instances.json"
     path.write_text(json.dumps({**found, "annotations": [*found["annotations"], *extra]}))
     summary = annotated_from(path, folder, tmp_path / "out")
-    assert summary["left_out_by_source"] == {"empty": 1}
+    assert summary["left_out"] == {"empty": 1, "tiny": 1}
     assert summary["findings"]["overlap"] >= 1
     assert summary["pictures"]["review"] >= 1
 

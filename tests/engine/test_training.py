@@ -61,7 +61,7 @@ def test_padding_in_a_batch_changes_nothing(tiny_run: Run, scene_store: SceneSto
 def test_targets_are_the_answer_and_its_end(tiny_run: Run) -> None:
     tokenizer = tiny_run.tokenizer
     example = referring(make_scene(3, 128), 1)[0]
-    packed = pack([example], tokenizer, 100)
+    packed = pack([(example.question, example.answer)], tokenizer, 100)
     answered = packed["targets"][packed["targets"] != -100].tolist()
     assert answered == [*tokenizer.encode(example.answer, bos=False), tokenizer.tokens.eos]
     assert packed["positions"].tolist() == list(range(100, 100 + len(packed["token_ids"])))

@@ -26,10 +26,10 @@ def test_the_rate_warms_up_and_falls_evenly() -> None:
 
 
 def test_another_plan_is_refused(run_directory: Path) -> None:
-    store_plan(run_directory, PLAN)
-    store_plan(run_directory, PLAN)
+    store_plan(run_directory, PLAN.as_json())
+    store_plan(run_directory, PLAN.as_json())
     with pytest.raises(OptionError, match=r"hd_num=4; give the same recipe and options"):
-        store_plan(run_directory, replace(PLAN, hd_num=9))
+        store_plan(run_directory, replace(PLAN, hd_num=9).as_json())
 
 
 PHASE = {"part": "all", "steps": 3, "rate": 1e-3}

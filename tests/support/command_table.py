@@ -37,6 +37,7 @@ from .ways import (
 )
 
 PEERS, TRAINING = "pip install -e '.[bench,export]'", "pip install -e '.[training]'"
+ANNOTATED = "python -m annotate instances.json data --images pictures --describer rules"
 FURTHER = "python -m training.train further --start training/checkpoint --recipe recipe.json"
 STAYS_INT8 = "geopixel-edge export training/checkpoint int8 --precision int8"
 FP32 = "geopixel-edge export training/checkpoint fp32 --precision fp32"
@@ -144,11 +145,22 @@ TABLE = {
     STAYS_INT8: bench("published int8", "int8/manifest.json", after=PEERS),
     "python -m benchmarks.accuracy int8 --scenes 500 --threads 1 --json": scores(STAYS_INT8),
     ANNOTATE: How("editable", long=True),
-    "python -m annotate instances.json data --images pictures --describer rules": annotating(
-        "pictures: ", "data/GeoPixelD/GeoPixelD.json", "data/run.json"
-    ),
+    ANNOTATED: annotating("pictures: ", "data/GeoPixelD/GeoPixelD.json", "data/run.json"),
     "python -m annotate scenes:2000065-2000067 marked --describer rules --profile published --marks": annotating(
         "pictures: 3 keep", "marked/marks/scene_2000065_1.png"
+    ),
+    "python -m annotate scenes:2000065-2000067 looked --describer rules --round-trip bundled": annotating(
+        "pictures: .* review", "looked/run.json"
+    ),
+    "python -m evaluate truth --data data/GeoPixelD --split train --out truth": How(
+        "editable", "truth/train_gcg_coco_mask_gt.json", after=(EVAL, ANNOTATED), long=True
+    ),
+    "python -m training.finetune data/GeoPixelD/GeoPixelD.json tuned": How(
+        "editable",
+        after=(TRAINING, ANNOTATED),
+        until=r"\b[1-9]/2000",
+        long=True,
+        why="hours; test_finetuning.py goes through all of it with a tiny model",
     ),
     TRAINING: How("editable", long=True),
     "python -m training.train run": How(

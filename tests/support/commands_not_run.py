@@ -24,6 +24,19 @@ NOT_RUN = {
     "python -m annotate instances.json data --images pictures --describer openai:http://127.0.0.1:8000/v1,MODEL "
     "--shard 1/8": "needs a served model; test_endpoint.py asks a server of its own",
     "python -m annotate apply data/review/patch_page_001.json": "test_review_page.py saves one and applies it",
+    **dict.fromkeys(
+        (
+            "python -m annotate scenes:0-1999 rules --describer rules",
+            "python -m training.finetune rules/GeoPixelD/GeoPixelD.json tuned",
+            "python -m training.write own --scenes 2000 --questions 0",
+            "python -m training.finetune own/train.json control",
+            "geopixel-edge export tuned/checkpoint tuned_engine --precision int8",
+            "geopixel-edge export control/checkpoint control_engine --precision int8",
+            "python -m benchmarks.accuracy tuned_engine --scenes 500",
+            "python -m benchmarks.accuracy control_engine --scenes 500",
+        ),
+        "days of training; each is typed with less, and test_finetuning.py goes through a run",
+    ),
     "geopixel-edge serve --port 8080": "`geopixel-edge serve` is typed, and test_server_life.py gives --port",
     "geopixel-edge serve --allow-remote-images images.example tiles.example:8443 --allow-local-images /srv/scenes": (
         "test_server_named_images.py starts one with a host and a folder of its own"
