@@ -18,6 +18,14 @@ def run_command(body: Callable[[], int], interrupted: str = "interrupted") -> in
     What cannot be printed loses nothing else: `body` runs to its end, and the exit code tells. argparse's SystemExit
     goes on to the caller.
     """
+    try:
+        return _run(body, interrupted)
+    except KeyboardInterrupt:  # while the streams were flushed
+        print(interrupted, file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(body: Callable[[], int], interrupted: str) -> int:
     with guarded() as (out, err):
         try:
             code = _code_of(body, interrupted)
