@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.gpu import __main__ as benchmark
 from benchmarks.gpu import fidelity, report
-from geopixel_edge.blocks.language_model import LanguageModel
+from geopixel_edge.blocks.embeddings import TokenEmbeddings
 from geopixel_edge.blocks.vision_encoder import VisionEncoder
 from geopixel_edge.model import Model
 from geopixel_edge.pipeline import Pipeline
@@ -55,13 +55,13 @@ def test_a_fault_shows_in_its_block_alone(
 
         monkeypatch.setattr(VisionEncoder, "encode", encode)
     else:
-        read = LanguageModel.read
+        embed = TokenEmbeddings.__call__
 
-        def shifted(self: LanguageModel, rows: Any, cache: Any, *rest: Any) -> Any:
-            rows.embeds.write(rows.embeds.numpy() + noise.standard_normal(rows.embeds.shape, np.float32))
-            return read(self, rows, cache, *rest)
+        def shifted(self: TokenEmbeddings, token_ids: Any) -> Any:
+            rows = embed(self, token_ids)
+            return rows + rows.std() * noise.standard_normal(rows.shape, np.float32)
 
-        monkeypatch.setattr(LanguageModel, "read", shifted)
+        monkeypatch.setattr(TokenEmbeddings, "__call__", shifted)
     found = fidelity.compared(pipeline.model, truth)
     assert found[faulty]["cosine"] < 0.99
     assert all(found[block]["cosine"] > 1 - 1e-9 for block in BLOCKS if block != faulty)
