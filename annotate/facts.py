@@ -18,7 +18,7 @@ from .items import Instance, centre_of
 from .names import amount
 from .picture import Picture
 from .places import CORNERS, SIDES, cell, verdict, word
-from .relations import relation
+from .relations import Relation, relation
 
 BIG_SHARE = 0.25  # of the picture: what covers more has no place but a half
 HALF_SHARE = 0.85  # of a big thing, in the half that it is said to lie across
@@ -37,7 +37,7 @@ class Facts:
     """What is true of a unit; None where nothing is clear. `count` is that of the things well seen.
 
     `count_word` is None where hidden things leave it open; `half` is the half a big thing lies across; `relation` is
-    (word, class); `edges` are those of the picture that it reaches; `share` is its part of the picture.
+    as `relations.py` says; `edges` are those of the picture that it reaches; `share` is its part of the picture.
     """
 
     level: str
@@ -50,7 +50,7 @@ class Facts:
     rank: str | None = None
     axis: str | None = None
     arrangement: str | None = None
-    relation: tuple[str, str] | None = None
+    relation: Relation | None = None
     edges: tuple[str, ...] = ()
     share: float = 0.0
     classes: tuple[tuple[str, int], ...] = ()
@@ -115,16 +115,19 @@ def _half(picture: Picture, unit: Unit) -> str | None:
 
 
 def _rank(picture: Picture, instance: Instance) -> str | None:
-    """Whether it is clearly the largest or smallest of its class, whether hidden parts count or not."""
+    """Whether it is clearly the largest or smallest of its class, of two the larger or smaller, whether hidden parts
+    count or not."""
     name = picture.name(instance)
     likes = [one for one in picture.by_class[name] if one is not instance]
     if not likes or picture.mistakable(name) or not all(one.clear for one in likes):
         return None
     hidden = [one for one in likes if one.outline_px is None and picture.edges(one)]
     if not hidden and all(instance.area_px > SIZE_RATIO * one.size_px for one in likes):
-        return "largest"
+        return "larger" if len(likes) == 1 else "largest"
     whole = instance.outline_px is not None or not picture.edges(instance)
-    return "smallest" if whole and all(instance.size_px * SIZE_RATIO < one.area_px for one in likes) else None
+    if not whole or not all(instance.size_px * SIZE_RATIO < one.area_px for one in likes):
+        return None
+    return "smaller" if len(likes) == 1 else "smallest"
 
 
 def _axis(instance: Instance) -> str | None:

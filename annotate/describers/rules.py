@@ -9,7 +9,7 @@ from synthetic.wording import where
 from ..facts import Facts
 from .base import Reply, Request
 
-NAME = "rules-1"
+NAME = "rules-2"
 _KINDS = ("no", "one kind", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ARRANGED = {"row": "in a row", "rows": "in rows", "cluster": "close together", "scattered": "far apart"}
 _BESIDE = {"left of": "to the left of", "right of": "to the right of"}
@@ -61,9 +61,11 @@ def sentence_of(facts: Facts, phrase: str, used: tuple[str, ...], seed: int) -> 
 def _extra(facts: Facts) -> str:
     """What is told beyond the place: the most telling fact alone."""
     if facts.relation:
-        word, name = facts.relation
-        before = "in" if (word, name) == ("on", "parking lot") else _BESIDE.get(word, word)
-        return f"{before} the {name}"
+        word, *names = facts.relation
+        if word == "surrounded by":
+            return f"{word} {names[0]}"
+        before = "in" if (word, *names) == ("on", "parking lot") else _BESIDE.get(word, word)
+        return f"{before} {' and '.join(f'the {name}' for name in names)}"
     if facts.axis:
         return f"running {facts.axis}"
     if facts.edges:

@@ -26,6 +26,7 @@ from ..support.annotations import annotated, records
 
 # Three scenes of which every kind of thing is said that the rules say.
 SEEDS = range(2_000_065, 2_000_068)
+RARE = 2_000_122  # and one where one of many is the largest
 
 
 @functools.lru_cache(maxsize=4)
@@ -140,14 +141,24 @@ LIES = (
     ("less than", "more than"),
     ("green", "blue"),
     ("the largest", "the smallest"),
+    ("the smaller", "the larger"),
+    ("between the ", "surrounded by the "),
+    ("surrounded by ", "above the "),
     (" far apart", " close together"),
 )
 
 
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("rare") / "out"
+    annotated(f"scenes:{RARE}-{RARE}", out, settings=Settings(profile="strict"))
+    return out
+
+
 @pytest.mark.parametrize(("word", "lie"), LIES, ids=lambda words: words.strip())
-def test_the_judge_sees_a_lie(word: str, lie: str, runs: dict[str, Path]) -> None:
+def test_the_judge_sees_a_lie(word: str, lie: str, runs: dict[str, Path], rare: Path) -> None:
     told, seen = 0, []
-    for profile, out in runs.items():
+    for profile, out in [*runs.items(), ("strict", rare)]:
         for record in records(out):
             scene = scene_of(record)
             for one in record["sentences"]:

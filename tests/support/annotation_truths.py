@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopixel_edge.masks import Mask
-from synthetic.expressions import PLACES, Expression, anchor_of, at, barely_visible, beside, referents, stands_on
+from synthetic.expressions import PLACES, Expression, at, barely_visible, referents
 from synthetic.scenes import CLASS_NAMES, Instance, Scene
 from synthetic.scenes.palette import COLOURS, plural
 
-RENAMED = {"boat": "ship"}  # what the published profile calls a class
+from .annotation_relations import RENAMED, between, related, surrounded
+
 COUNTS = {"two": (2, 2), "three": (3, 3), "four": (4, 4), "several": (5, 9), "many": (10, 29), "numerous": (30, 10**6)}
 KINDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 AXES = {
@@ -34,7 +35,7 @@ _COLOUR = "|".join(COLOURS)
 _WHERE = r"(?:at the|on the|in the) (?:top left|top right|bottom left|bottom right|top|bottom|left|right|centre)"
 _NUMBERED = rf"(?:{_CLASS})-\d+"
 _PHRASE = (
-    rf"(?P<phrase>(?:the (?P<rank>largest|smallest) (?P<ranked>{_CLASS})|an? (?:(?P<colour>{_COLOUR}) )?"
+    rf"(?P<phrase>(?:the (?P<rank>largest|smallest|larger|smaller) (?P<ranked>{_CLASS})|an? (?:(?P<colour>{_COLOUR}) )?"
     rf"(?P<one>{_CLASS})(?:-\d+)?|(?P<count>{'|'.join(COUNTS)}|a group of) "
     rf"(?:(?P<colours>{_COLOUR}) )?(?P<several>{_PLURAL})"
     rf"|(?P<listed>{_NUMBERED}(?:, {_NUMBERED})*(?: and {_NUMBERED})?))(?: (?P<inside>{_WHERE}))?)"
@@ -43,6 +44,7 @@ _REST = (
     r"(?: (?P<arranged>in a row|in rows|close together|far apart))?"
     rf"(?: (?P<where>{_WHERE}|across the (?P<half>\w+) half of the image))?"
     r"(?:, (?:(?P<side>to the left of|to the right of|above|below|on|in) the (?P<anchor>[\w ]+)"
+    r"|between the (?P<first>[\w ]+?) and the (?P<second>[\w ]+)|surrounded by (?P<around>[\w ]+)"
     r"|running (?P<axis>[\w ]+)|reaching (?P<edges>[\w ]+?) edges? of the image))?\."
 )
 _SENTENCES = (
@@ -112,12 +114,20 @@ def _unit(
     if hit["half"]:
         found.say(f"{words}: half", _half(np.logical_or.reduce(masks), hit["half"]))
     if hit["rank"] and clear:
-        expression = Expression(clear[0].class_name, extreme=hit["rank"].lower())
+        rank = hit["rank"].lower()
+        extreme = {"larger": "largest", "smaller": "smallest"}.get(rank, rank)
+        expression = Expression(clear[0].class_name, extreme=extreme)
+        likes = [one for one in scene.instances if one.class_name == clear[0].class_name]
         found.say(f"{words}: rank", referents(scene, expression) == (clear[0],))
+        found.say(f"{words}: number to rank", (len(likes) == 2) == (rank != extreme))
     if hit["arranged"]:
         found.say(f"{words}: arrangement", _arranged(things, hit["arranged"]))
     if hit["anchor"]:
-        found.say(f"{words}: relation", _related(scene, things, hit["side"], hit["anchor"]))
+        found.say(f"{words}: relation", related(scene, things, hit["side"], hit["anchor"]))
+    if hit["first"]:
+        found.say(f"{words}: between", between(scene, things, (hit["first"], hit["second"])))
+    if hit["around"]:
+        found.say(f"{words}: surrounded", surrounded(scene, things, hit["around"]))
     if hit["axis"]:
         found.say(f"{words}: axis", _along(np.logical_or.reduce(masks), hit["axis"]))
     if hit["edges"]:
@@ -174,15 +184,6 @@ def _arranged(things: list[Instance], how: str) -> bool:
         if len(rows) > 1 and all(len(row) > 2 and np.ptp(row) < length for row in rows):
             return True
     return False
-
-
-def _related(scene: Scene, things: list[Instance], side: str, name: str) -> bool:
-    anchor = anchor_of(scene, RENAMED.get(name, name))
-    if anchor is None or len(things) != 1:
-        return False
-    if side in ("on", "in"):
-        return stands_on(scene, things[0], anchor) is True
-    return beside(things[0], anchor, side.removeprefix("to the ")) is True
 
 
 def _along(mask: NDArray[np.bool_], axis: str) -> bool:
