@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthetic.expressions import anchor_of, beside, stands_on
-from synthetic.scenes import Instance, Scene
+from synthetic.scenes import CLASS_NAMES, Instance, Scene
 from synthetic.scenes.palette import plural
 
 RENAMED = {"boat": "ship"}  # what the published profile calls a class
@@ -43,7 +43,8 @@ def surrounded(scene: Scene, things: list[Instance], words: str) -> bool:
         window = scene.owners[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2]
         around = window[window != things[0].number]
         return anchor is not None and bool((around == anchor.number).mean() > 0.85)
-    others = [one for one in scene.instances if plural(one.class_name) == words]
+    names = {name for name in (*CLASS_NAMES, *RENAMED) if plural(name) == words}
+    others = [one for one in scene.instances if one.class_name in {RENAMED.get(name, name) for name in names}]
     return all(
         any(beside(things[0], one, side) is True for one in others)
         for side in ("left of", "right of", "above", "below")
