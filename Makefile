@@ -32,8 +32,14 @@ unit: $(VENV)/test.stamp
 test: check
 	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --ignore=tests/unit -m "not long and not gpu" --durations=40
 
+# What tells a time has the machine to itself; the rest takes a core each, as above.
+TIMED := $(addprefix tests/nightly/test_,times.py server_load.py tensorrt_depths.py)
 nightly: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -v -m "long and not gpu"
+	@failed=0; set -x; \
+	$(BIN)/python -m pytest -v -m "long and not gpu" --durations=10 $(TIMED) || failed=1; \
+	$(BIN)/python -m pytest -v -m "long and not gpu" --durations=40 --numprocesses=2 --dist=loadfile \
+		$(addprefix --ignore=,$(TIMED)) || failed=1; \
+	exit $$failed
 
 # The same package on the Jetson's architecture, under QEMU; needs root.
 nightly-aarch64: $(VENV)/demo.stamp
