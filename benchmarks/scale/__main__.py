@@ -14,12 +14,13 @@ from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.machine import usable_cores
 from geopixel_edge.cli.streams import write_json
 
-from . import report, run
+from . import growth, report, run
 
 EPILOG = """\
 examples:
   python -m benchmarks.scale --work scale --json
   python -m benchmarks.scale --work scale --only decode prefill
+  python -m benchmarks.scale --work scale --only growth --plot growth.png
   python -m benchmarks.scale --work scale-whole --whole
 """
 
@@ -43,9 +44,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", nargs="+", choices=run.PARTS, help="parts to measure (default: all; memory with --whole)"
     )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the part `growth` as a picture, .png")
     parser.add_argument("--json", action="store_true", help="print one JSON object, seconds and bytes")
     args = parser.parse_args(argv)
     found = run.measure_all(args)
+    if args.plot and "growth" in found:
+        growth.draw(found["growth"], args.plot)
     if args.json:
         write_json(found)
     else:

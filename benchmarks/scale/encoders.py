@@ -15,6 +15,7 @@ from geopixel_edge.arrays import F32, Array
 from geopixel_edge.engine.precision import PRECISIONS
 from geopixel_edge.model import Model
 
+from .operators import seconds_by_operator
 from .turns import in_turn
 
 ENCODERS = {"vision_encoder": "views", "grounding_encoder": "image"}
@@ -71,10 +72,12 @@ def compare(block: str, model: Model, checkpoint: Checkpoint, work: Path, thread
         exact = module(given)[0].numpy()
         first = runner.run({name: device.put(pixels)})[runner.spec.outputs[0].name].numpy()
         found = in_turn(actions, turns)
+    onnx = model.engine.path(model.manifest.blocks[block].files[0])
     return {
         "seconds": found,
         "ratio_openvino_bf16": found["openvino_bf16"] / found["ours"],
         "ratio_torch": found["torch"] / found["ours"],
         "cosine": cosine(first, exact),
         "precision": model.manifest.blocks[block].precision.name,
+        "operators": seconds_by_operator(onnx, model.manifest.blocks[block], block, {name: pixels}, threads),
     }

@@ -14,7 +14,7 @@ def text(found: dict[str, Any]) -> str:
         f"engine {human_bytes(found['engine']['bytes'])}; exported in {found['export']['seconds']:.0f} s with at most "
         f"{human_bytes(found['export']['peak_bytes'])}"
     )
-    for part in (_decode, _prefill, _encoders, _whole_answer, _memory):
+    for part in (_decode, _prefill, _encoders, _whole_answer, _growth, _memory):
         lines += part(found)
     return "\n".join(lines)
 
@@ -55,7 +55,12 @@ def _encoders(found: dict[str, Any]) -> list[str]:
         if name in found
     ]
     titles = ("encoder", "precision", "ms", "times OpenVINO bf16", "times torch", "cosine to float32")
-    return ["", table(titles, rows)] if rows else []
+    spent = [
+        f"{name}: " + ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found[name]["operators"].items())
+        for name in ("vision_encoder", "grounding_encoder")
+        if name in found
+    ]
+    return ["", table(titles, rows), *spent] if rows else []
 
 
 def _whole_answer(found: dict[str, Any]) -> list[str]:
@@ -63,6 +68,13 @@ def _whole_answer(found: dict[str, Any]) -> list[str]:
         return []
     ratio = found["whole_answer"]["ratio_recompute"]
     return ["", f"whole answer, 64 tokens: {ratio:.1f} times as fast as recomputing the sequence for each in torch"]
+
+
+def _growth(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')}: " + ", ".join(f"{count} in {seconds:.3g} s" for count, seconds in series.items())
+        for name, series in found.get("growth", {}).items()
+    ]
 
 
 def _memory(found: dict[str, Any]) -> list[str]:

@@ -20,14 +20,14 @@ from geopixel_edge.errors import ExportError
 from geopixel_edge.images import load_image
 from geopixel_edge.model import Model
 
-from . import answers, encoders, llama_cpp, ours, recompute
+from . import answers, encoders, growth, llama_cpp, ours, recompute
 from .floor import matrix_flop_per_s, read_bytes_per_s
 from .shapes import GEOPIXEL_7B, Shapes
 from .turns import in_turn
 
 # Of all 32 layers torch's module alone takes 28 GB: what is measured without peers.
 WHOLE_PARTS = ("memory",)
-PARTS = ("decode", "prefill", "encoders", "whole_answer", "memory")
+PARTS = ("decode", "prefill", "encoders", "whole_answer", "growth", "memory")
 CACHED = (0, 4000)
 PROMPTS = (512, 4096)
 BATCH = 8
@@ -69,6 +69,7 @@ def measure_all(args: argparse.Namespace) -> dict[str, Any]:
                 for name in encoders.ENCODERS
             },
             "whole_answer": lambda: _whole_answer(model, Checkpoint(checkpoint), args),
+            "growth": lambda: growth.measured(model),
         }
         for name, part in parts.items():
             if name in wanted:
