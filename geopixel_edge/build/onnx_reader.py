@@ -128,4 +128,10 @@ def attribute_of(data: bytes) -> tuple[str, int | float]:
     name = bytes_of(fields[1]).decode()
     if (single := fields.get(2)) is not None:
         return name, float(struct.unpack("<f", bytes_of(single))[0])
-    return name, int(fields.get(3, 0)) if isinstance(fields.get(3, 0), int) else 0
+    number = fields.get(3, 0)
+    return name, signed(number) if isinstance(number, int) else 0
+
+
+def signed(number: int) -> int:
+    """A whole number as the file means it: negative ones are stored as 64 bits without a sign."""
+    return number - 2**64 if number >= 2**63 else number

@@ -1,4 +1,4 @@
-"""The matrix products of a traced block in either form; everything else of its graph passes through.
+"""The matrix products and the attention of a traced block in either form; everything else of its graph passes through.
 
 Portable: `DequantizeLinear` and `MatMul`, int8 with a scale for each output channel. Ready: `MatMulNBits`, whose
 weights stay as small in memory as on disk.
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..engine.manifest import Form, Precision
+from . import attention
 from .matrices import Quantised, in_blocks, pack_ready, per_channel, unpack_ready
 from .onnx_writer import GraphWriter
 from .ready import EXACT, ROUNDED
@@ -31,11 +32,18 @@ def write_products(source: Path, target: Path, form: Form, precision: Precision)
     One weight is in memory at a time. EngineMismatchError for a file of another kind.
     """
     graph = TracedGraph(source)
-    with GraphWriter(target, graph.opset, (_PRODUCT,) if form == "ready" else ()) as writer:
-        rewritten = _Ready(graph, writer, precision) if form == "ready" else _Portable(graph, writer)
-        for node in graph.nodes:
-            rewritten.add(node)
-        for name in sorted(graph.names - rewritten.replaced):
+    is_ready = form == "ready"
+    attentions = attention.spelled_out(graph) if is_ready else attention.fused(graph)
+    with GraphWriter(target, graph.opset, (_PRODUCT, attention.KIND) if is_ready else ()) as writer:
+        rewritten = _Ready(graph, writer, precision) if is_ready else _Portable(graph, writer)
+        read = set[str]()
+        for node in attention.live(graph, attentions):
+            if one := attentions.get(node.outputs[0]):
+                one.write_ready(writer) if is_ready else one.write_portable(writer)
+            else:
+                rewritten.add(node)
+                read.update(node.inputs)
+        for name in sorted(graph.names & read - rewritten.replaced):
             graph.copy(name, writer)
         writer.take_ends(graph.ends)
         writer.save(graph.name)

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..errors import EngineMismatchError
 from ..runtimes.onnx_edit import Field, decode
-from .onnx_reader import attribute_of, bytes_of, stored_of
+from .onnx_reader import attribute_of, bytes_of, signed, stored_of
 from .onnx_writer import TYPES, GraphWriter
 
 _DTYPES = {number: name for name, number in TYPES.items()}
 _GRAPH, _OPSET, _FUNCTION = 7, 8, 25
 _NODE, _NAME, _INITIALIZER, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
-_BYTES = 2
+_BYTES, _INTEGERS = 2, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,21 @@ class TracedNode:
         """Names of what it gives."""
         return self._names(2)
 
-    def attribute(self, name: str) -> int | float:
-        """A number among its attributes; EngineMismatchError when it has none of that name."""
+    def attribute(self, name: str, default: int | None = None) -> int | float:
+        """A number among its attributes, else `default`; EngineMismatchError where there is neither."""
         found = dict(attribute_of(bytes_of(value)) for number, value, _ in self._fields if number == 5)
-        if name not in found:
+        if name in found:
+            return found[name]
+        if default is None:
             raise EngineMismatchError(f"{self.kind} has no {name}; export the engine again")
-        return found[name]
+        return default
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """The whole numbers of an attribute; empty when it has none of that name."""
+        for data in (decode(bytes_of(value)) for number, value, _ in self._fields if number == 5):
+            if _field(data, 1) == name.encode():
+                return tuple(signed(int(value)) for number, value, _ in data if number == _INTEGERS)
+        return ()
 
 
 class TracedGraph:
@@ -74,6 +83,8 @@ class TracedGraph:
             raise EngineMismatchError(f"{path} holds functions, which this version does not rewrite; export again")
         self.name = next((bytes_of(value).decode() for number, value, _ in graph if number == _NAME), path.stem)
         self.ends = [one for one in graph if one[0] in (_INPUT, _OUTPUT)]
+        results = (decode(bytes_of(value)) for number, value, _ in self.ends if number == _OUTPUT)
+        self.results = [bytes_of(_field(one, 1)).decode() for one in results]
 
     @property
     def names(self) -> set[str]:
