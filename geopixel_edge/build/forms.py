@@ -47,12 +47,7 @@ def build_form(
     engine = Engine(source)
     _check_source(engine, form)
     with aside(target) as root:
-        free = shutil.disk_usage(root).free
-        needed = int(1.1 * sum(spec.bytes for spec in engine.manifest.files()))
-        if free < needed:
-            raise ExportError(
-                f"{target.parent} has {free} bytes free, the engine needs about {needed}; make room first"
-            )
+        check_room(engine, target, root)
         copy_others(engine, root, changed_blocks(engine.manifest), progress)
         _write(engine, root, form, progress)
         checks = checked(root, "cpu")
@@ -60,9 +55,23 @@ def build_form(
     return checks
 
 
+def check_room(engine: Engine, target: Path, root: Path) -> None:
+    """ExportError where the disk of `root`, which will be `target`, does not hold another such engine."""
+    free = shutil.disk_usage(root).free
+    needed = int(1.1 * sum(spec.bytes for spec in engine.manifest.files()))
+    if free < needed:
+        raise ExportError(f"{target.parent} has {free} bytes free, the engine needs about {needed}; make room first")
+
+
 def _check_source(engine: Engine, form: Form) -> None:
     if engine.manifest.form == form:
         raise ExportError(f"form={form!r}: {engine.root} has it already; copy the directory, or give the other form")
+    narrow = [name for name, block in engine.manifest.blocks.items() if block.precision.weights == "float8"]
+    if narrow:
+        raise ExportError(
+            f"{engine.root}: block {narrow[0]!r} is float8, which TensorRT alone multiplies; build from the engine it "
+            "was made of"
+        )
     strange = [name for name, block in engine.manifest.blocks.items() if block.runtime != "onnx"]
     if strange:
         raise ExportError(

@@ -20,7 +20,17 @@ from ..runtimes.onnx_edit import Field, encode
 # ONNX Runtime maps external data into memory; offsets at page borders keep that possible.
 _PAGE_BYTES = 4096
 # Numbers of onnx.proto's data types.
-TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "int4": 22}
+TYPES = {
+    "float32": 1,
+    "uint8": 2,
+    "int8": 3,
+    "int32": 6,
+    "int64": 7,
+    "bool": 9,
+    "float16": 10,
+    "float8": 17,
+    "int4": 22,
+}
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
 _EXTERNAL = 1
 CONTRIBUTED = "com.microsoft"
@@ -98,11 +108,13 @@ class GraphWriter:
         self._counter += 1
         return f"{kind.lower()}_{self._counter}"
 
-    def constant(self, name: str, value: Array) -> str:
-        """A small constant stored in the graph itself."""
+    def constant(self, name: str, value: Array, dtype: str = "") -> str:
+        """A small constant stored in the graph itself; `dtype` where NumPy has none such, of the same bytes."""
         dims = [_whole(1, side) for side in value.shape]
         content = (9, np.ascontiguousarray(value).tobytes(), _BYTES)
-        self._initializers.append(_message(5, *dims, _whole(2, TYPES[value.dtype.name]), _text(8, name), content))
+        self._initializers.append(
+            _message(5, *dims, _whole(2, TYPES[dtype or value.dtype.name]), _text(8, name), content)
+        )
         return name
 
     def weight(self, name: str, value: Array, dtype: str = "", shape: Sequence[int] = ()) -> str:

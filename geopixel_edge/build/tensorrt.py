@@ -24,6 +24,7 @@ from .tensorrt_profiles import dims_for
 from .tensorrt_target import Library, choose
 
 PLANS = ".geopixel-edge-plans"
+FLOAT8_SM = 89  # Ada
 # The builder's peak over a block's weights, of the blocks measured with TensorRT-RTX 1.7: 3.6 to 3.7 at 0.6 GB each.
 _PEAK_OF_WEIGHTS, _PEAK_BYTES = 4, 400_000_000
 
@@ -58,6 +59,7 @@ def build_tensorrt(
     engine = Engine(source)
     _check(engine, wanted)
     library = choose(wanted.runtime, wanted.sm, library_of(wanted.runtime))
+    _check_float8(engine, wanted, library)
     dims = dims_for(engine.manifest, wanted.capacity)
     cache = PlanCache(wanted.plans or target.parent / PLANS)
     with aside(target) as root:
@@ -87,6 +89,21 @@ def _check(engine: Engine, wanted: Wanted) -> None:
                 f"memory={wanted.memory_bytes} is too little: building {name!r} takes about {peak} bytes; give as "
                 "much, with swap where the board has less, or an engine of lower precision"
             )
+
+
+def _check_float8(engine: Engine, wanted: Wanted, library: Library) -> None:
+    """The GPU multiplies float8, and the graph that has it is the one that is parsed."""
+    narrow = [name for name in wanted.blocks if engine.manifest.blocks[name].precision.weights == "float8"]
+    if narrow and library.sm < FLOAT8_SM:
+        raise OptionError(
+            f"{engine.root}: block {narrow[0]!r} is float8, which GPUs of compute capability {library.sm} do not have "
+            f"(from {FLOAT8_SM} on); give the engine it was built of"
+        )
+    if LANGUAGE_MODEL in narrow and not library.has_attention:
+        raise OptionError(
+            f"{engine.root}: {library.name} needs a language model without attention operators, which is not made of "
+            "float8; give an engine whose language model is float16 or int4"
+        )
 
 
 def _check_room(engine: Engine, target: Path) -> None:

@@ -107,6 +107,10 @@ class TracedGraph:
         except (ValueError, TypeError, OSError, StopIteration) as error:
             raise EngineMismatchError(f"{self._path} does not hold {name} ({error}); export again") from None
 
+    def tensor(self, name: str) -> bytes:
+        """A weight as the file describes it: itself, or where it lies in the data file."""
+        return self._tensors[name]
+
     def copy(self, name: str, writer: GraphWriter) -> None:
         """Write a weight to another file as it is."""
         if stored_of(decode(self._tensors[name]), self._data.name) is None:

@@ -1,4 +1,4 @@
-"""`geopixel-edge build`: an engine directory with its language model in another form, or for TensorRT."""
+"""`geopixel-edge build`: an engine directory with its language model in another form, in float8, or for TensorRT."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ examples:
   geopixel-edge build portable ready                    # for ONNX Runtime, weights quantised in memory as on disk
   geopixel-edge build engine rtx --runtime tensorrt-rtx --sm 86   # plans for GPUs of compute capability 8.6
   geopixel-edge build engine orin --runtime tensorrt    # on the board itself
+  geopixel-edge build portable ada --float8             # products in float8, for GPUs of 8.9 and newer
 
 Weights keep their numbers. The new engine must give its golden values, or nothing is published; plans for another GPU
 are published unverified. TensorRT's plans are kept in .geopixel-edge-plans beside OUT: a build that was killed goes on.
@@ -48,6 +49,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", choices=runtimes, default="onnx", help="what is to run it (default: onnx)")
     parser.add_argument(
         "--form", choices=("ready", "portable"), help="of the language model, for ONNX Runtime (default: ready)"
+    )
+    parser.add_argument(
+        "--float8",
+        nargs="?",
+        const="",
+        metavar="NAMES",
+        help="products of these blocks in float8, with commas between (default: all but the pixel decoder); ENGINE is "
+        "a portable one of fp16, and OUT what TensorRT builds from",
     )
     tensorrt = parser.add_argument_group("TensorRT")
     tensorrt.add_argument("--blocks", metavar="NAMES", help="blocks to build, with commas between (default: all)")
@@ -90,11 +99,24 @@ def _run_onnx(args: argparse.Namespace, progress: Progress) -> _Done:
     from ..build.forms import build_form
     from .describe import describe_checks
 
+    if args.float8 is not None:
+        return _run_float8(args, progress)
     if strange := [name for name in TENSORRT_ONLY if getattr(args, name) is not None]:
         raise OptionError(f"--{strange[0]} is for TensorRT; give --runtime tensorrt or tensorrt-rtx, or leave it out")
     form: Form = args.form or "ready"
     checks = build_form(args.engine, args.target, form, args.overwrite, progress)
     return _Done({"form": form, "checks": _rows(checks)}, describe_checks(checks))
+
+
+def _run_float8(args: argparse.Namespace, progress: Progress) -> _Done:
+    from ..build.float8_engine import BLOCKS, build_float8
+    from .describe import describe_checks
+
+    if strange := [name for name in ("form", *TENSORRT_ONLY) if getattr(args, name) is not None]:
+        raise OptionError(f"--{strange[0]} has no effect beside --float8; leave it out, and build from OUT afterwards")
+    blocks = tuple(name.strip() for name in args.float8.split(",")) if args.float8 else BLOCKS
+    checks = build_float8(args.engine, args.target, blocks, args.overwrite, progress)
+    return _Done({"form": "portable", "float8": list(blocks), "checks": _rows(checks)}, describe_checks(checks))
 
 
 def _run_tensorrt(args: argparse.Namespace, progress: Progress) -> _Done:
@@ -105,6 +127,8 @@ def _run_tensorrt(args: argparse.Namespace, progress: Progress) -> _Done:
 
     if args.form is not None:
         raise OptionError("--form is for ONNX Runtime; TensorRT's is chosen by its parser: leave it out")
+    if args.float8 is not None:
+        raise OptionError("--float8 makes an ONNX engine: leave --runtime out, and build plans from what it writes")
     wanted = Wanted(
         runtime=args.runtime,
         blocks=blocks_of(args.blocks),

@@ -8,6 +8,8 @@ from .manifest import Dtype, Precision
 _INT8_TOLERANCE = 6e-1
 # Random weights rounded to int4 give other logits altogether; `check_rounding` says whether the graph is right.
 _INT4_TOLERANCE = 2.0
+# Three bits behind the point, of rows and weights: 1.6e-1 in the mask logits of random weights.
+_FLOAT8_TOLERANCE = 6e-1
 # Weights become float32 when the block is loaded: exact products, four times the memory.
 WIDENED = {"session.disable_quant_qdq": "1"}
 # Weights stay quantised in memory, and activations are rounded to int8 before each product; at level 1 they are not.
@@ -46,6 +48,18 @@ def _int8(ending: str, compute: Dtype, options: dict[str, str]) -> Precision:
     )
 
 
+def _float8(ending: str, compute: Dtype) -> Precision:
+    """Products in float8, the rest as `compute` says; ONNX Runtime's CPU does them in float32 on the same numbers."""
+    return Precision(
+        name=f"fp8{ending}",
+        weights="float8",
+        compute=compute,
+        bytes_per_number=1.0,
+        tolerance=_FLOAT8_TOLERANCE,
+        ort_options=WIDENED,
+    )
+
+
 PRECISIONS = {
     one.name: one
     for one in (
@@ -59,6 +73,8 @@ PRECISIONS = {
         *(one for group in GROUPS for one in _int4(group, "-fp16", "float16", EXACT)),
     )
 }
+# By what the rest computes in. No export writes them: they are built of an engine (build/float8_engine.py).
+FLOAT8 = {"float16": _float8("", "float16"), "float32": _float8("-float32", "float32")}
 # ONNX Runtime keeps quantised weights in memory for matrix products alone; what is mostly convolutions widens them.
 _WIDENS = ("pixel_decoder",)
 # Only here are all weights those of products, and large enough for a scale in each block of inputs.

@@ -8,9 +8,13 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from geopixel_edge.build.float8 import products, write_float8
+from geopixel_edge.build.traced import TracedGraph
 
 from ..support.true_widths import whole, written
 
@@ -54,3 +58,18 @@ def test_a_whole_block_is_built(
     if block == "language_model":
         kinds = ("KV_CACHE_UPDATE", "ATTENTION_INPUT")
         assert [outcome.layers[kind] for kind in kinds] == [2 * layers, layers]
+
+
+@pytest.mark.parametrize(("block", "layers"), [("vision_encoder", 0), ("grounding_encoder", 0), ("language_model", 1)])
+def test_float8_is_as_small_in_the_plan_as_in_the_file(block: str, layers: int, tmp_path: Path) -> None:
+    """For Ada; how loud rows are does not matter to the size."""
+    wide = written(block, tmp_path, whole(), "fp16", layers)
+    path = tmp_path / "float8" / wide.path.name
+    path.parent.mkdir()
+    write_float8(wide.path, path, {node.inputs[0]: 8.0 for node in products(TracedGraph(wide.path))})
+    narrow = replace(wide, path=path, weight_bytes=path.with_name(f"{path.name}.data").stat().st_size)
+    outcome = narrow.built(89)
+    size = narrow.plan.stat().st_size
+    print(f"\n{block} fp8: {narrow.weight_bytes} bytes of weights, plan {size}, {outcome.seconds:.1f} s")
+    assert narrow.weight_bytes < 0.7 * wide.weight_bytes
+    assert 0.9 * narrow.weight_bytes < size < 1.15 * narrow.weight_bytes + 16e6
