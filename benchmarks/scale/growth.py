@@ -23,6 +23,7 @@ SIZES = {
     "tiles": (1, 4, 9),
     "segs": (1, 2, 4, 8, 16),
 }
+LABELS = {"prompt_rows": "rows of the prompt", "new_tokens": "new tokens", "segs": "[SEG] tokens"}
 _CACHED = 512  # behind which new tokens are written
 _RUNS = 3
 
@@ -48,7 +49,7 @@ def draw(found: dict[str, dict[str, float]], out: Path) -> None:
     figure, axes = pyplot.subplots(1, len(found), figsize=(3.2 * len(found), 3), layout="constrained")
     for axis, (name, series) in zip(np.atleast_1d(axes), found.items(), strict=True):
         axis.plot([int(count) for count in series], list(series.values()), marker="o")
-        axis.set(xlabel=name.replace("_", " "), ylabel="seconds", xlim=(0, None), ylim=(0, None))
+        axis.set(xlabel=LABELS.get(name, name), ylabel="seconds", xlim=(0, None), ylim=(0, None))
         axis.grid(True, alpha=0.3)
     try:
         figure.savefig(out, dpi=80)
