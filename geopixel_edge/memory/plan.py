@@ -10,7 +10,7 @@ from ..errors import MemoryBudgetError
 from ..runtimes.cut import WHOLE, Cut
 from .capacity import CAPACITY_GRANULE, cache_capacity, fixed_capacity
 from .parts import Way, score_terms, spared_bytes, ways
-from .sizes import RELOAD_BYTES, Taken, held_bytes, taken_by
+from .sizes import RELOAD_BYTES, RELOAD_PART, Taken, held_bytes, taken_by
 
 # Where all blocks are loaded, features are made before the prompt is read if that lowers the peak by as much. A
 # question that gets no mask waits for them in vain: with a smaller model that is a larger part of its time.
@@ -206,10 +206,11 @@ class _Maker:
             if layout.views or not (name == "see" or (name == "read" and self.way.split)):
                 part: str = "reading" if name == "read" else "writing"
                 loaded = frozenset(blocks) if all_resident else resident
-                always = held.always + (0 if all_resident else RELOAD_BYTES)
-                sizes = (self._taken(block, part).bytes(is_running=block == running) for block in loaded)
+                taken = {block: self._taken(block, part) for block in loaded}
+                sizes = sum(one.bytes(is_running=block == running) for block, one in taken.items())
+                left = RELOAD_BYTES + int(RELOAD_PART * sum(one.weights for one in taken.values()))
                 cut = self.way.cut(part) if "language_model" in loaded else WHOLE
-                yield Stage(name, loaded, always + kept + sum(sizes), cut)
+                yield Stage(name, loaded, held.always + kept + sizes + (0 if all_resident else left), cut)
 
     def _taken(self, block: str, part: str) -> Taken:
         """A block, or that part of the language model, with the largest run that the plan has for it."""

@@ -48,6 +48,10 @@ class Metrics:
         self.kept_images = Gauge("kept_images", "Images kept open", [], PREFIX, registry=registry)
         self.kept_bytes = Gauge("kept_bytes", "Bytes that these take", [], PREFIX, registry=registry)
         registry.register(_Gauges(state))
+        # From the first page on: a rate over a sample that appears later would miss what it began with.
+        for counter, names in ((self.tokens, ("read", "reused", "written")), (self.images, ("hit", "miss"))):
+            for name in names:
+                counter.labels(name)
 
     def add(self, cost: jobs.Cost) -> None:
         """Count a finished job."""

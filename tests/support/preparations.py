@@ -58,9 +58,11 @@ def pictures_in_clone(place: Place) -> None:
 
 
 def instances_in_clone(place: Place) -> None:
-    """A COCO file of instances and, in a folder, its pictures."""
+    """A COCO file of instances and, in a folder, its pictures; and no `data` that another page wrote."""
     from .annotations import coco_of
 
+    if not (place.clone / "data" / "run.json").is_file():
+        shutil.rmtree(place.clone / "data", ignore_errors=True)
     pictures = place.clone / "pictures"
     pictures.mkdir(exist_ok=True)
     coco_of([2_000_066, 2_000_143], pictures)

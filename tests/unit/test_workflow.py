@@ -111,13 +111,16 @@ def test_make_check_and_pre_commit_run_the_same_tools() -> None:
 def test_no_test_runs_twice_and_none_is_left_out() -> None:
     (unit,) = recipe("unit")
     (rest,) = (line for line in recipe("test") if "pytest" in line)
-    (slow,) = (line for line in recipe("nightly") if "pytest" in line)
+    alone, others = (line for line in recipe("nightly") if "pytest" in line)
     assert "tests/unit" in unit.split()
     assert "--ignore=tests/unit" in rest.split()
     assert '-m "not long"' in unit
     assert '-m "not long and not gpu"' in rest
-    assert '-m "long and not gpu"' in slow
-    assert "tests" not in slow
+    assert '-m "long and not gpu"' in alone
+    assert '-m "long and not gpu"' in others
+    assert "tests" not in alone + others
+    assert "$(TIMED)" in alone  # and what is left out of the others is the same
+    assert "$(addprefix --ignore=,$(TIMED)) || failed=1; \\" in recipe("nightly")
     folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py"))}
     assert "unit" in folders
     assert len(folders) > 2
