@@ -57,6 +57,9 @@ NOT_RUN = {
     'geopixel-edge scene scenes "ships" --out layers/{}.gpkg --ray auto --jobs 8': "needs a Ray cluster",
     "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
     "geopixel-edge build engine rtx --runtime tensorrt-rtx --sm 86": "test_tensorrt_build.py builds every block so",
+    "python -m benchmarks.accuracy ENGINE --scenes 500 --threads 1 --texts OWN.jsonl --against FP32.jsonl --json": (
+        "stands for two engines; the same without texts is seen to begin"
+    ),
     "geopixel-edge build portable ada --float8": "test_float8.py types it of an engine of float16",
     "geopixel-edge build ada plans --runtime tensorrt-rtx --sm 89": "test_float8.py builds plans so",
     "geopixel-edge build engine orin --runtime tensorrt --memory 24GB": "needs a Jetson",
