@@ -102,6 +102,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_too_far_from_torch_is_not_published(portable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows measured a thousand times too quiet are cut."""
     measured = float8_engine._loudest
