@@ -51,7 +51,7 @@ def to_float8(values: Array, scale: float) -> Array:
     try:
         import ml_dtypes
     except ImportError:
-        raise RuntimeUnavailableError("float8 needs ml_dtypes; run `pip install ml_dtypes`") from None
+        raise RuntimeUnavailableError("float8 needs ml_dtypes; run `pip install 'geopixel-edge[float8]'`") from None
     cut = np.clip(np.asarray(values, np.float32) / np.float32(scale), -LARGEST, LARGEST)
     return cut.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
 

@@ -195,10 +195,10 @@ def imports(directory: str) -> set[str]:
 @pytest.mark.parametrize(
     ("directory", "extras"),
     [
-        ("geopixel_edge", ("cuda", "supervision", "geo", "geoparquet", "server", "cluster")),
+        ("geopixel_edge", ("cuda", "supervision", "geo", "geoparquet", "server", "cluster", "float8")),
         ("benchmarks", ("bench", "bench-gpu", "bench-scale", "cuda", "export", "geo")),  # torch is a peer
         ("export", ("export",)),
-        ("tests", ("export", "bench", "test", "geo", "server", "cluster")),
+        ("tests", ("export", "bench", "test", "geo", "server", "cluster", "float8")),
     ],
 )
 def test_every_import_is_a_declared_dependency(wheel: Path, directory: str, extras: tuple[str, ...]) -> None:
