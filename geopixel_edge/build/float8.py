@@ -23,6 +23,7 @@ ROOM = 4.0
 # Partial LoRA is small and the head's rounding would choose other tokens: they stay as they are.
 _LEFT = ("Plora_", "output.weight")
 _NARROWEST = 16
+_LEAST_POWER = -24  # of two; float16 has no smaller number
 _ZERO = "float8.zero"
 _INPUT, _FLOAT = 11, 1  # of onnx.proto
 
@@ -42,8 +43,8 @@ def products(graph: TracedGraph) -> list[TracedNode]:
 
 
 def scale_for(loudest: float) -> float:
-    """The least power of two by which numbers up to `loudest` have to be divided to be float8's."""
-    return 2.0 ** math.ceil(math.log2(loudest / LARGEST)) if loudest > 0 else 1.0
+    """The least power of two that float16 has by which numbers up to `loudest` have to be divided to be float8's."""
+    return 2.0 ** max(_LEAST_POWER, math.ceil(math.log2(loudest / LARGEST))) if loudest > 0 else 1.0
 
 
 def to_float8(values: Array, scale: float) -> Array:

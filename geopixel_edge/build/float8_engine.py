@@ -28,7 +28,6 @@ from . import float8
 from .forms import Progress, check_room, checked, copy_others
 
 BLOCKS = ("vision_encoder", "language_model", "grounding_encoder")
-_FROM = ("float16", "float32")
 
 
 def build_float8(
@@ -78,10 +77,10 @@ def _check(engine: Engine, blocks: Sequence[str]) -> None:
                 f"{engine.root} is not in the portable form; run `geopixel-edge build {engine.root} portable --form "
                 "portable`, and give what it writes"
             )
-        if spec.precision.weights not in _FROM:
+        if spec.precision.weights != "float16":
             raise OptionError(
-                f"float8={name!r}: its weights are {spec.precision.weights} in {engine.root}, and would be rounded "
-                "twice; give an engine exported with fp16"
+                f"float8={name!r}: its weights are {spec.precision.weights} in {engine.root}; give an engine "
+                "exported with fp16"
             )
 
 
@@ -91,7 +90,7 @@ def _write(engine: Engine, name: str, root: Path, loudest: Mapping[str, float]) 
     (root / place).parent.mkdir(parents=True, exist_ok=True)
     float8.write_float8(engine.path(spec.files[0]), root / place, loudest)
     files = tuple(describe_file(root, file) for file in (place, f"{place}.data"))
-    precision = msgspec.structs.replace(FLOAT8[spec.precision.compute], parts=spec.precision.parts)
+    precision = msgspec.structs.replace(FLOAT8, parts=spec.precision.parts)
     return msgspec.structs.replace(spec, files=files, precision=precision, footprint=None)
 
 

@@ -48,18 +48,6 @@ def _int8(ending: str, compute: Dtype, options: dict[str, str]) -> Precision:
     )
 
 
-def _float8(ending: str, compute: Dtype) -> Precision:
-    """Products in float8, the rest as `compute` says; ONNX Runtime's CPU does them in float32 on the same numbers."""
-    return Precision(
-        name=f"fp8{ending}",
-        weights="float8",
-        compute=compute,
-        bytes_per_number=1.0,
-        tolerance=_FLOAT8_TOLERANCE,
-        ort_options=WIDENED,
-    )
-
-
 PRECISIONS = {
     one.name: one
     for one in (
@@ -73,8 +61,16 @@ PRECISIONS = {
         *(one for group in GROUPS for one in _int4(group, "-fp16", "float16", EXACT)),
     )
 }
-# By what the rest computes in. No export writes them: they are built of an engine (build/float8_engine.py).
-FLOAT8 = {"float16": _float8("", "float16"), "float32": _float8("-float32", "float32")}
+# Products in float8, the rest float16; ONNX Runtime computes in float32 on the same numbers. No export writes it: it
+# is built of an engine (build/float8_engine.py).
+FLOAT8 = Precision(
+    name="fp8",
+    weights="float8",
+    compute="float16",
+    bytes_per_number=1.0,
+    tolerance=_FLOAT8_TOLERANCE,
+    ort_options=WIDENED,
+)
 # ONNX Runtime keeps quantised weights in memory for matrix products alone; what is mostly convolutions widens them.
 _WIDENS = ("pixel_decoder",)
 # Only here are all weights those of products, and large enough for a scale in each block of inputs.

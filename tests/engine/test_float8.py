@@ -50,9 +50,8 @@ def test_it_states_how_far_it_is_and_answers(portable: Path, narrow: Path) -> No
     kept = {name for name in weights.names if name == "output.weight" or "Plora_A" in name}
     assert len(kept) == 1 + 5 * after.sizes.layers
     assert not any(name.endswith(".float8") for name in kept)
-    with Pipeline(portable, device="cpu") as one, Pipeline(narrow, device="cpu") as other:
-        exact, rounded = (pipe(IMAGE, "What?", max_new_tokens=4, hd_num=1) for pipe in (one, other))
-    assert len(rounded.token_ids) == len(exact.token_ids)
+    with Pipeline(narrow, device="cpu") as pipe:
+        assert len(pipe(IMAGE, "What?", max_new_tokens=4, hd_num=1).token_ids) == 4
 
 
 def test_nothing_is_left_of_the_record_of_other_weights(portable: Path, narrow: Path) -> None:
@@ -95,7 +94,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
         build_float8(engine_fp16, target, BLOCKS)
     with pytest.raises(OptionError, match=r"float8='pixel_decoder': no block that float8 is for; give some of vision"):
         build_float8(portable, target, ["pixel_decoder"])
-    with pytest.raises(OptionError, match=r"its weights are float8 in .*, and would be rounded twice"):
+    with pytest.raises(OptionError, match=r"its weights are float8 in .*; give an engine exported with fp16"):
         build_float8(narrow, target, ["language_model"])
     with pytest.raises(ExportError, match=r"block 'vision_encoder' is float8, which TensorRT alone multiplies"):
         build_form(narrow, target, "ready")

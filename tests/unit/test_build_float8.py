@@ -67,11 +67,13 @@ def test_numbers_are_the_nearest_and_the_largest_is_kept() -> None:
     exact = codes.view(ml_dtypes.float8_e4m3fn).astype(np.float32)
     assert np.array_equal(to_float8(exact * 4, 4.0).view(ml_dtypes.float8_e4m3fn).astype(np.float32), exact)
     assert to_float8(np.array([1e9, -1e9], np.float32), 1.0).view(ml_dtypes.float8_e4m3fn).tolist() == [448, -448]
-    for loudest in (1e-6, 0.3, 448.0, 449.0, 7e4):
+    for loudest in (1e-4, 0.3, 448.0, 449.0, 7e4):
         scale = scale_for(loudest)
         assert math.log2(scale).is_integer()
         assert LARGEST / 2 < loudest / scale <= LARGEST
     assert scale_for(0.0) == 1.0
+    assert scale_for(1e-9) == 2.0**-24  # and not 0 in float16
+    assert np.float16(scale_for(1e-9)) > 0
 
 
 def test_the_probe_sees_the_loudest_of_each_products_rows(traced: Path, rows: F32, tmp_path: Path) -> None:
