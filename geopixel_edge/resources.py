@@ -26,6 +26,7 @@ _NO_MEMORY = (
 )
 _NO_THREAD = ("start new thread", "pthread_create", "resource temporarily unavailable", "pthread_setaffinity")
 _SHORT = {errno.ENOMEM: "memory", errno.EAGAIN: "threads"}
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def shortage(error: BaseException, doing: str) -> ResourceError | None:
@@ -61,6 +62,21 @@ def shortage_told(doing: str) -> Iterator[None]:
         if told is None:
             raise
         raise told from None
+
+
+def share_heap_where_limited() -> None:
+    """Let every thread allocate from one heap where address space is limited (`ulimit -v`); nothing elsewhere.
+
+    A heap of a thread's own takes 64 MiB of address space. Where that is not free, glibc maps pages for each of the
+    thread's allocations, and at the limit a runtime's thread ends the process, although the first heap has room.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    is_limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if is_limited and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def return_heap(collecting: bool = False) -> None:

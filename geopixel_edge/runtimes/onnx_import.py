@@ -17,7 +17,7 @@ import sys
 from types import ModuleType
 
 from ..errors import RuntimeUnavailableError
-from ..resources import shortage
+from ..resources import share_heap_where_limited, shortage
 
 log = logging.getLogger(__name__)
 SWITCH = "ORT_DISABLE_TELEMETRY"
@@ -37,6 +37,7 @@ def import_onnxruntime() -> ModuleType:
     importlib.import_module("numpy")  # or its failure would be printed by onnxruntime's own C code
     if loaded is None:
         _check_room()
+        share_heap_where_limited()  # before it starts a thread
     with contextlib.redirect_stderr(io.StringIO()) as said:
         module = importlib.import_module("onnxruntime")
     print(said.getvalue(), end="", file=sys.stderr)

@@ -39,6 +39,35 @@ def test_too_little_memory_is_one_line(limit_mb: int) -> None:
     assert (code, lines) == (0, []) or (code != 0 and len(lines) == 1 and "memory" in lines[0].lower())
 
 
+THREADS = """
+import threading
+from geopixel_edge.runtimes.onnx_import import import_onnxruntime
+import_onnxruntime()
+def kb():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1])
+before, go = kb(), threading.Event()
+threads = [threading.Thread(target=go.wait) for _ in range(8)]
+[thread.start() for thread in threads]
+print(kb() - before)
+go.set()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heaps, /proc")
+@pytest.mark.parametrize("is_limited", [True, False])
+def test_a_thread_takes_no_heap_of_its_own_where_address_space_is_limited(is_limited: bool) -> None:
+    """Eight threads, their stacks of 8 MiB, and else a heap of 64 MiB each; at the limit none of that can be had."""
+    limit = 4 << 30 if is_limited else resource.RLIM_INFINITY
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY)),
+    )
+    assert (int(done.stdout) << 10 < 8 * (64 << 20)) is is_limited
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
 def test_an_image_that_memory_does_not_hold_is_not_damaged(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"large{suffix}"
