@@ -80,7 +80,7 @@ class _Annotation:
             words, key = together.get(first) or self._ask_unit(one, *marked.get(first, ([], None)))
             units.append(self._sentence(one, words, key))
         if self.settings.profile == "strict":
-            scene, units = merge.ground_in_scene(scene, units)
+            scene, units = merge.ground_in_scene(scene, units, [self._context(one) for one in told])
         sentences = filters.check_together(merge.merged(scene, units))
         if round_trip is not None:
             sentences = round_trip.check(self.item, sentences)
@@ -125,10 +125,12 @@ class _Annotation:
         return self._ask(request, marks_shown, things, [mask_hash(mask) for mask in unit.masks])
 
     def _sentence(self, told: Told, words: Words, key: str) -> Sentence:
-        sentence = merge.sentence_for(told, words, key, seed_of(key))
+        return _checked(merge.sentence_for(told, words, key, seed_of(key)), self._context(told))
+
+    def _context(self, told: Told) -> filters.Context:
         x, y = centre_of(told.unit.whole)
         centre = x / self.picture.width_px, y / self.picture.height_px
-        return _checked(sentence, filters.Context(told.facts, centre, tuple(self.picture.by_class), self.known))
+        return filters.Context(told.facts, centre, tuple(self.picture.by_class), self.known)
 
     def _smooth(self, sentences: Sequence[Sentence]) -> str | None:
         text = draft(sentences)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from .describers.base import Words
 from .describers.rules import sentence_of
 from .facts import Facts
-from .names import plural
+from .filters import Context, check
+from .names import mention, plural
 from .naming import Told
 from .phrase_span import find
 from .records import Finding, Sentence, draft
@@ -60,36 +61,58 @@ def scene_sentences(words: Words, facts: Facts, request: str) -> list[Sentence]:
     return [Sentence("scene", part, facts=facts, request=request, said=part) for part in parts]
 
 
-def ground_in_scene(scene: Sequence[Sentence], units: Sequence[Sentence]) -> tuple[list[Sentence], list[Sentence]]:
+def ground_in_scene(
+    scene: Sequence[Sentence], units: Sequence[Sentence], contexts: Sequence[Context]
+) -> tuple[list[Sentence], list[Sentence]]:
     """A scene's sentence that names a class with one unit takes its mask; the unit's own sentence is then not told.
 
-    Only where the number agrees, one thing or several, and no synonym could mean another class.
+    Only where the number agrees, one thing or several, no synonym could mean another class, and all that is checked of
+    a unit's own sentence holds; `contexts` are the units'. What does not hold is found of the scene's sentence.
     """
     lines, own = list(scene), list(units)
+    names = [one.facts.class_name if one.facts else "" for one in own]
     for at, unit in enumerate(own):
-        name = unit.facts.class_name if unit.facts else ""
-        alone = sum(one.facts is not None and one.facts.class_name == name for one in own) == 1
-        if unit.state == "drop" or len(unit.masks) != 1 or not alone or not name:
+        if not names[at] or names.count(names[at]) > 1:
             continue
-        word = name if unit.level == "instance" else plural(name)
+        free = unit.state != "drop" and len(unit.masks) == 1
         for place, line in enumerate(lines):
-            if (
-                line.state == "drop"
-                or line.masks
-                or len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", line.text, re.IGNORECASE)) != 1
-            ):
+            span = None if line.state == "drop" or line.masks or "{" in line.text else _span_in_scene(line.text, unit)
+            if span is None:
                 continue
-            span = find(line.text, name)
-            if span is None or not line.text[span[0] : span[1]].lower().endswith(word) or "{" in line.text:
+            lines[place] = line = _held_to_unit(line, contexts[at])
+            if not free or line.findings:
                 continue
-            text = line.text[: span[0]] + "{0}" + line.text[span[1] :]
-            phrase = line.text[span[0] : span[1]]
             lines[place] = replace(
-                line, text=text, phrases=(phrase,), masks=unit.masks, members=unit.members, edits=("grounded",)
+                line,
+                text=line.text[: span[0]] + "{0}" + line.text[span[1] :],
+                phrases=(line.text[span[0] : span[1]],),
+                masks=unit.masks,
+                members=unit.members,
+                edits=("grounded",),
             )
-            own[at] = unit.found(Finding("told-before", "a sentence about the scene shows it", "drop"))
-            break
+            own[at], free = unit.found(Finding("told-before", "a sentence about the scene shows it", "drop")), False
     return lines, own
+
+
+def _span_in_scene(text: str, unit: Sentence) -> tuple[int, int] | None:
+    """Where a scene's sentence names a unit, once and in its number."""
+    name = unit.facts.class_name if unit.facts else ""
+    word = name if unit.level == "instance" else plural(name)
+    if len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)) != 1:
+        return None
+    span = find(text, name)
+    return span if span is not None and text[span[0] : span[1]].lower().endswith(word) else None
+
+
+def _held_to_unit(line: Sentence, context: Context) -> Sentence:
+    """A scene's sentence with what the checks of a unit's own find; for review alone where it names another class, of
+    which it may be true."""
+    others = [name for name in context.present if name != context.facts.class_name]
+    shared = mention(others).search(line.text) is not None
+    for found in check(line.said, context):
+        if found.name not in {one.name for one in line.findings}:
+            line = line.found(replace(found, state="review") if shared else found)
+    return line
 
 
 def merged(scene: Sequence[Sentence], units: Sequence[Sentence]) -> list[Sentence]:

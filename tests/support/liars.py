@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 
 from annotate.describers.base import Reply, Request
-from annotate.describers.rules import Rules
+from annotate.describers.rules import Rules, sentence_of
 from annotate.names import plural
+from annotate.naming import Told
 from synthetic.scenes import CLASS_NAMES
 
 # Lie -> the check that should find it. `class` may show as no class of its own, or as one that is not there.
@@ -50,6 +51,31 @@ class Liar(Rules):
             return true
         self.lies.add(request.seed)
         return Reply(json.dumps({"sentence": said, "phrase": ""}))
+
+
+class SceneLiar(Liar):
+    """Tells of each of `units` in the scene's text, a sentence each, and lies there alone."""
+
+    def __init__(self, lie: str, rate: float, seed: int = 0) -> None:
+        super().__init__(lie, rate, seed)
+        self.units: list[Told] = []  # set before each picture, as are its classes
+        self.present: frozenset[str] = frozenset()
+        self.said: dict[str, bool] = {}  # sentence -> whether it is a lie, of the last picture
+
+    def describe(self, request: Request) -> Reply:
+        """The rules' reply about a unit; about a scene true sentences and lies."""
+        if request.level != "scene":
+            return Rules.describe(self, request)
+        self.said = {}
+        for one in self.units:
+            asked = Request(one.unit.level, "", one.facts)
+            true = sentence_of(one.facts, one.phrase, one.used, request.seed)
+            lie = LIES[self.lie](true, asked)
+            untold = lie == true or self.rng.random() >= self.rate
+            if self.lie == "class" and any(name in lie for name in self.present):
+                untold = True  # of two classes that are there either may be meant
+            self.said[true if untold else lie] = not untold
+        return Reply(" ".join(self.said) or "Nothing stands out.")
 
 
 def _place(sentence: str, request: Request) -> str:
