@@ -21,6 +21,8 @@ from .polygons import polygons_of
 from .records import Description
 
 DATA, ITEMS, MARKS, REQUESTS, REVIEW = "GeoPixelD", "items", "marks", "requests", "review"
+# Where the index's paths begin: the original opens them from its own folder, in which the data are data/GeoPixelD.
+PREFIX = f"data/{DATA}"
 RECORD_FORMAT = 1
 
 
@@ -95,8 +97,8 @@ class Folder:
         self.put(path, encode_json(found))
 
     def write_index(self, told: Iterable[str]) -> None:
-        """GeoPixelD.json for training: a question, the description and the paths of each picture. The test split has
-        none, as the original has none."""
+        """GeoPixelD.json for training: a question, the description and the paths of each picture, as PREFIX says.
+        The test split has none, as the original has none."""
         if self.split != "train":
             return
         entries = []
@@ -106,12 +108,12 @@ class Folder:
             entries.append(
                 {
                     "id": name,
-                    "image": f"{self.split}/{name}.png",
+                    "image": f"{PREFIX}/{self.split}/{name}.png",
                     "conversations": [
                         {"from": "human", "value": question},
                         {"from": "gpt", "value": found["gcg_description"]},
                     ],
-                    "polygons": f"{self.split}/{name}.json",
+                    "polygons": f"{PREFIX}/{self.split}/{name}.json",
                 }
             )
         self.put(self.root / DATA / "GeoPixelD.json", encode_json(entries, indent=1))

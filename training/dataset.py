@@ -147,15 +147,17 @@ def _check_shape(source: Path, number: int, entry: Any) -> None:
 
 
 def _resolve(source: Path, name: str) -> Path | None:
-    """Where a path of an entry leads: from the index's own folder or one of the two above, or beside a lone file."""
+    """Where a path of an entry leads: from the index's own folder or one of the two above, whatever their names are
+    now, or beside a lone file."""
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise DatasetError(f"{source}: path {name!r} leaves the dataset; write paths relative to it")
     folder = source if source.is_dir() else source.parent
     for base in (folder, folder.parent, folder.parent.parent):
         if (base / name).is_file():
             return base / name
-    beside = folder / Path(name).name
-    return beside if beside.is_file() else None
+    parts = Path(name).parts  # data/GeoPixelD/train/NAME: the first two may be called otherwise here
+    moved = [folder.joinpath(*parts[at:]) for at in (1, 2) if len(parts) > at + 1]
+    return next((path for path in (*moved, folder / parts[-1]) if path.is_file()), None)
 
 
 def _sample(source: Path, entry: dict[str, Any]) -> Sample:

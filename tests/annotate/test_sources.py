@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,6 +55,31 @@ def test_a_coco_file_becomes_a_data_set(made: tuple[Path, dict[str, Any]], tmp_p
     documents = [json.loads((truth / name).read_text()) for name in truth_names("train")]
     coco = {image: (one.phrases, one.masks) for image, (one, _) in truths_of(*documents).items()}
     assert coco == {sample.id: (sample.phrases, sample.masks) for sample in samples}
+
+
+@pytest.mark.parametrize("name", ["data", "mine"])
+def test_the_index_opens_as_the_original_opens_it(
+    name: str, made: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = made
+    assert main([str(folder / "instances.json"), str(tmp_path / name), "--describer", "rules"]) == 0
+    samples = list(load_dataset(tmp_path / name / "GeoPixelD" / "GeoPixelD.json"))
+    (clone := tmp_path / "clone" / "data").mkdir(parents=True)
+    (tmp_path / name / "GeoPixelD").rename(clone / "GeoPixelD")
+    monkeypatch.chdir(clone.parent)
+    entries = json.loads(Path("data/GeoPixelD/GeoPixelD.json").read_text())
+    assert len(entries) == len(samples) == 2
+    for entry, sample in zip(entries, samples, strict=True):
+        with Image.open(entry["image"]) as image:
+            width, height = image.convert("RGB").size
+        filled = []
+        for parts in json.loads(Path(entry["polygons"]).read_text())["polygons"]:
+            mask = np.zeros((height, width), np.uint8)
+            for part in parts:
+                cv2.fillPoly(mask, np.array([part], dtype=np.int32), color=1)
+            filled.append(Mask.from_array(mask.astype(np.bool_)))
+        assert tuple(filled) == sample.masks
+        assert len(filled) == "".join(turn["value"] for turn in entry["conversations"]).count("[SEG]")
 
 
 def test_polygons_are_filled_as_pycocotools_fills_them(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
