@@ -17,6 +17,8 @@ from ..items import MAX_INSTANCES, Instance, Item
 from .pictures import check_class, find_picture, ids_of, pixels_of, size_of
 
 MAX_JSON_BYTES = 4 << 30
+# How far a polygon may reach beyond its picture, in parts of the side and at least in pixels; it is cut off there.
+MAX_BEYOND, MIN_BEYOND_PX = 0.05, 8
 _Entry = TypeVar("_Entry")
 
 
@@ -35,7 +37,7 @@ class CocoSource:
         self._crowds: Counter[Any] = Counter()
         for one in _by_id(path, "annotations", found["annotations"]).values():
             self._take(one)
-        licences = [str(one.get("name", "")) for one in found.get("licenses", []) if isinstance(one, dict)]
+        licences = [str(one.get("name", "")) for one in _licences(path, found) if isinstance(one, dict)]
         self.licence = (
             f"Pictures and masks come from {path.name}" + (f" ({'; '.join(licences)})" if any(licences) else "")
         ) + "; their own licence holds for them."
@@ -57,18 +59,7 @@ class CocoSource:
             raise SourceError(f"{what} is of image_id={one.get('image_id')!r}, which is not listed; list or remove it")
         if _known(self._classes, one.get("category_id")) is None:
             raise SourceError(f"{what} has category_id={one.get('category_id')!r}, a class without a name; name it")
-        shape = one.get("segmentation")
-        if not shape or not isinstance(shape, (list, dict)):
-            raise SourceError(f"{what} has no mask (segmentation={shape!r}); remove it or give it one")
-        if isinstance(shape, dict) and shape.get("size") != [picture["height"], picture["width"]]:
-            raise SourceError(
-                f"{what} has a mask of size {shape.get('size')!r} (height, width), its picture "
-                f"{picture['file_name']!r} {[picture['height'], picture['width']]}; correct it"
-            )
-        if isinstance(shape, list) and not all(
-            isinstance(ring, list) and len(ring) >= 6 and len(ring) % 2 == 0 for ring in shape
-        ):
-            raise SourceError(f"{what} has a polygon of fewer than three points, or half a point; correct it")
+        _check_shape(what, one.get("segmentation"), picture)
         if one.get("iscrowd"):
             self._crowds[one["image_id"]] += 1
         else:
@@ -108,16 +99,45 @@ class CocoSource:
 
     def _mask(self, one: dict[str, Any], picture: dict[str, Any]) -> Mask:
         shape = one["segmentation"]
-        try:
-            if isinstance(shape, list):
-                shape = _filled(shape, picture["height"], picture["width"])
-            return Mask.from_coco(shape)
-        except (TypeError, ValueError, GeoPixelError) as error:
-            if isinstance(error, OptionError) and "pycocotools" in str(error):
-                raise
+        if isinstance(shape, list):
+            shape = _filled(shape, picture["height"], picture["width"])
+        return _decoded(f"{self.path}: annotation {one['id']!r}", shape)
+
+
+def _check_shape(what: str, shape: object, picture: dict[str, Any]) -> None:
+    """SourceError for what is no mask of the picture: run lengths are read, polygons have numbers near it."""
+    width, height = picture["width"], picture["height"]
+    if not shape or not isinstance(shape, (list, dict)):
+        raise SourceError(f"{what} has no mask (segmentation={shape!r}); remove it or give it one")
+    if isinstance(shape, dict):
+        if shape.get("size") != [height, width]:
             raise SourceError(
-                f"{self.path}: annotation {one['id']!r} has a damaged mask ({error}); correct it"
-            ) from None
+                f"{what} has a mask of size {shape.get('size')!r} (height, width), its picture "
+                f"{picture['file_name']!r} {[height, width]}; correct it"
+            )
+        _decoded(what, shape)
+        return
+    for ring in shape:
+        if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
+            raise SourceError(f"{what} has a polygon of fewer than three points, or half a point; correct it")
+        for at, value in enumerate(ring):
+            side = height if at % 2 else width
+            beyond = max(MIN_BEYOND_PX, MAX_BEYOND * side)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+                raise SourceError(f"{what} has a polygon with {value!r} for a number; correct it")
+            if not -beyond <= value <= side + beyond:
+                raise SourceError(
+                    f"{what} has a polygon that reaches {'xy'[at % 2]}={str(value)[:20]}, well beyond its "
+                    f"picture {picture['file_name']!r} of {width} x {height} px; give this picture's polygons, cut off "
+                    "at its border"
+                )
+
+
+def _decoded(what: str, rle: dict[str, Any]) -> Mask:
+    try:
+        return Mask.from_coco(rle)
+    except (TypeError, ValueError, GeoPixelError) as error:
+        raise SourceError(f"{what} has a damaged mask ({error}); correct it") from None
 
 
 def _known(entries: Mapping[Any, _Entry], key: object) -> _Entry | None:
@@ -158,6 +178,14 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     if missing:
         raise SourceError(f"{path}: has no list {', '.join(missing)}; give a COCO file of instances")
     return found, hashlib.sha256(data).hexdigest()
+
+
+def _licences(path: Path, found: dict[str, Any]) -> list[Any]:
+    """The file's list of licences, which may be missing or null."""
+    listed = found.get("licenses")
+    if listed is not None and not isinstance(listed, list):
+        raise SourceError(f"{path}: licenses={str(listed)[:100]!r} is no list; correct or remove it")
+    return listed or []
 
 
 def _by_id(path: Path, what: str, entries: list[Any]) -> dict[Any, dict[str, Any]]:

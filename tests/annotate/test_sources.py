@@ -95,9 +95,22 @@ def test_polygons_are_filled_as_pycocotools_fills_them(made: tuple[Path, dict[st
     assert item.dropped == {"crowd": 1}
 
 
+def test_a_polygon_a_few_pixels_over_the_border_is_cut(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, found = made
+    one = {**found["annotations"][0], "segmentation": [[-6, -6, 326, -6, 326, 50, -6, 50]]}
+    (path := tmp_path / "over.json").write_text(json.dumps({**found, "annotations": [one], "licenses": None}))
+    (instance,) = CocoSource(path, folder).item(found["images"][0]["file_name"][:-4]).instances
+    assert instance.mask.bbox == (0, 0, 320, 50)
+
+
 def first(key: str, **values: Any) -> Change:
     """The first entry of a list with other values."""
     return lambda found: found[key][0].update(values)
+
+
+def ring(value: object) -> Change:
+    """A polygon with this as one of its numbers."""
+    return first("annotations", segmentation=[[value, 1, 9, 1, 9, 9]])
 
 
 def widened(found: dict[str, Any]) -> None:
@@ -119,6 +132,15 @@ EMPTY = {"size": [320, 320], "counts": [320 * 320]}
             first("annotations", segmentation={"size": [10, 20], "counts": [200]}),
             r"annotation 1 has a mask of size \[10",
         ),
+        (first("annotations", segmentation={"size": [320, 320], "counts": [5, 5]}), "annotation 1 has a damaged mask"),
+        (first("annotations", segmentation={"size": [320, 320], "counts": "zzzz"}), "annotation 1 has a damaged mask"),
+        (ring("a"), "a polygon with 'a' for a number"),
+        (ring(None), "a polygon with None for a number"),
+        (ring(True), "a polygon with True for a number"),
+        (ring(float("nan")), "a polygon with nan for a number"),
+        *((ring(far), "x=.*well beyond its picture") for far in (float("inf"), -1e9, 1e300, 10**400, 640, 337, -17)),
+        (first("annotations", segmentation=[[1, 1, 1, 640, 9, 9]]), "y=640, well beyond"),
+        (lambda found: found.update(licenses=3), "licenses='3' is no list"),
         (first("annotations", category_id=99), "annotation 1 has category_id=99, a class without a name"),
         (first("annotations", image_id=99), "annotation 1 is of image_id=99"),
         (first("categories", name=""), "category 1 has no name"),
