@@ -120,7 +120,7 @@ class Job:
             "fingerprint": self.describer.fingerprint(),
             "cost": ledger.cost(keys),
         }
-        self.folder.put(self.folder.root / DATA / "LICENCE.txt", f"{self.source.licence}\n".encode())
+        self.folder.put(self.folder.root / DATA / "LICENCE.txt", f"{self.source.licence}\n".encode("utf-8", "replace"))
         return finish(self.folder, self.source.ids, known)
 
 

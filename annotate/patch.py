@@ -71,6 +71,9 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_PATCH_BYTES:
             raise PatchError(f"{path}: is larger than {MAX_PATCH_BYTES} bytes; it is no patch of a review page")
         found = json.loads(path.read_bytes())
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise PatchError(f"{path}: holds half a surrogate pair, which no file can; correct its text") from None
     except OSError as error:
         raise PatchError(f"{path}: cannot be read ({error.strerror}); give the file that a review page saved") from None
     except (ValueError, RecursionError) as error:

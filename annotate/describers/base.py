@@ -11,7 +11,10 @@ from typing import Any, Protocol
 from ..facts import Facts
 
 MAX_REPLY_CHARS = 2_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# And halves of surrogate pairs, which JSON can hold and UTF-8 cannot.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 _BRACKETS = re.compile(r"[<>{}\[\]]")
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 

@@ -7,15 +7,19 @@ ends the run.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import json
 import os
+import re
+import socket
 import ssl
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from geopixel_edge.errors import OptionError
 
@@ -56,28 +60,19 @@ class OpenAI:
 
     def __init__(self, url: str, model: str, options: Options) -> None:
         """OptionError for another URL than http(s), a host that is not this machine's without `allow_remote`, or a key
-        that is not there."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise OptionError(
-                f"describer url={url!r} is no plain http or https address; give it as http://HOST:PORT/v1"
-            )
+        that is not there or cannot be sent; no message shows the key."""
+        parts = _address(url)
         if not model.strip():
             raise OptionError("describer model='' names no model; give openai:URL,MODEL")
-        self.remote = not _is_loopback(parts.hostname)
+        self.remote = not _is_loopback(str(parts.hostname))
         if self.remote and not options.allow_remote:
             raise OptionError(
                 f"describer url={url!r} is not on this machine, and pictures would be sent there; add --allow-remote "
                 "if that is meant"
             )
-        try:
-            self._port = parts.port
-        except ValueError:
-            raise OptionError(f"describer url={url!r} has a port that is none; correct it") from None
-        self._key = os.environ.get(options.key_variable, "") if options.key_variable else ""
-        if options.key_variable and not self._key:
-            raise OptionError(f"key_variable={options.key_variable!r} is not set in the environment; set it to the key")
-        self._host, self._tls, self._path = parts.hostname, parts.scheme == "https", parts.path.rstrip("/")
+        self._key = _key_of(options.key_variable) if options.key_variable else ""
+        self._host, self._tls, self._path = str(parts.hostname), parts.scheme == "https", parts.path.rstrip("/")
+        self._port = parts.port or (443 if self._tls else 80)
         self.url, self.model, self.options = url.rstrip("/"), model.strip(), options
         self.name = f"openai:{self.model}@{self.url}"
         self.input_side_px = options.input_side_px
@@ -113,39 +108,81 @@ class OpenAI:
         )
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
-        """Status and body of one try, at most MAX_REPLY_BYTES and one more; no proxy and no redirection."""
+        """Status and body of one try, at most MAX_REPLY_BYTES and one more; no proxy and no redirection.
+
+        TimeoutError where the exchange takes longer than `timeout_s` in all; of a host with several addresses each may
+        take so long to connect to.
+        """
         end = time.monotonic() + self.options.timeout_s
-        connection: http.client.HTTPConnection
-        if self._tls:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=self.options.timeout_s, context=ssl.create_default_context()
-            )
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self.options.timeout_s)
         headers = {
             "Content-Type": "application/json",
             **({"Authorization": f"Bearer {self._key}"} if self._key else {}),
         }
+        connection = http.client.HTTPConnection(self._host, self._port)
+        sock = socket.create_connection((self._host, self._port), self.options.timeout_s)
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # wakes who waits in it; TLS is not asked
+
+        timer = threading.Timer(max(0.0, end - time.monotonic()), cut)
+        timer.daemon = True
         try:
+            if self._tls:
+                sock = ssl.create_default_context().wrap_socket(
+                    sock, server_hostname=self._host, do_handshake_on_connect=False
+                )
+            timer.start()
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+            connection.sock = sock
             connection.request("POST", f"{self._path}/chat/completions", body, headers)
             answer = connection.getresponse()
-            data = bytearray()
-            while len(data) <= MAX_REPLY_BYTES:
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError(f"no whole reply in {self.options.timeout_s:g} s")
-                if connection.sock is not None:
-                    connection.sock.settimeout(left)
-                part = answer.read1(min(65_536, MAX_REPLY_BYTES + 1 - len(data)))
-                if not part:
-                    break
-                data += part
-            return answer.status, bytes(data)
+            data = answer.read(MAX_REPLY_BYTES + 1)
+        except (OSError, http.client.HTTPException):
+            if not late.is_set():
+                raise
         finally:
+            timer.cancel()
             connection.close()
+            sock.close()
+        if late.is_set():
+            raise TimeoutError(f"no whole reply in {self.options.timeout_s:g} s")
+        return answer.status, data
 
     def close(self) -> None:
         """Nothing is held between questions."""
+
+
+def _address(url: str) -> SplitResult:
+    """The parts of an address; OptionError for one that cannot be asked."""
+    shown = repr(url) if "@" not in url else "with a name or password"
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError as error:
+        raise OptionError(f"describer url={shown} is no address ({error}); correct its host or port") from None
+    plain = parts.scheme in ("http", "https") and host and parts.username is None and not parts.query
+    if not plain or not re.fullmatch(r"[!-~]+", url):
+        raise OptionError(
+            f"describer url={shown} is no plain http or https address in ASCII; give it as http://HOST:PORT/v1"
+        )
+    return parts
+
+
+def _key_of(variable: str) -> str:
+    """The key in an environment variable; OptionError, which does not show it, where a header cannot hold it."""
+    key = os.environ.get(variable, "")
+    if not key:
+        raise OptionError(f"key_variable={variable!r} is not set in the environment; set it to the key")
+    if not re.fullmatch(r"[!-~]+", key):
+        raise OptionError(
+            f"key_variable={variable!r} holds a blank, a line's end or another character that no key has; set it to "
+            "the key alone"
+        )
+    return key
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from geopixel_edge.images import load_image
 from ..errors import SourceError
 
 _UNSAFE = re.compile(r"[^\w.-]+")
-_REFUSED = re.compile(r"[<>{}\[\]\x00-\x1f\x7f]")
+_REFUSED = re.compile(r"[<>{}\[\]\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def ids_of(names: Iterable[str], what: str) -> dict[str, str]:
@@ -64,9 +64,11 @@ def pixels_of(path: Path, width_px: int, height_px: int) -> NDArray[np.uint8]:
 
 
 def check_class(name: object, what: str) -> str:
-    """A class's name; SourceError where it is none, or holds brackets or control characters."""
+    """A class's name; SourceError where it is none, or holds brackets, control characters or half a surrogate pair."""
     if not isinstance(name, str) or not re.search(r"[^\W_]", name):
         raise SourceError(f"{what} has no name (name={name!r}); give each class one")
     if _REFUSED.search(name) or len(name) > 100:
-        raise SourceError(f"{what}: name={name[:100]!r} holds brackets, or is too long; give a plain name")
+        raise SourceError(
+            f"{what}: name={name[:100]!r} holds brackets or what is no text, or is too long; give a plain name"
+        )
     return name

@@ -184,6 +184,15 @@ def test_faults_are_dropped_counted_and_not_asked_again(tmp_path: Path) -> None:
     assert not list((tmp_path / "out" / "GeoPixelD" / "train").glob("*"))
 
 
+def test_half_a_surrogate_pair_is_left_out(tmp_path: Path) -> None:
+    with endpoint(says('{"sentence": "One \\ud800can see it.", "phrase": "\ud800"}')) as server:
+        for _ in range(2):
+            annotated(SOURCE, tmp_path / "out", OpenAI(server.url, "model", FAST), Settings(split="test"))
+    (record,) = records(tmp_path / "out")
+    assert {one["said"] for one in record["sentences"] if one["masks"]} == {"One can see it."}
+    (tmp_path / "out" / "review" / "page_001.html").read_text("utf-8")
+
+
 def test_a_run_goes_on_after_the_endpoint_failed(tmp_path: Path) -> None:
     fine = says('{"sentence": "One can see it.", "phrase": ""}')
     with endpoint(after(3, fine, replies(b"", 500))) as server:

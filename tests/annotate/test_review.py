@@ -150,6 +150,7 @@ def test_kappa_is_as_defined() -> None:
         ({"decision": "fix", "text": "No phrase."}, "needs 1 phrases"),
         ({"decision": "fix", "text": "[a] [b]"}, "needs 1 phrases"),
         ({"decision": "fix", "text": "[a] <p>"}, "needs 1 phrases"),
+        ({"decision": "fix", "text": "[a \ud800]"}, "half a surrogate pair"),
     ],
 )
 def test_a_patch_that_does_not_fit_changes_nothing(change: dict[str, Any], said: str, out: Path) -> None:

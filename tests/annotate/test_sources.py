@@ -146,6 +146,7 @@ EMPTY = {"size": [320, 320], "counts": [320 * 320]}
         (first("categories", name=""), "category 1 has no name"),
         (first("categories", name=None), "category 1 has no name"),
         (first("categories", name="<p>"), "holds brackets"),
+        (first("categories", name="ship\ud800"), "holds brackets or what is no text"),
         (first("categories", name="_-_"), "category 1 has no name"),
         (first("annotations", category_id=[1]), r"annotation 1 has category_id=\[1\]"),
         (first("annotations", image_id={}), "annotation 1 is of image_id={}"),
