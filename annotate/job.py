@@ -49,7 +49,8 @@ class Job:
         round_trip: RoundTrip | None = None,
     ) -> None:
         self.source, self.describer, self.settings, self.round_trip = source, describer, settings, round_trip
-        self.folder = Folder(root, settings.split)
+        self.writer = "{}-of-{}".format(*settings.shard)
+        self.folder = Folder(root, settings.split, self.writer)
         self.follows_from = {
             "describer": describer.fingerprint(),
             "round_trip": round_trip.fingerprint if round_trip else "",
@@ -74,9 +75,9 @@ class Job:
         OutputError where nothing can be written: the same call goes on from there.
         """
         self._begin()
-        number, count = self.settings.shard
         names, new = self.shard(), 0
-        with Ledger(self.folder.root / REQUESTS, f"{number}-of-{count}") as ledger:
+        with Ledger(self.folder.root / REQUESTS, self.writer) as ledger:
+            self.folder.clear()  # the ledger is this shard's lock
             asker = Asker(self.describer, ledger, self.settings, budget_tokens, budget_requests)
             for name in progress(names):
                 if not self._done(name):
@@ -106,7 +107,6 @@ class Job:
             raise OptionError(
                 f"out={str(self.folder.root)!r} holds a data set of {known}, not of {wanted}; choose another folder"
             )
-        self.folder.clear()
 
     def _finish(self, ledger: Ledger) -> dict[str, Any]:
         """What is written once all pictures of all shards are done: the same bytes whoever comes last."""

@@ -20,10 +20,28 @@ try:
 except ImportError:  # Windows: two processes on one shard are not told apart there
     fcntl = None  # type: ignore[assignment]
 
+# What a line holds, and its kinds; after the key in the order in which `Reply` takes them.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "key": (str,),
+    "text": (str,),
+    "tokens_in": (int,),
+    "tokens_out": (int,),
+    "seconds": (int, float),
+    "fault": (str,),
+}
+
 
 def key_of(**parts: Any) -> str:
     """The digest of a question: of all it follows from."""
     return hashlib.sha256(encode_json(parts)).hexdigest()
+
+
+def _line(found: Any) -> tuple[str, Reply]:
+    """A line's key and reply; TypeError or KeyError where a value is missing or of another kind."""
+    for name, kind in _KINDS.items():
+        if not isinstance(found[name], kind) or isinstance(found[name], bool):
+            raise TypeError(name)
+    return found["key"], Reply(*(found[name] for name in list(_KINDS)[1:]))
 
 
 class Ledger:
@@ -77,8 +95,7 @@ class Ledger:
         for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
             try:
                 found = json.loads(line)
-                key = found["key"]
-                reply = Reply(*(found[name] for name in ("text", "tokens_in", "tokens_out", "seconds", "fault")))
+                key, reply = _line(found)
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise OptionError(
                     f"ledger={str(path)!r}: line {number} is damaged; remove that line, and what it held is asked again"

@@ -34,7 +34,7 @@ def apply(path: Path, root: Path | None = None) -> dict[str, Any]:
     """
     patch, base = _read(path), root or _root_of(path)
     job = json.loads((base / JOB).read_bytes())
-    folder = Folder(base, job["split"])
+    folder = Folder(base, job["split"], "apply")
     if not (base / RUN).is_file():
         raise PatchError(f"{base}: is not annotated to its end; finish the run before its review is applied")
     changed: dict[str, dict[str, Any]] = {}

@@ -24,13 +24,18 @@ DATA, ITEMS, MARKS, REQUESTS, REVIEW = "GeoPixelD", "items", "marks", "requests"
 # Where the index's paths begin: the original opens them from its own folder, in which the data are data/GeoPixelD.
 PREFIX = f"data/{DATA}"
 RECORD_FORMAT = 1
+# What a run reads of a record, and its kinds.
+_PARTS = {"id": str, "settings": str, "state": str, "dropped": dict, "keys": list, "reviewers": list, "sentences": list}
 
 
 class Folder:
-    """The folder of a data set. Every file is written aside, synced and renamed, so that it is there whole or not."""
+    """The folder of a data set. Every file is written aside, synced and renamed, so that it is there whole or not.
 
-    def __init__(self, root: Path, split: str) -> None:
-        self.root, self.split = root, split
+    `writer` names who writes, of all processes on all machines that share the folder: a shard, or who applies reviews.
+    """
+
+    def __init__(self, root: Path, split: str, writer: str) -> None:
+        self.root, self.split, self.writer = root, split, writer
 
     def record_path(self, item_id: str) -> Path:
         """Where a picture's record is: the last of its files, so its presence says that all are there."""
@@ -45,8 +50,9 @@ class Folder:
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise OutputError(f"{path}: cannot be read ({error}); remove it, and it is made again") from None
-        if not isinstance(found, dict) or found.get("format") != RECORD_FORMAT:
-            raise OutputError(f"{path}: is no record of format {RECORD_FORMAT}; remove it, and it is made again")
+        whole = isinstance(found, dict) and found.get("format") == RECORD_FORMAT
+        if not whole or not all(isinstance(found.get(name), kind) for name, kind in _PARTS.items()):
+            raise OutputError(f"{path}: is no whole record of format {RECORD_FORMAT}; remove it, and it is made again")
         return found
 
     def picture(self, item_id: str) -> Path:
@@ -120,7 +126,7 @@ class Folder:
 
     def put(self, path: Path, data: bytes) -> None:
         """A file, whole; OutputError where it cannot be written, and then nothing of it is left."""
-        aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        aside = path.with_name(f".{path.name}.{self.writer}.{os.getpid()}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with aside.open("wb") as stream:
@@ -137,19 +143,10 @@ class Folder:
             ) from None
 
     def clear(self) -> None:
-        """Remove what processes that ended in the middle left aside; those that still run keep theirs."""
-        for path in self.root.rglob(".*.partial"):
-            number = path.name.rsplit(".", 2)[1]
-            if number.isdigit() and int(number) != os.getpid() and not _runs(int(number)):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        """Remove what this writer's processes that ended in the middle left aside; its caller is the only one of them.
 
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        What another shard holds aside may be live on another machine, and is left.
+        """
+        for path in self.root.rglob(f".*.{self.writer}.*.partial"):
+            with contextlib.suppress(OSError):
+                path.unlink()

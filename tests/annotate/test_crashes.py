@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from annotate.ledger import Ledger
 from annotate.settings import Settings
 from annotate.sources import open_source
 from geopixel_edge.errors import OptionError, OutputError
+from geopixel_edge.json_text import encode_json
 
 from ..support.annotations import annotated, contents
 
@@ -44,6 +47,11 @@ def started(out: Path, *words: str) -> subprocess.Popen[bytes]:
     """The command line in a process of its own."""
     command = [sys.executable, "-m", "annotate", SOURCE, str(out), "--describer", "rules", *words]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def job_of(words: str) -> bytes:
+    """What claims a folder for a source."""
+    return encode_json({"source": open_source(words).fingerprint(), "split": "train"})
 
 
 def killed_and_resumed(whole: Path, out: Path, kills: int, seed: int) -> None:
@@ -104,6 +112,22 @@ def test_three_shards_at_once_give_the_bytes_of_one_run(whole: Path, tmp_path: P
     assert contents(tmp_path / "out") == contents(whole)
 
 
+def test_a_shard_clears_its_own_leftovers_alone(tmp_path: Path) -> None:
+    """Others may be another machine's, whose process numbers say nothing here."""
+    (items := tmp_path / "out" / "items").mkdir(parents=True)
+    (tmp_path / "out" / "requests").mkdir()
+    (tmp_path / "out" / "job.json").write_bytes(job_of(SOURCE))
+    own, other = items / ".a.json.1-of-2.3999999.partial", items / ".b.json.2-of-2.3999999.partial"
+    own.touch()
+    other.touch()
+    with Ledger(tmp_path / "out" / "requests", "1-of-2"), pytest.raises(OptionError, match="in use"):
+        Job(open_source(SOURCE), tmp_path / "out", Rules(), Settings(shard=(1, 2))).run()
+    assert own.exists()
+    Job(open_source(SOURCE), tmp_path / "out", Rules(), Settings(shard=(1, 2))).run()
+    assert other.exists()
+    assert not own.exists()
+
+
 def test_a_shard_alone_leaves_the_rest_open(tmp_path: Path) -> None:
     source = open_source(SOURCE)
     counts = []
@@ -138,6 +162,31 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x00\x00\n" + path.read_bytes())
     with pytest.raises(OptionError, match="line 1 is damaged"):
         Ledger(tmp_path, "1-of-1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key": ["a"]}, {"text": 5}, {"text": None}, {"tokens_in": "many"}, {"seconds": "long"}, {"fault": 1}, {"key": 1}],
+)
+def test_a_line_with_another_kind_of_value_is_named(change: dict[str, object], tmp_path: Path) -> None:
+    with Ledger(tmp_path, "1-of-1") as ledger:
+        ledger.add("a", "x", "scene", Reply("words"))
+    path = tmp_path / "1-of-1.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    with pytest.raises(OptionError, match="line 1 is damaged"):
+        Ledger(tmp_path, "1-of-1")
+
+
+@pytest.mark.parametrize("name", ["keys", "sentences", "dropped"])
+def test_a_record_with_a_part_missing_is_named(name: str, whole: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "out")
+    path = next((out / "items").glob("*.json"))
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != name}))
+    with pytest.raises(OutputError, match="is no whole record of format 1; remove it"):
+        annotated(SOURCE, out)
+    path.unlink()
+    annotated(SOURCE, out)
+    assert contents(out) == contents(whole)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
