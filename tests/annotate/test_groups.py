@@ -13,14 +13,15 @@ from PIL import Image
 
 from annotate.annotating import planned
 from annotate.clusters import clusters
-from annotate.groups import MIN_ALONE_PX, Unit, units_of
+from annotate.groups import MAX_SINGLES, MIN_ALONE_PX, Unit, units_of
 from annotate.items import Instance, Item
 from annotate.marks import MAX_MARKS, YELLOW, Board, Mark, draw, place_marks, tint
+from annotate.names import PROFILES, Profile
 from annotate.picture import Picture
 from annotate.settings import Settings
 from annotate.sources.scenes import ScenesSource, item_of
 from geopixel_edge.masks import Mask
-from synthetic.scenes import make_scene
+from synthetic.scenes import EVALUATION_SEED, make_scene
 
 from ..support.annotations import annotated
 from ..support.planted import planted_scene
@@ -56,6 +57,39 @@ def agreement(seed: int) -> list[float]:
         label.update({one.id: -1 - number for number, one in enumerate(rest)})
         found.append(rand_index([label[one.id] for one in things], [groups[int(one.id)] for one in things]))
     return found
+
+
+def agreement_told(seed: int) -> list[tuple[float, int, int]]:
+    """For each class of a planted scene how its units agree with the groups planted, how many units there are, and how
+    many groups."""
+    scene, groups = planted_scene(seed)
+    item, found = item_of(scene, "one"), []
+    units = units_of(Picture(item, "strict"))
+    label = {one.id: number for number, unit in enumerate(units) for one in unit.members}
+    for name in sorted({one.class_name for one in item.instances}):
+        things = [one for one in item.instances if one.class_name == name]
+        planted = [groups[int(one.id)] for one in things]
+        index = rand_index([label.get(one.id, -1 - int(one.id)) for one in things], planted)
+        found.append((index, sum(unit.class_name == name for unit in units), len(set(planted))))
+    return found
+
+
+def check_units(seeds: range) -> list[float]:
+    """Units are the groups planted while a class has few of them, and one unit where it has more: by design."""
+    found = [one for seed in seeds for one in agreement_told(seed)]
+    few = [index for index, _, groups in found if groups <= MAX_SINGLES]
+    assert min(few) >= 0.95
+    assert all(units == 1 for _, units, groups in found if groups > MAX_SINGLES)
+    return [index for index, _, _ in found]
+
+
+def test_units_are_the_groups_planted_or_one_of_too_many() -> None:
+    check_units(range(3))
+
+
+@pytest.mark.long
+def test_units_of_200_scenes() -> None:
+    assert 0.8 < np.mean(check_units(range(200))) < 0.95
 
 
 def test_groups_are_those_planted() -> None:
@@ -145,6 +179,18 @@ def test_marks_lie_on_their_things(side_px: int | None) -> None:
             assert areas == sorted(areas, reverse=True)
             count += len(marks)
     assert count > 10
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("profile", PROFILES)
+def test_marks_lie_on_their_things_in_100_scenes(profile: Profile) -> None:
+    count = 0
+    for seed in range(EVALUATION_SEED, EVALUATION_SEED + 100):
+        picture = Picture(item_of(make_scene(seed), "one"), profile)
+        for marks in planned(picture, 560 if seed % 2 else None)[1]:
+            check_marks(picture.item, marks)
+            count += len(marks)
+    assert count > 200
 
 
 def test_marks_are_the_same_bytes_everywhere() -> None:
