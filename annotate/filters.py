@@ -6,53 +6,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .colour import NAMES as COLOURS
 from .facts import Facts
-from .names import forms, mention, plural
+from .names import forms, mention, strict_forms
 from .places import opposite, verdict
 from .records import Finding, Sentence
+from .said import colours, counts, doubt, mark, names_one, sides, speaks_of_one, speaks_of_several
 
 MAX_WORDS = 40
 MAX_REPEAT = 0.8  # of the runs of three words of two sentences, in both
 MAX_OVERLAP = 0.5  # IoU of the masks of two phrases
-_MARKS = re.compile(r"\b(?:marked|marker|labell?ed|label|numbered|annotated)\b|#|\d|\bnumber(?! of)\b", re.IGNORECASE)
-_HEDGES = re.compile(
-    r"\b(?:unclear|cannot|can't|can not|unable to|not visible|as an ai|language model|i am sorry|i'm sorry|"
-    r"apologi[sz]e|appears? to be unclear|hard to (?:say|tell|see)|not sure|impossible to)\b",
-    re.IGNORECASE,
-)
-# Words for sides that do not say where the thing is in the picture.
-_ELSEWHERE = re.compile(
-    r"\b(?:to the (?:left|right|top|bottom) of|(?:left|right|top|bottom) of the|left of|right of"
-    r"|from (?:the )?[\w ]{4,16} to (?:the )?(?:bottom right|top right|bottom left|top left|right|bottom|left|top)"
-    r"|reaching [\w ]+? edges?|(?:left|right|top|bottom|upper|lower) (?:edge|side|end|half|part|corner|lane)s? of the "
-    r"(?!image|picture|photo|scene|frame)|on (?:its|their) (?:left|right))\b",
-    re.IGNORECASE,
-)
-_SIDES = {
-    "left": r"left|leftmost|western",
-    "right": r"right|rightmost|eastern",
-    "top": r"top|upper|topmost|northern",
-    "bottom": r"bottom|lower|bottommost|southern",
-}
-_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-# Least and most that a word for a number may stand for.
-_COUNTS: dict[str, tuple[int, int]] = {
-    **{word: (value, value) for value, word in enumerate(_NUMBERS, 1)},
-    "a pair of": (2, 2),
-    "a couple of": (2, 3),
-    "a few": (2, 6),
-    "several": (3, 15),
-    "many": (7, 1_000_000),
-    "numerous": (10, 1_000_000),
-    "dozens of": (20, 1_000_000),
-    "countless": (20, 1_000_000),
-    "hundreds of": (80, 1_000_000),
-}
 # Words of every description, which no class can claim.
 _GENERAL = frozenset({"image", "picture", "scene", "object", "objects", "edge", "place", "area"})
-_COUNT_WORDS = "|".join(sorted((re.escape(word) for word in _COUNTS), key=len, reverse=True))
-_WHOLE = r"group|row|rows|cluster|number|lot|collection|line|set|pair|couple|fleet"
 
 
 @dataclass(frozen=True)
@@ -80,7 +44,7 @@ def other_class(said: str, context: Context) -> Finding | None:
     """The sentence names a class that is not in the picture."""
     allowed = {word for name in context.present for word in forms(name)}
     absent = [name for name in context.known if name not in allowed and name not in _GENERAL]
-    banned = {word: name for name in absent for word in (name, plural(name)) if word not in allowed}
+    banned = {word: name for name in absent for word in strict_forms(name) if word not in allowed}
     words = sorted((re.escape(word) for word in {*allowed, *banned}), key=lambda word: (-len(word), word))
     for hit in re.finditer(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)" if words else r"(?!)", said, re.IGNORECASE):
         if name := banned.get(hit[0].lower()):
@@ -90,14 +54,14 @@ def other_class(said: str, context: Context) -> Finding | None:
 
 def mark_said(said: str, context: Context) -> Finding | None:
     """The sentence speaks of marks or numbers."""
-    hit = _MARKS.search(mention([context.facts.class_name, *context.present]).sub(" ", said))
-    return Finding("mark-said", f"says {hit[0]!r}", "drop") if hit else None
+    hit = mark(said, [context.facts.class_name, *context.present])
+    return Finding("mark-said", f"says {hit!r}", "drop") if hit else None
 
 
 def hedge(said: str, context: Context) -> Finding | None:
-    """The describer says that it cannot see it."""
-    hit = _HEDGES.search(said)
-    return Finding("hedge", f"says {hit[0]!r}", "drop") if hit else None
+    """The describer says that it cannot see it, or that there is none."""
+    hit = doubt(said, context.facts.class_name)
+    return Finding("hedge", f"says {hit!r}", "drop") if hit else None
 
 
 def too_long(said: str, context: Context) -> Finding | None:
@@ -108,57 +72,39 @@ def too_long(said: str, context: Context) -> Finding | None:
 
 def place_conflict(said: str, context: Context) -> Finding | None:
     """The sentence says left where the thing is clearly right, or top where it is clearly at the bottom, and so on."""
-    own = _ELSEWHERE.sub(" ", said)
-    for side, words in _SIDES.items():
+    named = sides(said)
+    for side in sorted(named):
         there = opposite(side)
-        if not re.search(rf"\b(?:{words})\b", own, re.IGNORECASE):
-            continue
-        if re.search(rf"\b(?:{_SIDES[there]})\b", own, re.IGNORECASE):
-            continue
-        if verdict(*context.centre, side) is False and verdict(*context.centre, there):
+        if there not in named and verdict(*context.centre, side) is False and verdict(*context.centre, there):
             return Finding("place-conflict", f"says {side}, and it is {there}", "drop")
     return None
 
 
 def count_conflict(said: str, context: Context) -> Finding | None:
     """The sentence says how many there are, and it is another number."""
-    facts = context.facts
+    facts, name = context.facts, context.facts.class_name
     if facts.count_word is None:
         return None
-    nouns = "|".join(map(re.escape, forms(facts.class_name)))
-    number = re.search(
-        rf"\b({_COUNT_WORDS})\s+(?!can\b|sees?\b|may\b|of\b)(?:[\w-]+\s+){{0,4}}?(?:{nouns})\b", said, re.IGNORECASE
-    )
-    if number:
-        least, most = _COUNTS[number[1].lower()]
+    numbers = counts(said, name)
+    for word, least, most in numbers:
         if not least <= facts.count <= most:
-            return Finding("count-conflict", f"says {number[1]}, and there are {facts.count}", "drop")
+            return Finding("count-conflict", f"says {word}, and there are {facts.count}", "drop")
+    if numbers:
         return None
-    single = re.search(
-        rf"\ban? (?!(?:[\w-]+ ){{0,2}}(?:{_WHOLE}) of\b)(?:[\w-]+ ){{0,4}}?({nouns})\b", said, re.IGNORECASE
-    )
-    if (
-        facts.count > 1
-        and single
-        and single[1].lower() in {one for one in forms(facts.class_name) if plural(one) != one}
-    ):
-        plurals = {plural(one) for one in forms(facts.class_name)}
-        if single[1].lower() not in plurals:
-            return Finding("count-conflict", f"speaks of one, and there are {facts.count}", "drop")
+    if facts.count > 1 and speaks_of_one(said, name):
+        return Finding("count-conflict", f"speaks of one, and there are {facts.count}", "drop")
+    if facts.level == "instance" and speaks_of_several(said, name) and not names_one(said, name):
+        return Finding("count-conflict", "speaks of several, and there is one", "drop")
     return None
 
 
 def colour_conflict(said: str, context: Context) -> Finding | None:
     """The sentence gives the thing another colour than the one that is clearly measured."""
     facts = context.facts
-    if not facts.colour:
-        return None
-    nouns = "|".join(map(re.escape, forms(facts.class_name)))
-    found = re.search(rf"\b({'|'.join(COLOURS)}|gray)\s+(?:{nouns})\b", said, re.IGNORECASE)
-    colour = found[1].lower().replace("gray", "grey") if found else facts.colour
-    if colour == facts.colour:
-        return None
-    return Finding("colour-conflict", f"says {colour}, and it is {facts.colour}", "drop")
+    for named in colours(said, facts.class_name) if facts.colour else ():
+        if facts.colour not in named:
+            return Finding("colour-conflict", f"says {' and '.join(sorted(named))}, and it is {facts.colour}", "drop")
+    return None
 
 
 UNIT_CHECKS: tuple[Check, ...] = (

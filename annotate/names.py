@@ -44,6 +44,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "roundabout": ("traffic circle",),
     "person": ("people",),
 }
+# Synonyms that can mean no other class.
+_SAME = frozenset(
+    {"airplane", "aircraft", "aeroplane", "vessel", "harbour", "automobile", "lorry", "football pitch"}
+) | {"football field", "baseball field", "car park", "athletics track", "traffic circle"}
 _IRREGULAR = {"person": "people", "aircraft": "aircraft", "cluster of trees": "clusters of trees", "bus": "buses"}
 # Ground and water are named by what they are; their colour is light and season.
 _UNCOLOURED = frozenset(
@@ -72,6 +76,13 @@ def forms(name: str) -> tuple[str, ...]:
     """Every word for the class, singular and plural, the longest first."""
     words = {form for one in (name, *SYNONYMS.get(name, ())) for form in (one, plural(one))}
     return tuple(sorted(words, key=lambda word: (-len(word), word)))
+
+
+def strict_forms(name: str) -> tuple[str, ...]:
+    """Words, singular and plural, that can mean this class alone."""
+    return tuple(
+        form for one in (name, *SYNONYMS.get(name, ())) if one == name or one in _SAME for form in (one, plural(one))
+    )
 
 
 def mention(names: Iterable[str]) -> re.Pattern[str]:

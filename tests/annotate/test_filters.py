@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from annotate.annotating import annotate, planned
 from annotate.asking import Asker, seed_of
 from annotate.facts import Facts
-from annotate.filters import Context, check
+from annotate.filters import Context, check, check_together
 from annotate.ledger import Ledger
 from annotate.names import PROFILES, Profile
 from annotate.picture import Picture
+from annotate.records import Finding, Sentence
 from annotate.settings import Settings
 from annotate.sources.scenes import ScenesSource
+from geopixel_edge.masks import Mask
 
 from ..support.liars import FOUND_BY, LIES, Liar, SceneLiar
 
@@ -130,3 +133,29 @@ SHIP = Facts("instance", "ship", 1, "one", place="top left", colour="red")
 def test_what_sentences_show(said: str, facts: Facts, found: set[str]) -> None:
     context = Context(facts, (0.2, 0.2), ("ship", "pier"), ("ship", "pier", "tennis court", "car"))
     assert {one.name for one in check(said, context)} == found
+
+
+def sentence(text: str, x_px: int) -> Sentence:
+    """A sentence whose only mask begins at a column."""
+    bits = np.zeros((20, 60), np.bool_)
+    bits[5:15, x_px : x_px + 10] = True
+    return Sentence("instance", text, ("a red ship",), (Mask.from_array(bits),))
+
+
+@pytest.mark.parametrize(
+    ("text", "x_px", "found"),
+    [
+        ("At the pier there lies {0} that is being unloaded.", 30, {"repeat"}),
+        ("At the pier there lies {0} that waits for its cargo.", 30, set()),
+        ("Elsewhere {0} is seen.", 2, {"overlap"}),
+        ("Elsewhere {0} is seen.", 6, set()),
+        ("At the pier there lies {0} that is being unloaded.", 0, {"repeat", "overlap"}),
+    ],
+)
+def test_what_shows_between_sentences(text: str, x_px: int, found: set[str]) -> None:
+    first = sentence("At the pier there lies {0} that is being unloaded.", 0)
+    one, other = check_together([first, sentence(text, x_px)])
+    assert one.findings == ()
+    assert {finding.name for finding in other.findings} == found
+    dropped = first.found(Finding("hedge", "", "drop"))
+    assert check_together([dropped, sentence(text, x_px)])[1].findings == ()
