@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -23,10 +24,10 @@ from annotate.sources import open_source
 from geopixel_edge.errors import OptionError, OutputError
 from geopixel_edge.json_text import encode_json
 
-from ..support.annotations import annotated, contents
+from ..support.annotations import annotated, contents, records
 
 ROOT = Path(__file__).parents[2]
-SOURCE = "scenes:2000065-2000068,128"
+SOURCE = "scenes:2000065-2000073,128"  # some for each of three shards
 
 
 @pytest.fixture(scope="module")
@@ -54,30 +55,36 @@ def job_of(words: str) -> bytes:
     return encode_json({"source": open_source(words).fingerprint(), "split": "train"})
 
 
+def killed(process: subprocess.Popen[bytes], out: Path, begun: str, pause_s: float) -> bool:
+    """Killed so long after a file of this pattern is there; whether the run was then still to be finished."""
+    deadline = time.monotonic() + 30
+    while not any(out.glob(begun)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(pause_s)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return any(out.glob(begun)) and not (out / "run.json").exists()
+
+
 def killed_and_resumed(whole: Path, out: Path, kills: int, seed: int) -> None:
-    """Killed so many times at random moments, then run to its end."""
+    """Killed once amid its pictures, then so many times at random moments, then run to its end."""
     rng = random.Random(seed)
+    assert killed(started(out), out, "items/*.json", 0.0)
     for _ in range(kills):
-        process = started(out)
-        deadline = time.monotonic() + 30
-        while not (out / "requests").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        killed(started(out), out, "requests", rng.uniform(0, 0.4))
     annotated(SOURCE, out)
     assert contents(out) == contents(whole)
     assert ledger_of(out) == ledger_of(whole)
 
 
 def test_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
-    killed_and_resumed(whole, tmp_path / "out", 2, 1)
+    killed_and_resumed(whole, tmp_path / "out", 1, 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_many_random_moments(seed: int, whole: Path, tmp_path: Path) -> None:
-    killed_and_resumed(whole, tmp_path / "out", 6, 100 + seed)
+    killed_and_resumed(whole, tmp_path / "out", 5, 100 + seed)
 
 
 def test_a_ledger_cut_at_any_byte_goes_on(whole: Path, tmp_path: Path) -> None:
@@ -105,11 +112,27 @@ def test_a_torn_ledger_gives_the_same_bytes(part: float, whole: Path, tmp_path: 
 
 
 def test_three_shards_at_once_give_the_bytes_of_one_run(whole: Path, tmp_path: Path) -> None:
-    processes = [started(tmp_path / "out", "--shard", f"{number}/3") for number in (1, 2, 3)]
+    source, numbers = open_source(SOURCE), (1, 2, 3)
+    assert all(Job(source, tmp_path / "out", Rules(), Settings(shard=(number, 3))).shard() for number in numbers)
+    processes = [started(tmp_path / "out", "--shard", f"{number}/3") for number in numbers]
     for process in processes:
         _, told = process.communicate(timeout=120)
         assert process.returncode == 0, told
     assert contents(tmp_path / "out") == contents(whole)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
+def test_one_of_three_shards_killed_and_begun_again(seed: int, whole: Path, tmp_path: Path) -> None:
+    out, rng = tmp_path / "out", random.Random(seed)
+    processes = [started(out, "--shard", f"{number}/3") for number in (1, 2, 3)]
+    victim = rng.randrange(3)
+    killed(processes[victim], out, f"requests/{victim + 1}-of-3.jsonl", rng.uniform(0, 0.1))
+    processes[victim] = started(out, "--shard", f"{victim + 1}/3")
+    for process in processes:
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    assert contents(out) == contents(whole)
 
 
 def test_a_shard_clears_its_own_leftovers_alone(tmp_path: Path) -> None:
@@ -135,7 +158,7 @@ def test_a_shard_alone_leaves_the_rest_open(tmp_path: Path) -> None:
         outcome = Job(source, tmp_path / "out", Rules(), Settings(shard=(number, 2))).run()
         counts.append((outcome.new, outcome.missing, outcome.summary is not None))
         assert (tmp_path / "out" / "run.json").exists() == (outcome.missing == 0)
-    assert counts[0][0] + counts[1][0] == 4
+    assert counts[0][0] + counts[1][0] == 9
     assert counts[0][1] == counts[1][0]
     assert [one[2] for one in counts] == [counts[0][1] == 0, True]
 
@@ -203,3 +226,25 @@ def test_a_full_disk_is_named_and_what_is_recorded_kept(tmp_path: Path) -> None:
     ledger.close()
     with Ledger(tmp_path, "1-of-1") as ledger:
         assert ledger.get("a") == Reply("words")
+
+
+def test_a_disk_that_fills_leaves_nothing_half_written(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, sync, left = tmp_path / "out", os.fsync, iter(range(12))  # the next is that of a picture's file
+
+    def full(number: int) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(number)
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"^out=.*No space left.*make room.*same command"):
+        annotated(SOURCE, out)
+    monkeypatch.setattr("os.fsync", sync)
+    assert not list(out.rglob("*.partial"))
+    assert not (out / "run.json").exists()
+    for record in records(out):
+        assert (out / "GeoPixelD" / "train" / f"{record['id']}.json").exists()
+    annotated(SOURCE, out)
+    assert contents(out) == contents(whole)

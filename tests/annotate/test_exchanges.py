@@ -18,7 +18,7 @@ from annotate.errors import DescriberError
 from annotate.facts import Facts
 from geopixel_edge.errors import OptionError
 
-FAST = Options(timeout_s=0.4, tries=1)
+FAST = Options(timeout_s=0.25, tries=1)
 QUESTION = Request("instance", "What?", Facts("instance", "ship", 1, "one"))
 
 
@@ -58,7 +58,7 @@ def dripping(start: bytes, again: bytes) -> Iterator[str]:
 )
 def test_what_drips_ends_at_the_deadline(scheme: str, start: bytes, again: bytes) -> None:
     began = time.monotonic()
-    with dripping(start, again) as address, pytest.raises(DescriberError, match=r"no whole reply in 0\.4 s"):
+    with dripping(start, again) as address, pytest.raises(DescriberError, match=r"no whole reply in 0\.25 s"):
         OpenAI(f"{scheme}://{address}", "model", FAST).describe(QUESTION)
     assert time.monotonic() - began < 2
 
