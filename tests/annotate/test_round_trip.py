@@ -59,6 +59,22 @@ def test_true_phrases_are_found_and_those_of_other_masks_are_not(
     assert {one.state for one in found} == {"review"}
 
 
+@pytest.mark.long
+def test_how_many_of_five_scenes_are_found(engine: RoundTrip, tmp_path: Path) -> None:
+    """The figures of docs/annotate.md, to two phrases: processors round differently."""
+    source, true, exchanged, total = ScenesSource(2_000_065, 2_000_069), 0, 0, 0
+    with Ledger(tmp_path, "1-of-1") as ledger:
+        asker = Asker(Rules(), ledger, Settings())
+        for name in source.ids:
+            item = source.item(name)
+            told = [one for one in annotate(item, asker, source.classes).sentences if one.masks and one.state != "drop"]
+            swapped = [replace(one, masks=other.masks) for one, other in zip(told, told[1:] + told[:1], strict=True)]
+            true += len(found_in(engine.check(item, told)))
+            exchanged += len(found_in(engine.check(item, swapped)))
+            total += len(told)
+    assert (true, exchanged, total) == (pytest.approx(14, abs=2), pytest.approx(52, abs=2), 55)
+
+
 def test_what_is_dropped_or_has_no_mask_is_not_asked(engine: RoundTrip, told: tuple[Item, list[Sentence]]) -> None:
     item, sentences = told
     silent = [replace(sentences[0], decision="drop"), Sentence("scene", "It is a port.")]
