@@ -141,6 +141,8 @@ class OpenAI:
             connection.request("POST", f"{self._path}/chat/completions", body, headers)
             answer = connection.getresponse()
             data = answer.read(MAX_REPLY_BYTES + 1)
+        except TimeoutError:  # the socket's own, which may come first
+            late.set()
         except (OSError, http.client.HTTPException):
             if not late.is_set():
                 raise

@@ -76,7 +76,7 @@ def test_the_index_opens_as_the_original_opens_it(
         for parts in json.loads(Path(entry["polygons"]).read_text())["polygons"]:
             mask = np.zeros((height, width), np.uint8)
             for part in parts:
-                cv2.fillPoly(mask, np.array([part], dtype=np.int32), color=1)
+                cv2.fillPoly(mask, [np.array(part, np.int32)], 1)
             filled.append(Mask.from_array(mask.astype(np.bool_)))
         assert tuple(filled) == sample.masks
         assert len(filled) == "".join(turn["value"] for turn in entry["conversations"]).count("[SEG]")
