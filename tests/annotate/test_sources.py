@@ -189,7 +189,9 @@ def test_names_of_any_kind_are_told(profile: str, made: tuple[Path, dict[str, An
     categories = [
         {**one, "name": NAMES[at % len(NAMES)] + " x" * (at // 9)} for at, one in enumerate(found["categories"])
     ]
-    (path := tmp_path / "names.json").write_text(json.dumps({**found, "categories": categories}))
+    (path := tmp_path / "names.json").write_text(
+        json.dumps({**found, "categories": categories, "licenses": [{"name": "\ud800"}]})
+    )
     words = [str(path), str(tmp_path / "out"), "--images", str(folder), "--describer", "rules", "--profile", profile]
     assert main(words) == 0
     for record in records(tmp_path / "out"):
