@@ -24,7 +24,7 @@ PEERS = ("torch", "torch-compiled", "ort")
 EPILOG = """\
 examples:
   python -m benchmarks.gpu engine
-  python -m benchmarks.gpu engine --against torch torch-compiled --json
+  python -m benchmarks.gpu engine --against torch,torch-compiled --json
   python -m benchmarks.gpu engine --float32 exact             # and how far each block is from the float32 engine's
   python -m benchmarks.gpu orin --against ort --onnx engine   # TensorRT's plans beside ONNX Runtime's CUDA provider
 """
@@ -93,6 +93,14 @@ def _environment(pipe: Pipeline) -> dict[str, Any]:
     return facts
 
 
+def _peers(words: str) -> list[str]:
+    """Peers of one word of the command line, which commas may divide."""
+    found = [word for word in words.split(",") if word]
+    if strange := [word for word in found if word not in PEERS]:
+        raise argparse.ArgumentTypeError(f"{strange[0]!r} is none of {', '.join(PEERS)}")
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, and print tables or JSON; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -103,7 +111,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("engine_dir", type=Path, metavar="ENGINE")
     parser.add_argument("--device", default="cuda", help="cuda (default) or cuda:N")
-    parser.add_argument("--against", nargs="*", choices=PEERS, default=["torch"], help="peers of the whole answer")
+    parser.add_argument(
+        "--against",
+        nargs="*",
+        type=_peers,
+        metavar="PEER",
+        help=f"peers of the whole answer, of {', '.join(PEERS)} (default: torch)",
+    )
     parser.add_argument("--repeat", type=int, default=20, help="counted runs of each block (default: 20)")
     parser.add_argument("--intermediate", type=int, default=GEOPIXEL_7B.intermediate, help="width of the feed-forward")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -112,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         "--float32", type=Path, metavar="DIR", help="the same checkpoint at fp32, run on the CPU: blocks are held to it"
     )
     args = parser.parse_args(argv)
+    args.against = ["torch"] if args.against is None else [peer for peers in args.against for peer in peers]
     if ("ort" in args.against) != (args.onnx is not None):
         parser.error("--against ort and --onnx go together: give both or neither")
     found = measure(args)

@@ -47,9 +47,19 @@ def _power(found: dict[str, Any]) -> str:
 def _blocks(found: dict[str, Any]) -> list[tuple[str, ...]]:
     named = {**found["blocks"], **{f"prefill of {rows}": one for rows, one in found["prefill"].items()}}
     return [
-        (name, f"{1000 * one['seconds']:.2f}", _number(one.get("tflop_per_s")), _number(one.get("ratio_matrix_rate")))
+        (
+            _counted(name, one),
+            f"{1000 * one['seconds']:.2f}",
+            _number(one.get("tflop_per_s")),
+            _number(one.get("ratio_matrix_rate")),
+        )
         for name, one in named.items()
     ]
+
+
+def _counted(name: str, one: dict[str, Any]) -> str:
+    """With how much was run at once, where that depends on the engine."""
+    return next((f"{name}, {one[unit]} {unit}" for unit in ("views", "masks") if unit in one), name)
 
 
 def _fidelity(found: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from benchmarks.scale.shapes import Shapes
 from geopixel_edge.blocks.language_model import Rows
+from geopixel_edge.build.onnx_reader import EngineWeights
 from geopixel_edge.memory.capacity import cache_capacity
 from geopixel_edge.model import Model
 
@@ -34,17 +38,16 @@ def prefill(model: Model, rows: int) -> Callable[[], None]:
     return read
 
 
-def step_bytes(model: Model) -> int:
-    """Bytes of weights that a step has to read: all but the rotary tables and what acts on image rows alone."""
-    import onnx
+def step_bytes(model: Model, shapes: Shapes) -> int:
+    """Bytes of weights that a step has to read: all but the rotary tables and what acts on image rows alone.
 
-    path = model.engine.path(model.manifest.blocks["language_model"].files[0])
-    graph = onnx.load(str(path), load_external_data=False).graph
-    skipped = ("cos", "sin")
-    return sum(
-        int(entry.value)
-        for tensor in graph.initializer
-        if "Plora_" not in tensor.name and tensor.name not in skipped
-        for entry in tensor.external_data
-        if entry.key == "length"
-    )
+    A plan does not say what lies in it: there they follow from the sizes and the precision.
+    """
+    block = model.manifest.blocks["language_model"]
+    if block.plan is not None:
+        head = block.precision.parts.get("head")
+        head_bytes = block.precision.bytes_per_number if head in (None, "int4") else np.dtype(head).itemsize
+        numbers = shapes.layers * shapes.layer_weights * block.precision.bytes_per_number
+        return round(numbers + shapes.head_weights * head_bytes)
+    stored = EngineWeights(model.engine.path(block.files[0])).stored_bytes
+    return sum(size for name, size in stored.items() if "Plora_" not in name and name not in ("cos", "sin"))

@@ -122,7 +122,7 @@ def _peer(work: Path, shapes: Shapes) -> Path:
 
 def _decode(model: Model, shapes: Shapes, args: argparse.Namespace, bandwidth: float) -> dict[str, Any]:
     """Steps of one sequence and of eight, ours and llama.cpp's in turn, beside the time of reading it all once."""
-    weights, path = ours.step_bytes(model), _peer(args.work, shapes)
+    weights, path = ours.step_bytes(model, shapes), _peer(args.work, shapes)
     number = next(one.dtype for one in model.manifest.blocks["language_model"].inputs if one.name.startswith("past_"))
     found: dict[str, Any] = {"batch8": {}}
     for batch in (1, BATCH):

@@ -64,6 +64,11 @@ class EngineWeights:
         """Of the norms."""
         return float(self._attribute("layers.0.attention_norm.weight", "epsilon"))
 
+    @property
+    def stored_bytes(self) -> dict[str, int]:
+        """The size of every weight in the data file, by its name there."""
+        return {name: one.length for name, one in self._stored.items()}
+
     def plain(self, name: str, dtype: str) -> Array:
         """A norm's weight, or a rotary table."""
         return self._read(name).astype(dtype, copy=False)
