@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import weakref
 from typing import NoReturn
@@ -13,6 +14,7 @@ from .errors import ProcessError
 # Objects of a native runtime whose destructors wait for threads; a child must never run them.
 _kept: weakref.WeakSet[object] = weakref.WeakSet()
 _leaves_at_once = False
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
 class Owner:
@@ -38,6 +40,12 @@ def refuse_pickle(what: str, remedy: str) -> NoReturn:
 def keep_in_children(session: object) -> None:
     """A forked child of this process will end without destroying `session`."""
     _kept.add(session)
+
+
+def end_with_parent() -> None:
+    """From now on SIGKILL ends this process when the thread that started it ends; nothing elsewhere than on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _in_child() -> None:

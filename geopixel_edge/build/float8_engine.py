@@ -17,7 +17,7 @@ from ..engine.directory import Engine, read_manifest, write_manifest
 from ..engine.golden import Check, measure
 from ..engine.golden_files import GOLDEN_FILES, RECORD_FILE, read_golden
 from ..engine.precision import FLOAT8
-from ..engine.publish import aside, check_target, publish
+from ..engine.publish import aside, check_target, clear_leftovers, publish
 from ..errors import ExportError, OptionError
 from ..memory.footprint import measure_all
 from ..memory.residency import Residency
@@ -44,6 +44,7 @@ def build_float8(
     exists, a full disk or a failed check.
     """
     target = Path(os.path.abspath(target))
+    clear_leftovers(target)
     check_target(target, overwrite)
     engine = Engine(source)
     _check(engine, blocks)

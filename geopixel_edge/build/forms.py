@@ -13,7 +13,7 @@ from ..engine.digests import describe_file
 from ..engine.directory import Engine, write_manifest
 from ..engine.golden import Check, verify
 from ..engine.manifest import BlockSpec, Form, Manifest
-from ..engine.publish import aside, check_target, publish
+from ..engine.publish import aside, check_target, clear_leftovers, publish
 from ..errors import ExportError, GeoPixelError
 from ..memory.footprint import measure_all
 from ..model import Model
@@ -43,6 +43,7 @@ def build_form(
     check.
     """
     target = Path(os.path.abspath(target))
+    clear_leftovers(target)
     check_target(target, overwrite)
     engine = Engine(source)
     _check_source(engine, form)

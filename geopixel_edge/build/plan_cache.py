@@ -6,10 +6,13 @@ itself. An entry counts once its record stands beside it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,11 @@ import msgspec
 
 from ..engine.digests import sha256_of
 from ..engine.manifest import TensorSpec
+from ..engine.publish import is_locked, locked
 from ..errors import ExportError, reason
+
+log = logging.getLogger(__name__)
+_PARTIAL = ".partial-"
 
 
 class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,23 +45,38 @@ class PlanCache:
 
     root: Path
 
-    def place(self, key: str) -> Path:
-        """Where a plan is written before it is kept; ExportError where the folder cannot be made."""
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Where a file is written before it is kept, locked, and gone afterwards; ExportError where it cannot be."""
+        path = self.root / f"{name}{_PARTIAL}{secrets.token_hex(4)}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            path.touch()
         except OSError as error:
             raise ExportError(
-                f"plans={str(self.root)!r} cannot be made ({reason(error)}); give another folder"
+                f"plans={str(self.root)!r} cannot be written in ({reason(error)}); give another folder"
             ) from None
-        return self.root / f"{key}.partial-{os.getpid()}"
+        try:
+            with locked(path):
+                yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def clear_leftovers(self) -> None:
+        """Remove what builds that were killed were writing; what a running one writes is locked, and left alone."""
+        with contextlib.suppress(OSError):
+            for path in self.root.glob(f"*{_PARTIAL}*"):
+                if not is_locked(path):
+                    path.unlink(missing_ok=True)
+                    log.warning("removed %s, left by a build that was killed", path)
 
     def keep(self, key: str, written: Path, kept: Kept) -> Path:
         """Take a written plan in: the record last."""
         plan, record = self.root / f"{key}.plan", self.root / f"{key}.json"
         written.replace(plan)
-        aside = record.with_name(f"{record.name}.partial-{os.getpid()}")
-        aside.write_bytes(msgspec.json.encode(kept))
-        aside.replace(record)
+        with self.writing(record.name) as aside:
+            aside.write_bytes(msgspec.json.encode(kept))
+            aside.replace(record)
         return plan
 
     def find(self, key: str) -> tuple[Path, Kept] | None:

@@ -14,7 +14,7 @@ from ..engine.directory import Engine, write_manifest
 from ..engine.first_load import verified_here
 from ..engine.golden import Check
 from ..engine.manifest import BLOCKS, BlockSpec, Manifest
-from ..engine.publish import aside, check_target, publish
+from ..engine.publish import aside, check_target, clear_leftovers, publish
 from ..errors import ExportError, OptionError
 from .forms import LANGUAGE_MODEL, Progress, checked, copy_others
 from .plan_cache import PlanCache
@@ -55,6 +55,7 @@ def build_tensorrt(
     RuntimeUnavailableError, EngineError before work starts; ExportError when a step fails.
     """
     target = Path(os.path.abspath(target))
+    clear_leftovers(target)
     check_target(target, wanted.overwrite)
     engine = Engine(source)
     _check(engine, wanted)
@@ -62,6 +63,7 @@ def build_tensorrt(
     _check_float8(engine, wanted, library)
     dims = dims_for(engine.manifest, wanted.capacity)
     cache = PlanCache(wanted.plans or target.parent / PLANS)
+    cache.clear_leftovers()
     with aside(target) as root:
         _check_room(engine, target)
         copy_others(engine, root, wanted.blocks, progress)

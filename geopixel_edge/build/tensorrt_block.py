@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ import msgspec
 
 from ..engine.manifest import Range, TensorSpec
 from ..errors import GeoPixelError
+from ..processes import end_with_parent
 from ..runtimes.tensorrt_import import import_tensorrt
 from .onnx_dims import fixed
 from .tensorrt_profiles import shapes
@@ -36,6 +38,7 @@ class Request(msgspec.Struct, frozen=True):
     profiles: tuple[dict[str, Range], ...] = ()
     sm: int = 0
     memory_bytes: int = 0  # 0: no limit
+    parent: int = 0  # the process that waits for the outcome; 0: nobody's
 
 
 class Outcome(msgspec.Struct):
@@ -171,7 +174,10 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """As the module says; whatever stops the build is told in the Outcome."""
+    end_with_parent()
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    if request.parent not in (0, os.getppid()):  # it ended before this process was to end with it
+        return
     try:
         outcome = build(request)
     except GeoPixelError as error:

@@ -128,11 +128,10 @@ class PlanBuilder:
         graphs.mkdir()
         model, spec = self._graph(name, graphs)
         halves = halves_of(name, spec.precision)
-        inputs, written = halved(spec.inputs, halves), self.cache.place(key)
+        inputs = halved(spec.inputs, halves)
         request = Request(
             runtime=self.wanted.runtime,
             model=str(model),
-            plan=str(written),
             inputs=inputs,
             outputs=spec.outputs,
             fixed=fixed_dims(name, self.dims),
@@ -148,13 +147,13 @@ class PlanBuilder:
 
         tick()
         try:
-            outcome = run(request, name, self.library.name, tick)
-            seconds = time.monotonic() - start
-            digest = describe_file(written.parent, written.name).sha256
-            kept = Kept(digest, inputs, spec.outputs, outcome.layers, outcome.seconds, outcome.peak_bytes)
-            plan = self.cache.keep(key, written, kept)
+            with self.cache.writing(key) as written:
+                outcome = run(msgspec.structs.replace(request, plan=str(written)), name, self.library.name, tick)
+                seconds = time.monotonic() - start
+                digest = describe_file(written.parent, written.name).sha256
+                kept = Kept(digest, inputs, spec.outputs, outcome.layers, outcome.seconds, outcome.peak_bytes)
+                plan = self.cache.keep(key, written, kept)
         finally:
-            written.unlink(missing_ok=True)
             shutil.rmtree(graphs)
         self._done_bytes += self.engine.manifest.blocks[name].bytes
         self._done_seconds += seconds

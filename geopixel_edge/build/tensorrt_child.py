@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,9 +31,10 @@ def library_of(runtime: str) -> Outcome:
 
 def run(request: Request, block: str, library: str, tick: Callable[[], object]) -> Outcome:
     """Build one block's plan; `tick` is called every second. ExportError says what the library said."""
+    asked = msgspec.structs.replace(request, parent=os.getpid())
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         try:
-            said, errors = _watched(child, msgspec.json.encode(request), tick)
+            said, errors = _watched(child, msgspec.json.encode(asked), tick)
         except BaseException:
             child.kill()
             raise

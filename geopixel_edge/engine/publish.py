@@ -25,7 +25,7 @@ _NAME_CHARACTERS = 100  # of the target's name, in the name of what is written a
 
 
 def clear_leftovers(target: Path) -> None:
-    """Remove what exports to this target left behind that were killed, and put back an engine they had moved aside.
+    """Remove what exports and builds to this target left that were killed, and put back an engine they moved aside.
 
     A directory that a running process writes is left alone: it holds a lock, which ends with the process.
     """
@@ -34,22 +34,24 @@ def clear_leftovers(target: Path) -> None:
     name = re.compile(re.escape(f".{target.name}.partial-") + r"[0-9a-f]{8}(-replaced)?")
     with contextlib.suppress(OSError, ValueError):
         for path in sorted(target.parent.iterdir(), key=lambda one: one.name, reverse=True):
-            if name.fullmatch(path.name) and not path.is_symlink() and path.is_dir() and not _is_locked(path):
+            if name.fullmatch(path.name) and not path.is_symlink() and path.is_dir() and not is_locked(path):
                 _clear(path, target)
 
 
 def _clear(path: Path, target: Path) -> None:
     if path.name.endswith("-replaced") and not target.exists():
         path.rename(target)
-        log.warning("put %s back, which an export had moved aside when it was killed", target)
+        log.warning("put %s back, which an export or a build had moved aside when it was killed", target)
         return
     size = sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and not one.is_symlink())
     shutil.rmtree(path)
-    log.warning("removed %s (%.1f MB), left by an export that was killed", path, size / 1e6)
+    log.warning("removed %s (%.1f MB), left by an export or a build that was killed", path, size / 1e6)
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of this directory, or there is no telling."""
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this file or directory, or there is no telling."""
+    if fcntl is None:
+        return True
     place = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +96,7 @@ def aside(target: Path) -> Iterator[Path]:
     except (OSError, ValueError) as error:
         raise ExportError(f"{target.parent} cannot be written in ({reason(error)}); give another place") from None
     try:
-        with _locked(root):
+        with locked(root):
             yield root
     except GeoPixelError:
         raise
@@ -107,8 +109,8 @@ def aside(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """The directory's lock held, where the file system has locks."""
+def locked(root: Path) -> Iterator[None]:
+    """The lock of a file or directory held, where the file system has locks; it ends with the process."""
     if fcntl is None:
         yield
         return
