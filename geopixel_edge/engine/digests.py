@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ..errors import EngineCorruptError
@@ -58,18 +61,47 @@ def check_piece(piece: Piece) -> None:
     for block in _blocks(path, offset, CHUNK_BYTES if spec.chunks else spec.bytes):
         digest.update(block)
     if digest.hexdigest() != wanted:
-        where = f" in its 64 MiB at {offset}" if spec.chunks else ""
-        raise EngineCorruptError(f"{path} has another SHA-256{where} than the manifest says; copy the engine again")
+        raise _altered(path, spec, offset)
 
 
 def check_digests(files: Sequence[tuple[Path, FileSpec]]) -> None:
     """Check every piece on up to four threads, or on this one where no other can be started."""
-    found = pieces(files)
+    _on_threads(check_piece, pieces(files))
+
+
+@contextmanager
+def checked_bytes(path: Path, spec: FileSpec) -> Iterator[mmap.mmap]:
+    """A file's bytes, mapped once they are proved to be the manifest's: no other file takes its place in between."""
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size != spec.bytes:
+            raise EngineCorruptError(f"{path} has {size} bytes, not {spec.bytes}; copy the engine again")
+        if not size:
+            raise EngineCorruptError(f"{path} is empty; copy the engine again, or build it again")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            with memoryview(data) as view:
+                _on_threads(partial(_check_part, view), pieces([(path, spec)]))
+            yield data
+
+
+def _check_part(view: memoryview, piece: Piece) -> None:
+    path, spec, offset, wanted = piece
+    with view[offset : offset + (CHUNK_BYTES if spec.chunks else spec.bytes)] as part:
+        if hashlib.sha256(part).hexdigest() != wanted:
+            raise _altered(path, spec, offset)
+
+
+def _altered(path: Path, spec: FileSpec, offset: int) -> EngineCorruptError:
+    where = f" in its 64 MiB at {offset}" if spec.chunks else ""
+    return EngineCorruptError(f"{path} has another SHA-256{where} than the manifest says; copy the engine again")
+
+
+def _on_threads(check: Callable[[Piece], None], found: list[Piece]) -> None:
     try:
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            list(pool.map(check_piece, found))
+            list(pool.map(check, found))
     except RuntimeError as error:
         if shortage(error, "hashing") is None:
             raise
         for piece in found:
-            check_piece(piece)
+            check(piece)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from ..engine.directory import Engine
 from ..errors import SessionClosedError
@@ -89,7 +89,8 @@ class Residency:
             self._free(self.loaded)
 
     def _free(self, blocks: frozenset[str]) -> None:
-        for block in blocks:
-            self._runners.pop(block).close()
-        if _CUT in blocks:
-            self._cut = WHOLE
+        with ExitStack() as stack:  # every one, whatever another raises
+            for block in blocks:
+                stack.callback(self._runners.pop(block).close)
+            if _CUT in blocks:
+                self._cut = WHOLE

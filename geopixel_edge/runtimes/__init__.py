@@ -105,6 +105,7 @@ class Tensor:
         return Tensor(self.device, self.address + offset * size, self.dtype, shape, self.owner)
 
 
+ANEW = "make a new Pipeline, and check the driver (nvidia-smi) if that fails, too"  # what helps when a GPU is lost
 NONE: Mapping[str, Tensor] = MappingProxyType({})
 
 

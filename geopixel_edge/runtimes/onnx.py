@@ -17,7 +17,7 @@ from ..errors import EngineMismatchError, InferenceError, RuntimeUnavailableErro
 from ..processes import Owner, keep_in_children, refuse_pickle
 from ..resources import return_heap, shortage
 from ..timings import book
-from . import NONE, Device, Tensor
+from . import ANEW, NONE, Device, Tensor
 from .devices import PROVIDERS
 from .onnx_errors import ERRORS, reason_of
 from .onnx_locations import check_locations
@@ -200,7 +200,8 @@ class OnnxStep:
 
     def _failed(self, error: Exception) -> Exception:
         doing = f"block {self._runner.block!r} failed in ONNX Runtime {ort.__version__}"
-        return shortage(error, doing) or InferenceError(f"{doing}: {reason_of(error)}")
+        remedy = "run `geopixel-edge verify` on the engine" if self._runner.device.memory == "cpu" else ANEW
+        return shortage(error, doing) or InferenceError(f"{doing}: {reason_of(error)}; {remedy}")
 
 
 def giving_back() -> ort.RunOptions:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import mmap
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from ..engine.digests import check_digests
+from ..engine.digests import checked_bytes
 from ..engine.manifest import BlockSpec, EnginePlan
-from ..errors import EngineMismatchError, InferenceError, ResourceError
+from ..errors import EngineMismatchError, GeoPixelError, InferenceError, ResourceError
 from ..processes import Owner, keep_in_children, refuse_pickle
 from ..resources import shortage
 from ..timings import book
-from . import NONE, Device, Tensor
+from . import ANEW, NONE, Device, Tensor
 from .shapes import made, sides_of
 from .tensorrt_import import import_tensorrt
 
+log = logging.getLogger(__name__)
 _REBUILD = "build the engine again on the machine that is to run it: `geopixel-edge build ENGINE OUT --runtime {}`"
 
 
@@ -48,7 +49,6 @@ class TensorRtRunner:
         self._owner = Owner(f"block {block!r}")
         self._trt = import_tensorrt(spec.runtime)
         self.plan = self._checked_plan(self._trt.__version__)
-        check_digests([(path, spec.files[0])])
         self._log = _log(self._trt)
         self._engine = self._load(path)
         keep_in_children(self._engine)
@@ -65,12 +65,16 @@ class TensorRtRunner:
         if plan.sm != self.gpu.compute_capability:
             told = f"is for a GPU of compute capability {plan.sm}, and this one has {self.gpu.compute_capability}"
             raise EngineMismatchError(f"block {self.block!r} {told}; {remedy}")
+        known = {side for one in self.spec.inputs for side in one.shape if isinstance(side, str)}
+        if strange := sorted({side for profile in plan.profiles for side in profile} - known):
+            told = f"has a profile of {strange[0]!r}, which is a side of none of its inputs"
+            raise EngineMismatchError(f"block {self.block!r} {told}; {remedy}")
         return plan
 
     def _load(self, path: Path) -> Any:
         runtime = self._trt.Runtime(self._log)
         runtime.engine_host_code_allowed = False  # a plan with plugins or a runtime of its own is refused
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with checked_bytes(path, self.spec.files[0]) as data:
             engine = runtime.deserialize_cuda_engine(data)
         if engine is None:
             told = self._log.last()
@@ -136,11 +140,14 @@ class TensorRtRunner:
         """The error of a call that TensorRT refused."""
         told = f"block {self.block!r} failed in {self.spec.runtime} {self._trt.__version__} ({doing})"
         said = self._log.last()
-        return _short(said, told) or InferenceError(f"{told}: {said}")
+        return _short(said, told) or InferenceError(f"{told}: {said}; {ANEW}")
 
     def close(self) -> None:
-        """Give the plan's memory back once what is queued is done; the runner cannot be used again."""
-        self.device.wait()
+        """Give the plan's memory back once what is queued is done, or lost with the GPU; the runner has ended."""
+        try:
+            self.device.wait()
+        except GeoPixelError as error:
+            log.warning("block %r was closed without waiting: %s", self.block, error)
         self._contexts.clear()
         self.__dict__.pop("_engine", None)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from geopixel_edge.engine import BUNDLED
+from geopixel_edge.engine import BUNDLED, digests
 from geopixel_edge.engine.directory import Engine, read_manifest
 from geopixel_edge.engine.golden import verify
 from geopixel_edge.errors import (
@@ -64,6 +64,7 @@ def test_plans_carry_no_code(engines: dict[str, Path], trt: FakeTrt) -> None:
     ("change", "told"),
     [
         ({"version": "10.3.0"}, r"built by tensorrt 10\.3\.0, and 10\.16\.0 is installed.*build the engine again"),
+        ({"profiles": [{"zzz": [1, 1, 1]}]}, r"profile of 'zzz', .* none of its inputs; build the engine again"),
         ({"sm": 90}, r"compute capability 90, and this one has 87; build the engine again"),
         (None, "says nothing of its plan"),
     ],
@@ -93,10 +94,37 @@ def test_a_plan_that_was_changed_is_never_read(engines: dict[str, Path], trt: Fa
     with pytest.raises(EngineCorruptError, match="another SHA-256"):
         TensorRtRunner(path, spec, "vision_encoder", trt.gpu)
     assert trt.counts["deserialised"] == 0
+    path.write_bytes(data + b" ")
+    with pytest.raises(EngineCorruptError, match=f"has {len(data) + 1} bytes, not {len(data)}"):
+        TensorRtRunner(path, spec, "vision_encoder", trt.gpu)
+    path.write_bytes(b"")
+    sign(root)
+    with pytest.raises(EngineCorruptError, match="is empty; copy the engine again"):
+        vision(root, trt)
+    assert trt.counts["deserialised"] == 0
     path.write_bytes(b"no plan")
     sign(root)
     with pytest.raises(EngineMismatchError, match=r"does not load in tensorrt.*magic tag"):
         vision(root, trt)
+
+
+def test_what_is_hashed_is_what_is_read(
+    engines: dict[str, Path], trt: FakeTrt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that takes the plan's place once that is proved is not opened."""
+    root = linked(engines[NEW], tmp_path)
+    path, other = root / "vision_encoder.plan", tmp_path / "other"
+    other.write_bytes(b"no plan")
+    check = digests._check_part
+
+    def replaced(*given: Any) -> None:
+        check(*given)
+        if given[1][0] == path:
+            other.replace(path)
+
+    monkeypatch.setattr(digests, "_check_part", replaced)
+    vision(root, trt)
+    assert path.read_bytes() == b"no plan"
 
 
 def test_where_it_cannot_run(engines: dict[str, Path]) -> None:
@@ -126,18 +154,56 @@ def test_verify_holds_it_to_torch_alone(engines: dict[str, Path], trt: FakeTrt) 
     assert msgspec.json.encode(read_manifest(engines[NEW]))
 
 
-def test_a_gpu_that_is_lost_in_the_middle_of_an_answer(engines: dict[str, Path], trt: FakeTrt) -> None:
-    """Typed, in the words of TensorRT; the Pipeline can be closed, and a new one answers."""
-    with Pipeline(engines[NEW], device="cuda") as pipe, pipe.open(SCENE) as image:
-        stream = image.stream("What is here?", max_new_tokens=8)
-        next(iter(stream))
-        trt.fails = True
-        trt.gpu.captures = False
-        with pytest.raises(InferenceError, match=r"'language_model' failed in tensorrt .*illegal memory access"):
-            image.ask("Where?", max_new_tokens=4)
-    trt.fails = False
+LOST = {
+    False: (InferenceError, r"'language_model' failed in tensorrt .*illegal memory access.*; make a new Pipeline"),
+    True: (RuntimeUnavailableError, r"device='cuda:0' failed .*; make a new Pipeline"),
+}
+
+
+@pytest.mark.parametrize("captures", LOST)
+def test_a_gpu_that_is_lost_in_the_middle_of_an_answer(
+    captures: bool, engines: dict[str, Path], trt: FakeTrt, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Typed, whether tokens are queued or replayed; leaving the Pipeline keeps the error and frees every block."""
+    error, told = LOST[captures]
+    trt.gpu.captures = captures
+    runners: list[TensorRtRunner] = []
+    with pytest.raises(error, match=told):
+        ask_and_lose(engines[NEW], trt, runners)
+    assert (trt.gpu.launches > 0) == captures
+    assert len(runners) == 4
+    assert not any("_engine" in runner.__dict__ for runner in runners)
+    assert "block 'language_model' was closed without waiting: device='cuda:0' failed" in caplog.text
+    trt.fails = trt.gpu.fails = False
     with Pipeline(engines[NEW], device="cuda") as pipe:
         assert pipe(SCENE, "What is here?", max_new_tokens=1).token_ids
+
+
+def ask_and_lose(root: Path, trt: FakeTrt, runners: list[TensorRtRunner]) -> None:
+    """The GPU is lost after a few tokens, and the same answer goes on; `runners` become the blocks."""
+    with Pipeline(root, device="cuda") as pipe, pipe.open(SCENE) as image:
+        stream = iter(image.stream("What is here?", max_new_tokens=30))
+        for _ in range(4):
+            next(stream)
+        loaded: Any = pipe.model.residency._runners
+        runners += loaded.values()
+        trt.lose()
+        list(stream)
+
+
+def test_every_block_is_freed_whatever_another_raises(
+    engines: dict[str, Path], trt: FakeTrt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, closed = Model.open(engines[NEW], "cuda"), []
+
+    def close(self: TensorRtRunner) -> None:
+        closed.append(self.block)
+        raise RuntimeError(self.block)
+
+    monkeypatch.setattr(TensorRtRunner, "close", close)
+    with pytest.raises(RuntimeError):
+        model.close()
+    assert sorted(closed) == sorted(model.manifest.blocks)
 
 
 def test_too_little_memory_on_the_gpu_is_told_before_any_is_taken(engines: dict[str, Path], trt: FakeTrt) -> None:

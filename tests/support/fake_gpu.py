@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from geopixel_edge.arrays import Array
+from geopixel_edge.errors import RuntimeUnavailableError
 from geopixel_edge.runtimes import Tensor
 
 from .fake_cuda import FakeCuda, Opaque
@@ -29,12 +30,22 @@ class FakeGpu(FakeCuda):
     lane: FakeLane | None = None
     order: list[str] = field(default_factory=list)
     free: int = 1 << 34
+    fails: bool = False
+
+    def check(self) -> None:
+        """As every call of CUDA's fails once a GPU is lost."""
+        if self.fails:
+            raise RuntimeUnavailableError("device='cuda:0' failed (cudaErrorIllegalAddress); make a new Pipeline")
+
+    def wait(self) -> None:
+        self.check()
+        super().wait()
 
     def free_bytes(self) -> int:
         return self.free
 
     def beside(self) -> FakeLane:
-        self.lane = FakeLane(alive=self.alive, order=self.order)
+        self.lane = FakeLane(alive=self.alive, order=self.order, fails=self.fails)
         return self.lane
 
     def after(self, other: object) -> None:
@@ -69,6 +80,7 @@ class FakeGpu(FakeCuda):
         self.recording = None
 
         def launch() -> None:
+            self.check()
             self.launches += 1
             for one in recorded:
                 one()

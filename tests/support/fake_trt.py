@@ -52,6 +52,12 @@ class FakeTrt(SimpleNamespace):
             runtimes=[],
         )
 
+    def lose(self) -> None:
+        """The GPU is gone: no run is queued, none is launched, and waiting fails."""
+        for one in (self, self.gpu, self.gpu.lane):
+            if one is not None:
+                one.fails = True
+
 
 class Runtime:
     def __init__(self, trt: FakeTrt, log: Logger) -> None:
