@@ -20,6 +20,7 @@ from .cuda_pinned import PINNED_BYTES, Pinned, address_of
 from .host import HostDevice
 
 log = logging.getLogger(__name__)
+_current = threading.local()  # `index` of the device that was made current in this thread
 MOST_STAGED = PINNED_BYTES // 4
 _REMEDY = "check the driver (nvidia-smi), `pip install 'cuda-core[cu13]'`, or give device='cpu'"
 
@@ -54,12 +55,19 @@ class CudaDevice:
                 if fault := check_driver(runtime):
                     raise RuntimeError(fault)
                 device = Device(self.index)
-                device.set_current()
+                self._make_current(device)
                 self._opened = device, device.create_stream()
             except Exception as error:  # cuda-core's errors have no common base
                 message = f"device={self._name!r} cannot be used ({error}); {_REMEDY}"
                 raise RuntimeUnavailableError(message) from None
+        self._make_current(self._opened[0])
         return self._opened
+
+    def _make_current(self, device: Any) -> None:
+        """CUDA's calls, and TensorRT's, are for the device that is current in the thread that makes them."""
+        if getattr(_current, "index", None) != self.index:
+            device.set_current()
+            _current.index = self.index
 
     def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
         """New memory, all zero."""
@@ -173,7 +181,7 @@ class CudaDevice:
         """Until everything queued is done."""
         if self._opened is not None:
             try:
-                self._opened[1].sync()
+                self._open()[1].sync()
             except Exception as error:  # cuda-core's errors have no common base
                 message = f"device={self._name!r} failed ({reason(error)}); make a new Pipeline"
                 raise RuntimeUnavailableError(message) from None
@@ -189,6 +197,7 @@ class CudaDevice:
                 raise RuntimeUnavailableError(f"device={self._name!r} failed ({error.name}); make a new Pipeline")
 
     def _pinned(self) -> Pinned:
+        self._open()
         if self._staging is None:
             self._staging = Pinned(self._name, self.wait, _REMEDY)
         return self._staging

@@ -130,8 +130,9 @@ class TensorRtRunner:
         """A new execution context at a profile, with memory for that profile alone."""
         self._owner.check()
         strategy = self._trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
+        stream = self.device.stream  # first: asking for it makes the GPU this thread's
         context = self._engine.create_execution_context(strategy)
-        if context is None or not context.set_optimization_profile_async(profile, self.device.stream):
+        if context is None or not context.set_optimization_profile_async(profile, stream):
             doing = f"block {self.block!r} finds no memory on the GPU for its workspace"
             raise ResourceError(f"{doing} ({self._log.last()}); give a smaller image or engine")
         return context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,13 @@ def test_a_step_keeps_what_it_is_bound_to(engines: dict[str, Path], trt: FakeTrt
     del tensor, feeds
     with pytest.raises(AssertionError, match="views was freed while it is bound"):
         context.execute_async_v3(trt.gpu.stream)
+
+
+def test_a_thread_that_makes_a_context_has_the_gpu_first(engines: dict[str, Path], trt: FakeTrt) -> None:
+    runner = vision(engines[NEW], trt)
+    trt.gpu.threads.clear()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(runner.context, 0).result()
 
 
 def test_the_grounding_encoder_runs_beside_the_prefill(engines: dict[str, Path], trt: FakeTrt) -> None:

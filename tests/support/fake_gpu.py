@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,12 @@ class FakeGpu(FakeCuda):
     order: list[str] = field(default_factory=list)
     free: int = 1 << 34
     fails: bool = False
+    threads: set[int] = field(default_factory=set)  # for which it is current: they asked for its stream
+
+    @property
+    def stream(self) -> int:
+        self.threads.add(threading.get_ident())
+        return 7
 
     def check(self) -> None:
         """As every call of CUDA's fails once a GPU is lost."""
@@ -45,7 +52,7 @@ class FakeGpu(FakeCuda):
         return self.free
 
     def beside(self) -> FakeLane:
-        self.lane = FakeLane(alive=self.alive, order=self.order, fails=self.fails)
+        self.lane = FakeLane(alive=self.alive, order=self.order, fails=self.fails, threads=self.threads)
         return self.lane
 
     def after(self, other: object) -> None:
@@ -112,6 +119,7 @@ class FakeLane(FakeGpu):
 
     @property
     def stream(self) -> int:
+        self.threads.add(threading.get_ident())
         return 8
 
     def queue(self, action: Callable[[], object]) -> None:

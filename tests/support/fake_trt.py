@@ -9,6 +9,7 @@ import ctypes
 import enum
 import json
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -90,6 +91,7 @@ class Engine:
 
     def create_execution_context(self, strategy: object) -> Context:
         assert strategy == "on profile change"
+        assert threading.get_ident() in self.trt.gpu.threads, "made for another device than the plan's"
         self.trt.counts["contexts"] += 1
         return Context(self)
 

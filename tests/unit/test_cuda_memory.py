@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -33,8 +34,11 @@ class FakeCuda:
         self.served = 13000
         self.integrated = 0
         self.waited: list[object] = []
+        self.current: dict[int, int] = {}  # the device, by thread
+        self.used: list[int | None] = []  # of which device memory was asked
 
     def told_memory(self) -> tuple[Any, Any, Any]:
+        self.used.append(self.current.get(threading.get_ident()))
         return (SimpleNamespace(name="cudaErrorDevicesUnavailable"), None, None) if self.fails else ("ok", 5_000, 9_000)
 
     def end_capture(self, stream: int) -> tuple[Any, Any]:
@@ -73,13 +77,16 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     def create_stream() -> Any:
         return SimpleNamespace(handle=next(handles), sync=found.sync, wait=found.waited.append)
 
-    device = SimpleNamespace(
-        set_current=lambda: None,
-        create_stream=create_stream,
-        properties=found,
-        allocate=found.allocate,
-        compute_capability=SimpleNamespace(major=8, minor=7),
-    )
+    def device(index: int) -> Any:
+        return SimpleNamespace(
+            set_current=lambda: found.current.update({threading.get_ident(): index}),
+            create_stream=create_stream,
+            properties=found,
+            allocate=found.allocate,
+            compute_capability=SimpleNamespace(major=8, minor=7),
+        )
+
+    monkeypatch.setattr(cuda, "_current", threading.local())
     runtime = SimpleNamespace(
         cudaMemcpyKind=SimpleNamespace(cudaMemcpyDefault=4),
         cudaError_t=SimpleNamespace(cudaSuccess="ok"),
@@ -97,7 +104,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
         cudaRuntimeGetVersion=lambda: ("ok", 13020),
         cudaMemGetInfo=found.told_memory,
     )
-    for name, members in (("cuda.core", {"Device": lambda index: device}), ("cuda.bindings", {"runtime": runtime})):
+    for name, members in (("cuda.core", {"Device": device}), ("cuda.bindings", {"runtime": runtime})):
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
@@ -237,3 +244,14 @@ def test_memory_that_a_board_shares_with_its_cpu_can_be_made_free(fake: FakeCuda
     fake.fails = True
     with pytest.raises(RuntimeUnavailableError, match=r"device='cuda:0' failed \(cudaErrorDevicesUnavailable\)"):
         device.free_bytes()
+
+
+def test_every_thread_works_on_the_device_it_uses(fake: FakeCuda) -> None:
+    """Current is what a thread made so; one device after another is used by one thread, too."""
+    first, second = CudaDevice(0), CudaDevice(1)
+    for device in (first, second, first):
+        device.free_bytes()
+    with ThreadPoolExecutor(1) as pool:
+        for device in (second, second, first):
+            pool.submit(device.free_bytes).result()
+    assert fake.used == [0, 1, 0, 1, 1, 0]
