@@ -57,7 +57,7 @@ class TensorSpec(Struct, frozen=True):
     """One graph input or output: NumPy dtype name and shape; a string is a symbolic dimension."""
 
     name: Name
-    dtype: Dtype
+    dtype: Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
     shape: tuple[Dimension | Name, ...]
 
 

@@ -207,6 +207,7 @@ FAULTY: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("negative weights", set_at(*VISION, "footprint", to={"weights_bytes": -1, "workspace": []})),
     ("negative workspace", set_at(*VISION, "footprint", to=footprint(bytes=-1.0, dims=[]))),
     ("workspace by a nameless dimension", set_at(*VISION, "footprint", to=footprint(bytes=1.0, dims=[""]))),
+    ("an input of no NumPy dtype", set_at(*VISION, "inputs", 0, "dtype", to="bfloat16")),
     ("chunks of a small file", lambda m: m["tokenizer"].update(chunks=[m["tokenizer"]["sha256"]] * 2)),
     ("large file without chunks", lambda m: m["tokenizer"].update(bytes=CHUNK_BYTES + 1, chunks=[])),
     ("too few chunks", lambda m: m["tokenizer"].update(bytes=2 * CHUNK_BYTES + 1, chunks=["0" * 64] * 2)),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import __main__ as benchmark
-from benchmarks.gpu import blocks, whole
+from benchmarks.gpu import blocks, rates, whole
 from benchmarks.scale import ours
 from benchmarks.scale.shapes import Shapes
 from geopixel_edge.engine import BUNDLED
@@ -53,8 +53,7 @@ def test_plans_are_measured_at_the_sizes_they_were_built_for(
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.setattr(blocks, "PROMPTS", (4096,))
     monkeypatch.setattr(blocks, "CACHED", (4000,))
-    rates = {"matrix_flop_per_s": 1e12, "memory_bytes_per_s": 1e11}
-    monkeypatch.setattr(benchmark.rates, "measured", lambda: rates)
+    monkeypatch.setattr(rates, "measured", lambda: {"matrix_flop_per_s": 1e12, "memory_bytes_per_s": 1e11})
     found = _measured(capsys, str(engines[NEW]), "--against")
     assert found["blocks"]["vision_encoder"]["views"] == 2
     assert found["blocks"]["pixel_decoder"]["masks"] == 8
@@ -92,7 +91,12 @@ def test_peers_are_divided_by_commas_or_spaces(
     words: list[str], peers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(benchmark, "measure", lambda args: asked.append(args.against) or {})
+
+    def measure(args: Any) -> dict[str, Any]:
+        asked.append(args.against)
+        return {}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
     onnx = ["--onnx", "engine"] if "ort" in peers else []
     benchmark.main(["engine", "--json", "--against", *words, *onnx])
     assert asked == [peers]
