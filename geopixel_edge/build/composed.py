@@ -7,18 +7,23 @@ are the portable form's; the cache is copied as it is written, so that past and 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
+from ..engine.manifest import Precision
+from .decoder import DecoderSizes, Weights
 from .portable import PortableGraph
 
 _MASKED = -65504.0  # the least of float16: its softmax is 0
 
 
 class ComposedGraph(PortableGraph):
-    """The decoder in operators of opset 21."""
+    """The decoder in operators of opset 20; of 21 where there is int4, which came with that."""
 
-    opset = 21  # int4 in blocks came with it
+    def __init__(self, path: Path, sizes: DecoderSizes, precision: Precision, weights: Weights) -> None:
+        self.opset = 21 if "int4" in (precision.weights, *precision.parts.values()) else 20
+        super().__init__(path, sizes, precision, weights)
 
     def form_inputs(self) -> None:
         """Also the shapes, rotary rows and cache slots that all layers share."""

@@ -143,8 +143,8 @@ def test_a_huge_manifest(root: Path) -> None:
     refused(root, EngineSchemaError, str(limits.MAX_MANIFEST_BYTES))
 
 
-def set_at(*keys: str, to: object) -> Callable[[dict[str, Any]], None]:
-    def change(manifest: dict[str, Any]) -> None:
+def set_at(*keys: str | int, to: object) -> Callable[[dict[str, Any]], None]:
+    def change(manifest: Any) -> None:
         for key in keys[:-1]:
             manifest = manifest[key]
         manifest[keys[-1]] = to
