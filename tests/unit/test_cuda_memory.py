@@ -5,15 +5,9 @@ The fakes copy when the stream is waited for, as late as a GPU may; the real one
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,100 +16,19 @@ from geopixel_edge.errors import RuntimeUnavailableError
 from geopixel_edge.runtimes import cuda, cuda_pinned
 from geopixel_edge.runtimes.cuda import MOST_STAGED, CudaDevice
 
-
-class FakeCuda:
-    """What the packages do, on host memory."""
-
-    def __init__(self) -> None:
-        self.queued: list[tuple[int, int, int]] = []
-        self.registered: set[int] = set()
-        self.destroyed: list[Any] = []
-        self.fails = False
-        self.served = 13000
-        self.integrated = 0
-        self.waited: list[object] = []
-        self.current: dict[int, int] = {}  # the device, by thread
-        self.used: list[int | None] = []  # of which device memory was asked
-
-    def told_memory(self) -> tuple[Any, Any, Any]:
-        self.used.append(self.current.get(threading.get_ident()))
-        return (SimpleNamespace(name="cudaErrorDevicesUnavailable"), None, None) if self.fails else ("ok", 5_000, 9_000)
-
-    def end_capture(self, stream: int) -> tuple[Any, Any]:
-        graph = tuple(self.queued)
-        self.queued.clear()
-        return ("refused" if self.fails else "ok"), graph
-
-    def launch(self, made: tuple[str, Any], stream: int) -> tuple[Any]:
-        self.queued += made[1]
-        return (SimpleNamespace(name="cudaErrorLaunchFailure") if self.fails else "ok",)
-
-    def copy(self, target: int, source: int, size: int, kind: object, stream: int) -> tuple[Any]:
-        self.queued.append((target, source, size))
-        return (SimpleNamespace(name="cudaErrorIllegalAddress") if self.fails else "ok",)
-
-    def sync(self) -> None:
-        while self.queued:
-            target, source, size = self.queued.pop(0)
-            ctypes.memmove(target, source, size)
-
-    def allocate(self, size: int, stream: object) -> Any:
-        memory = ctypes.create_string_buffer(size)
-        return SimpleNamespace(handle=ctypes.addressof(memory), memory=memory)
-
-    def register(self, address: int, size: int, flags: int) -> tuple[str]:
-        assert address not in self.registered
-        self.registered.add(address)
-        return ("ok",)
+from ..support.fake_cuda_packages import FakePackages, installed
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
-    found = FakeCuda()
-    handles = count(5)
-
-    def create_stream() -> Any:
-        return SimpleNamespace(handle=next(handles), sync=found.sync, wait=found.waited.append)
-
-    def device(index: int) -> Any:
-        return SimpleNamespace(
-            set_current=lambda: found.current.update({threading.get_ident(): index}),
-            create_stream=create_stream,
-            properties=found,
-            allocate=found.allocate,
-            compute_capability=SimpleNamespace(major=8, minor=7),
-        )
-
-    monkeypatch.setattr(cuda, "_current", threading.local())
-    runtime = SimpleNamespace(
-        cudaMemcpyKind=SimpleNamespace(cudaMemcpyDefault=4),
-        cudaError_t=SimpleNamespace(cudaSuccess="ok"),
-        cudaMemcpyAsync=found.copy,
-        cudaHostRegister=found.register,
-        cudaHostUnregister=found.registered.discard,
-        cudaStreamCaptureMode=SimpleNamespace(cudaStreamCaptureModeThreadLocal=1),
-        cudaStreamBeginCapture=lambda stream, mode: ("ok",),
-        cudaStreamEndCapture=found.end_capture,
-        cudaGraphInstantiate=lambda graph, flags: ("ok", ("made", graph)),
-        cudaGraphLaunch=found.launch,
-        cudaGraphExecDestroy=found.destroyed.append,
-        cudaGraphDestroy=found.destroyed.append,
-        cudaDriverGetVersion=lambda: ("ok", found.served),
-        cudaRuntimeGetVersion=lambda: ("ok", 13020),
-        cudaMemGetInfo=found.told_memory,
-    )
-    for name, members in (("cuda.core", {"Device": device}), ("cuda.bindings", {"runtime": runtime})):
-        module = ModuleType(name)
-        vars(module).update(members)
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePackages]:
+    found = installed(monkeypatch)
     yield found
     gc.collect()
     assert found.registered == set()  # no longer than the memory it is of
 
 
 @pytest.mark.parametrize("numbers", [0, 1, 1000, MOST_STAGED // 4, MOST_STAGED // 4 + 1])
-def test_what_is_written_is_read(fake: FakeCuda, numbers: int) -> None:
+def test_what_is_written_is_read(fake: FakePackages, numbers: int) -> None:
     device = CudaDevice(0)
     values = np.random.default_rng(numbers).standard_normal(numbers, dtype=np.float32)
     tensor = device.put(values)
@@ -125,7 +38,7 @@ def test_what_is_written_is_read(fake: FakeCuda, numbers: int) -> None:
     assert np.array_equal(other.numpy()[:numbers], values)
 
 
-def test_small_writes_do_not_wait_and_outlive_what_was_written(fake: FakeCuda) -> None:
+def test_small_writes_do_not_wait_and_outlive_what_was_written(fake: FakePackages) -> None:
     device = CudaDevice(0)
     tensors = [device.empty("int64", (4,)) for _ in range(3)]
     for index, tensor in enumerate(tensors):
@@ -136,7 +49,7 @@ def test_small_writes_do_not_wait_and_outlive_what_was_written(fake: FakeCuda) -
     assert [int(tensor.numpy()[0]) for tensor in tensors] == [0, 1, 2]
 
 
-def test_many_threads_share_the_staging_memory(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_threads_share_the_staging_memory(fake: FakePackages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_pinned, "PINNED_BYTES", 4096)
     monkeypatch.setattr(cuda, "MOST_STAGED", 1024)
     device = CudaDevice(0)
@@ -150,7 +63,7 @@ def test_many_threads_share_the_staging_memory(fake: FakeCuda, monkeypatch: pyte
         assert all(pool.map(there_and_back, range(8)))
 
 
-def test_what_does_not_fit_is_refused(fake: FakeCuda) -> None:
+def test_what_does_not_fit_is_refused(fake: FakePackages) -> None:
     device = CudaDevice(0)
     small, large = device.empty("float32", (2,)), device.empty("float32", (3,))
     with pytest.raises(ValueError, match="12 bytes are not copied to 8"):
@@ -160,7 +73,7 @@ def test_what_does_not_fit_is_refused(fake: FakeCuda) -> None:
     assert fake.queued == []
 
 
-def test_a_gpu_that_is_lost_is_named(fake: FakeCuda) -> None:
+def test_a_gpu_that_is_lost_is_named(fake: FakePackages) -> None:
     device = CudaDevice(3)
     tensor = device.empty("float32", (2,))
     fake.fails = True
@@ -169,7 +82,7 @@ def test_a_gpu_that_is_lost_is_named(fake: FakeCuda) -> None:
     fake.queued.clear()
 
 
-def test_what_is_captured_is_done_when_it_is_launched(fake: FakeCuda) -> None:
+def test_what_is_captured_is_done_when_it_is_launched(fake: FakePackages) -> None:
     device = CudaDevice(0)
     assert device.compute_capability == 87
     source, target = device.put(np.arange(4.0)), device.put(np.zeros(4))
@@ -190,13 +103,13 @@ def test_what_is_captured_is_done_when_it_is_launched(fake: FakeCuda) -> None:
     assert len(fake.destroyed) == 2
 
 
-def test_what_is_not_captured_is_none(fake: FakeCuda) -> None:
+def test_what_is_not_captured_is_none(fake: FakePackages) -> None:
     device = CudaDevice(0)
     fake.fails = True
     assert device.capture(lambda: None) is None
 
 
-def test_a_gpu_that_is_lost_while_it_is_waited_for(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_lost_while_it_is_waited_for(fake: FakePackages, monkeypatch: pytest.MonkeyPatch) -> None:
     device = CudaDevice(2)
     assert device.stream == 5
     assert device._opened is not None
@@ -219,13 +132,13 @@ def test_a_gpu_that_is_lost_while_it_is_waited_for(fake: FakeCuda, monkeypatch: 
         ),
     ],
 )
-def test_a_driver_that_is_absent_or_too_old(fake: FakeCuda, served: int, told: str) -> None:
+def test_a_driver_that_is_absent_or_too_old(fake: FakePackages, served: int, told: str) -> None:
     fake.served = served
     with pytest.raises(RuntimeUnavailableError, match=rf"device='tensorrt:0' cannot be used \({told}"):
         CudaDevice(0, "tensorrt").zeros("float32", (1,))
 
 
-def test_a_second_stream_is_waited_for_on_the_gpu(fake: FakeCuda) -> None:
+def test_a_second_stream_is_waited_for_on_the_gpu(fake: FakePackages) -> None:
     device = CudaDevice(0)
     other = device.beside()
     device.after(other)
@@ -236,7 +149,7 @@ def test_a_second_stream_is_waited_for_on_the_gpu(fake: FakeCuda) -> None:
     assert [one.handle for one in fake.waited] == [6]  # type: ignore[attr-defined]
 
 
-def test_memory_that_a_board_shares_with_its_cpu_can_be_made_free(fake: FakeCuda) -> None:
+def test_memory_that_a_board_shares_with_its_cpu_can_be_made_free(fake: FakePackages) -> None:
     device = CudaDevice(0)
     assert device.free_bytes() == 5_000
     fake.integrated = 1
@@ -246,7 +159,7 @@ def test_memory_that_a_board_shares_with_its_cpu_can_be_made_free(fake: FakeCuda
         device.free_bytes()
 
 
-def test_every_thread_works_on_the_device_it_uses(fake: FakeCuda) -> None:
+def test_every_thread_works_on_the_device_it_uses(fake: FakePackages) -> None:
     """Current is what a thread made so; one device after another is used by one thread, too."""
     first, second = CudaDevice(0), CudaDevice(1)
     for device in (first, second, first):
