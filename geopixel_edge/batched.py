@@ -119,9 +119,27 @@ def _shared_plan(model: Model, asked: list[Asked]) -> Plan:
 
 
 def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[Answer]:
-    """Read each prompt into its part of one cache, then write all answers in step."""
+    """Read each prompt into its part of one cache, then write all answers in step.
+
+    Nobody else asks about these images meanwhile; in the order of their addresses, so that no two batches wait for
+    each other.
+    """
+    with ExitStack() as locks:
+        for image in sorted({one.image for one in questions}, key=id):
+            locks.enter_context(image.lock)
+        _write(model, questions, plan)
+        for image in {one.image for one in questions if not one.ours}:
+            image.settle()
+    for image, asked, _ in questions:
+        asked.turn.finish()
+        yield image.result(asked)
+
+
+def _write(model: Model, questions: list[Question], plan: Plan) -> None:
+    """See, read and write; the turns hold what was said."""
     for image, asked, _ in questions if plan.ground_first else ():
-        image.ground(asked)
+        if asked.turn.grounded:
+            image.ground(asked)
     cache = model.new_cache(plan.dims.capacity, len(questions))
     turns = [one.asked.turn for one in questions]
     logits = [_begun(question, cache, index) for index, question in enumerate(questions)]
@@ -139,10 +157,8 @@ def _together(model: Model, questions: list[Question], plan: Plan) -> Iterator[A
         for index, (image, asked, _) in enumerate(questions):
             if not asked.turn.ended:
                 _stepped(image, asked, outputs.hidden.view(1, hidden, offset=index * hidden))
-    for image, asked, _ in questions:
-        asked.turn.watch.timings.blocks.update(watch.timings.blocks)
-        asked.turn.finish()
-        yield image.result(asked)
+    for one in questions:
+        one.asked.turn.watch.timings.blocks.update(watch.timings.blocks)
 
 
 def _begun(question: Question, cache: KVCache, index: int) -> F32:

@@ -37,7 +37,7 @@ class OpenedImage:
         self._grids: tuple[Grid, ...] | None = None
         self._image_tokens: list[Tensor] = []
         self._cache: KVCache | None = None
-        self._lock, self._prefix_length, self._closed = threading.RLock(), 0, False
+        self.lock, self._prefix_length, self._closed = threading.RLock(), 0, False
         self._features: Features | None = None
         self._current: Asked | None = None
 
@@ -72,7 +72,7 @@ class OpenedImage:
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> Answer:
         """Answer one question; options, `stop` and errors as of `Pipeline.__call__`."""
-        with self._lock:
+        with self.lock:
             return self.stream(query, options, stop=stop, **overrides).answer
 
     def segment(
@@ -86,13 +86,13 @@ class OpenedImage:
         self, query: str, options: AskOptions | None = None, *, stop: StopToken | None = None, **overrides: Any
     ) -> AnswerStream:
         """Like `ask`, event by event: a mask comes as soon as the step that consumes its `[SEG]` has run."""
-        with self._lock:
+        with self.lock:
             return self.running(self.prepare(query, AskOptions.of(options, overrides), stop or StopToken()))
 
     def running(self, asked: Asked) -> AnswerStream:
         """The answer to a prepared question, not begun; it ends whatever was asked before."""
         self._current = asked
-        return AnswerStream(self._run(asked), lambda: self.result(asked), asked.turn, self._lock)
+        return AnswerStream(self._run(asked), lambda: self.result(asked), asked.turn, self.lock)
 
     def prepare(self, query: str, options: AskOptions, stop: StopToken) -> Asked:
         """Check a question and plan it; nothing is computed yet."""
@@ -107,23 +107,18 @@ class OpenedImage:
         with shortage_told("the question cannot be answered"):
             try:
                 asked.turn.watch.check()
-                if asked.plan.ground_first:
+                if asked.plan.ground_first and asked.turn.grounded:
                     self.ground(asked)
                 yield from self._write(asked, *self.begin(asked))
             except Stopped as stopped:
                 asked.turn.stop(stopped)
             yield from asked.turn.finish()
 
-    def ground(self, asked: Asked) -> None:
-        """Make SAM 2's features now, unless they are known or the question cannot ask for a mask."""
-        if asked.turn.grounded:
-            self._ground(asked)
-
     def begin(self, asked: Asked, target: KVCache | None = None) -> tuple[Outputs, KVCache]:
         """See and read; the outputs of the prompt's last row. `target`: the cache to read into, one sequence."""
         self._see(asked)
         if asked.turn.grounded and asked.plan.all_resident and self.model.residency.grounds_beside:
-            self._ground(asked)  # queued, and done beside the prefill
+            self.ground(asked)  # queued, and done beside the prefill
         return self._read(asked, target)
 
     def _see(self, asked: Asked) -> None:
@@ -159,6 +154,10 @@ class OpenedImage:
         self._prefix_length, self._cache = shared, cache
         return outputs, cache
 
+    def settle(self) -> None:
+        """Keep what was read into one cache of several sequences apart from it."""
+        self._cache = self._cache.copied(self._prefix_length) if self._cache and self._prefix_length else None
+
     def _cache_for(self, plan: Plan, known: int, target: KVCache | None) -> KVCache:
         """A cache that is long enough and holds the first `known` positions: the kept one, `target` or a new one."""
         # Until the reading is done nothing is kept: a run that stops half-way must not leave a half-read prefix behind.
@@ -186,11 +185,12 @@ class OpenedImage:
     def point(self, states: Tensor, asked: Asked) -> MaskFound:
         """The mask of one `[SEG]`, from the hidden state (1, hidden) where it was the input."""
         asked.turn.watch.check()
-        features, size_px = self._ground(asked), (self.images[0].width_px, self.images[0].height_px)
+        features, size_px = self.ground(asked), (self.images[0].width_px, self.images[0].height_px)
         ((mask, score),) = self.model.point(states, features, size_px, asked.plan, asked.turn.watch)
         return asked.turn.assembler.attach(mask, score)
 
-    def _ground(self, asked: Asked) -> Features:
+    def ground(self, asked: Asked) -> Features:
+        """SAM 2's features of the first image, made once."""
         if self._features is None:
             self._features = self.model.ground(self.images[0], asked.plan, asked.turn.watch)
         return self._features

@@ -95,6 +95,7 @@ class AnswerStream:
         self, events: Iterator[Event], finish: Callable[[], Answer], turn: Turn, lock: threading.RLock
     ) -> None:
         self._events, self._finish, self._turn, self._lock = events, finish, turn, lock
+        self._failure: Exception | None = None  # stays: what was written before it is no answer
 
     def __reduce__(self) -> NoReturn:
         refuse_pickle("a stream", "read it to its end and pickle its answer")
@@ -104,7 +105,18 @@ class AnswerStream:
 
     def __next__(self) -> Event:
         with self._lock:
-            return next(self._events)
+            if self._failure is not None:
+                raise self._failure
+            try:
+                return next(self._events)
+            except StopIteration:
+                raise
+            except Exception as error:
+                self._failure = error
+                raise
+            except BaseException:
+                self._failure = SessionClosedError("this stream was interrupted; ask again")
+                raise
 
     def __enter__(self) -> AnswerStream:
         return self
@@ -119,13 +131,13 @@ class AnswerStream:
         if not self._turn.ended:
             self._turn.watch.closed = True
             with self._lock, contextlib.suppress(SessionClosedError):
-                for _ in self._events:
+                for _ in self if self._failure is None else ():
                     pass
 
     @property
     def answer(self) -> Answer:
-        """The finished answer; reads the remaining events first."""
+        """The finished answer; reads the remaining events first. What ended the stream is raised again."""
         with self._lock:
-            for _ in self._events:
+            for _ in self:
                 pass
             return self._finish()

@@ -71,3 +71,13 @@ class KVCache:
                     target.view(length, size, offset=head * self.capacity * size),
                 )
         self.lengths[0] = length
+
+    def copied(self, length: int) -> KVCache:
+        """A cache of its own with room for the first `length` positions of the only sequence, which it holds."""
+        buffers = {}
+        for name, source in self.buffers.items():
+            _, heads, _, size = source.shape
+            buffers[name] = self.device.zeros(source.dtype, (1, heads, length, size))
+        copy = KVCache(self.device, buffers, [0])
+        copy.copy_prefix(self, length)
+        return copy

@@ -173,5 +173,7 @@ def test_a_chunk_that_rots_ends_the_answer_that_runs(engine_fp32: Path, tmp_path
             scrubber.round()
         with pytest.raises(EngineCorruptError, match=r"pixel_decoder\.onnx\.data"):
             list(stream)
+        with pytest.raises(EngineCorruptError, match=r"pixel_decoder\.onnx\.data"):
+            assert stream.answer
     with pytest.raises(EngineCorruptError, match=r"pixel_decoder\.onnx\.data"):
         pipe.open(PIXELS)

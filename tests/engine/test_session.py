@@ -149,8 +149,11 @@ def test_a_closed_image_and_an_overtaken_stream_say_so(pipeline: Pipeline) -> No
         old = image.stream(DESCRIBE, max_new_tokens=24)
         next(old)
         image.ask(RED_CAR, max_new_tokens=2)
-        with pytest.raises(SessionClosedError, match="newer"):
-            list(old)
+        for _ in range(2):  # what ended it is no answer
+            with pytest.raises(SessionClosedError, match="newer"):
+                list(old)
+            with pytest.raises(SessionClosedError, match="newer"):
+                assert old.answer
         unread = image.stream(DESCRIBE, max_new_tokens=24)
         newer = image.stream(RED_CAR, max_new_tokens=4)
         next(newer)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from geopixel_edge import Pipeline
 
@@ -29,3 +31,30 @@ def test_questions_of_one_opened_image_take_turns() -> None:
         with ThreadPoolExecutor(len(QUESTIONS)) as pool:
             asked = [pool.submit(image.ask, one, max_new_tokens=TOKENS) for one in QUESTIONS * 2]
             assert [answer.result(LIMIT_S).token_ids for answer in asked] == one_by_one * 2
+
+
+def test_questions_wait_for_a_batch_about_their_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is asked between two steps of a batch, whose cache the image's own must not be, then or afterwards."""
+    pipe = Pipeline(device="cpu", threads=2)
+    questions = ("Describe this image with interleaved segmentation masks.", "What is a pier?", "Is there a river?")
+    with pipe.open(PIXELS, hd_num=1) as image:
+        one_by_one = [image.ask(question, max_new_tokens=30).token_ids for question in questions]
+    step, asked, waited, answered = pipe.model.step, list[threading.Thread](), list[bool](), list[tuple[int, ...]]()
+    with pipe.open(PIXELS, hd_num=1) as image:
+
+        def step_amid(ids: list[int], *rest: object) -> object:
+            if len(ids) == len(questions) and not asked:
+                ask = lambda: answered.append(image.ask(questions[0], max_new_tokens=30).token_ids)  # noqa: E731
+                asked.append(threading.Thread(target=ask))
+                asked[0].start()
+            if asked and len(waited) < 3:
+                asked[0].join(0.2)
+                waited.append(asked[0].is_alive())
+            return step(ids, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(pipe.model, "step", step_amid)
+        together = [answer.token_ids for answer in pipe.batch([(image, one) for one in questions], max_new_tokens=30)]
+        asked[0].join(LIMIT_S)
+        again = image.ask(questions[2], max_new_tokens=30)
+    assert (together, answered, again.token_ids) == (one_by_one, one_by_one[:1], one_by_one[2])
+    assert waited == [True] * 3
