@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import warnings
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +151,69 @@ def test_an_area_needs_a_scene_with_a_place(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="the scene has no place"):
         run(tmp_path / "s.tif", tmp_path / "o.geojson", aoi=tmp_path / "aoi.geojson")
     assert read_area(tmp_path / "aoi.geojson").shape.area > 0
+
+
+def geojson(path: Path, crs: object = None, points: Ring | None = None) -> Path:
+    """A collection of one polygon over the scene; `crs` is its member of that name."""
+    ring = points or [(54.0, 24.0), (55.0, 24.0), (55.0, 25.0), (54.0, 25.0), (54.0, 24.0)]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    features = [{"type": "Feature", "properties": {"a": None}, "geometry": one} for one in (None, geometry)]
+    collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    path.write_text(json.dumps(collection if crs is None else {**collection, "crs": crs}), "utf-8")
+    return path
+
+
+def test_no_address_that_an_area_names_is_asked_for(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/crs"
+        for kind, properties, told in (
+            ("link", {"href": url, "type": "proj4"}, "names no CRS"),
+            ("url", {"url": url}, "names no CRS"),
+            ("name", {"name": url}, "is no coordinate reference system"),
+        ):
+            path = geojson(tmp_path / "aoi.geojson", {"type": kind, "properties": properties})
+            with pytest.raises(OptionError, match=rf"aoi=.*{told}"):
+                read_area(path)
+        server.shutdown()
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("EPSG:999999", "is no coordinate reference system"), ("EPSG:5773", "no horizontal"), (7, "names no CRS")],
+)
+def test_a_crs_that_is_none_is_not_taken_for_wgs84(name: object, told: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=rf"aoi=.*{told}"):
+        read_area(geojson(tmp_path / "aoi.geojson", {"type": "name", "properties": {"name": name}}))
+    plain = geojson(tmp_path / "plain.geojson")
+    assert read_area(plain).shape.bounds == (54, 24, 55, 25)
+    plain.write_text(plain.read_text("utf-8").replace("{", '{"crs": null, ', 1), "utf-8")
+    with pytest.raises(OptionError, match="has no CRS"):
+        read_area(plain)
+
+
+def test_rings_that_are_none_are_told_in_one_line_and_nothing_is_printed(tmp_path: Path) -> None:
+    open_ring: Ring = [(54.0, 24.0), (55.0, 24.0), (55.0, 25.0), (54.0, 25.0)]
+    paths = [geojson(tmp_path / "open.geojson", points=open_ring), tmp_path / "open.shp", tmp_path / "deep.geojson"]
+    write_area(tmp_path / "open.shp", TRIANGLE, "EPSG:4326", "ESRI Shapefile")
+    data = bytearray((tmp_path / "open.shp").read_bytes())
+    data[-8:] = b"\0\0\0\0\0\0\xf8\x7f"  # the last coordinate, NaN: the ring does not end where it began
+    (tmp_path / "open.shp").write_bytes(data)
+    paths[2].write_text('{"type": "Polygon", "coordinates": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    (tmp_path / "esri.geojson").write_text('{"geometryType": "esriGeometryPolygon", "features": []}')
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for path in (*paths, tmp_path / "esri.geojson"):
+            with pytest.raises(OptionError, match=r"aoi=.*(damaged|finite)"):
+                read_area(path)
