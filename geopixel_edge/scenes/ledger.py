@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,21 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import OptionError, OutputError
-from .ledger_file import remove_ledger
+from .ledger_file import FORMAT, Known, identity, open_ledger, problem, remove_ledger
 from .runs import Runs
-
-FORMAT = 1
-_APPLICATION_ID = 0x67706A31  # "gpj1": what a file must carry to be taken for a ledger
-_TABLES = """
-CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE window (number INTEGER PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('done', 'empty', 'failed')),
-                     seconds REAL NOT NULL, note TEXT NOT NULL, text TEXT NOT NULL);
-CREATE TABLE view (window INTEGER NOT NULL, phrase TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL,
-                   w INTEGER NOT NULL, h INTEGER NOT NULL, counts BLOB NOT NULL, score REAL);
-CREATE INDEX view_of_window ON view (window);
-CREATE TABLE object (phrase TEXT NOT NULL, y INTEGER NOT NULL, x INTEGER NOT NULL, area INTEGER NOT NULL,
-                     pieces BLOB NOT NULL, score REAL, whole INTEGER NOT NULL, views INTEGER NOT NULL);
-"""
 
 
 class WindowRow(NamedTuple):
@@ -60,59 +46,20 @@ class Ledger:
         written.
         """
         self.path, self.key = path, key
-        with self._writing():
-            self._file = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
+        self._file, known = open_ledger(path, key, restart)
+        self._identity, self.started = identity(path), known.started
         try:
-            with self._writing():
-                self._open(restart)
-            self._check()
+            self._check(known)
         except BaseException:
             self._file.close()
             raise
 
-    def _open(self, restart: bool) -> None:
-        try:
-            # Held by the operating system until this process ends, however it ends.
-            self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA synchronous = FULL")
-            self._file.execute("BEGIN EXCLUSIVE")
-            (marked,) = self._file.execute("PRAGMA application_id").fetchone()
-            tables = [name for (name,) in self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            if restart and marked == _APPLICATION_ID:
-                for name in tables:
-                    self._file.execute(f"DROP TABLE {name}")
-                tables = []
-            if not tables and marked in (0, _APPLICATION_ID):
-                self._begin()
-            self._file.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            if "locked" in str(error):
-                raise OptionError(f"{self._what} is in use by another process; wait for it, or end it") from None
-            if "not a database" in str(error) or "malformed" in str(error):
-                raise OptionError(f"{self._what} is no ledger, or damaged; remove it, or name another output") from None
-            raise
-
-    def _begin(self) -> None:
-        for statement in _TABLES.split(";\n"):
-            if statement.strip():
-                self._file.execute(statement)
-        # Seconds: every output of the job carries the time at which it began, so that two runs give the same bytes.
-        values = {"format": FORMAT, "key": self.key, "started": int(time.time())}
-        self._file.executemany("INSERT INTO job VALUES (?, ?)", [(name, json.dumps(v)) for name, v in values.items()])
-        self._file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-
-    def _check(self) -> None:
-        (marked,) = self._file.execute("PRAGMA application_id").fetchone()
-        if marked != _APPLICATION_ID:
-            raise OptionError(f"{self._what} is another program's database; choose another name for the output")
-        known = {name: json.loads(value) for name, value in self._file.execute("SELECT name, value FROM job")}
-        if known.get("format") != FORMAT:
+    def _check(self, known: Known) -> None:
+        if known.format != FORMAT:
             raise OptionError(
-                f"{self._what} has format {known.get('format')}, this version {FORMAT}; begin anew with --restart"
+                f"{self._what} has format {known.format}, this version {FORMAT}; begin anew with --restart"
             )
-        self.started: int = known["started"]
-        was, now = known["key"], json.loads(json.dumps(self.key))
+        was, now = known.key, json.loads(json.dumps(self.key))
         if differ := [name for name in sorted({*was, *now}) if was.get(name) != now.get(name)]:
             told = "; ".join(f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differ[:3])
             raise OptionError(
@@ -176,7 +123,13 @@ class Ledger:
             (first, last, phrase),
         )
         for window, x, y, w, h, counts, score in found:
-            runs = Runs(x, y, w, h, np.frombuffer(counts, np.uint32))
+            try:
+                runs = Runs(x, y, w, h, np.frombuffer(counts, np.uint32))
+                whole = min(x, y) >= 0 and min(w, h) > 0 and int(runs.counts.sum(dtype=np.int64)) == w * h
+            except (TypeError, ValueError):
+                whole = False
+            if not whole:
+                raise problem(self.path, sqlite3.DatabaseError("a view's runs do not fill its box"))
             yield ViewRow(window, phrase, runs, float("nan") if score is None else score)
 
     def replace_objects(self, rows: Iterable[tuple[object, ...]]) -> int:
@@ -200,6 +153,11 @@ class Ledger:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._writing():
+            if identity(self.path) != self._identity:
+                raise OutputError(
+                    f"{self._what} was removed or replaced, and what it held is lost; leave its folder as it is, and "
+                    "give the same command: it begins anew"
+                )
             self._file.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -214,10 +172,7 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise OutputError(
-                f"{self._what} cannot be written ({error}); make room or correct the place, then give the same "
-                "command: what is recorded is kept"
-            ) from None
+            raise problem(self.path, error) from None
 
     @property
     def _what(self) -> str:
@@ -239,6 +194,8 @@ class Ledger:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(value, sqlite3.Error):
+            raise problem(self.path, value) from None
 
 
 def _number(score: float) -> float | None:

@@ -24,7 +24,8 @@ from geopixel_edge.scenes.pipeline_scene import reading_of
 from geopixel_edge.scenes.result import Progress
 
 from ..support.geo_fixtures import FOLDER
-from ..support.scene_jobs import SHIP, run, write_scene
+from ..support.scene_jobs import COLOURS, SHIP, run, write_scene
+from ..support.scene_oracle import TruthAsker
 
 
 def refused(scene: Path, folder: Path, told: str, kind: type[Exception] = ImageError) -> None:
@@ -103,17 +104,75 @@ def test_a_ledger_of_another_version_is_refused(name: str, value: object, told: 
     run(tmp_path / "s.tif", tmp_path / "o.geojson", restart=True)
 
 
-def test_a_folder_that_vanishes_among_windows_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made anew"])
+def test_a_folder_that_vanishes_among_windows_ends_the_job_at_once(again: bool, tmp_path: Path) -> None:
     write_scene(tmp_path / "s.tif")
     (folder := tmp_path / "there").mkdir()
+    log = tmp_path / "log"
 
     def vanish(progress: Progress) -> None:
         if progress.done == 4:
             shutil.rmtree(folder)
+            if again:
+                folder.mkdir()
 
-    with pytest.raises(OutputError):
-        run(tmp_path / "s.tif", folder / "o.geojson", on_progress=vanish)
-    assert not folder.exists()
+    with pytest.raises(OutputError, match="was removed or replaced"):
+        run(tmp_path / "s.tif", folder / "o.geojson", TruthAsker(COLOURS, log), on_progress=vanish)
+    assert len(log.read_text().split()) <= 6  # four, the one that could not be recorded, and one read ahead
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def damage(path: Path, kind: str) -> None:
+    """Make a ledger unusable: by a statement of SQL, or in its bytes."""
+    data = bytearray(path.read_bytes())
+    rubbish = np.random.default_rng(1).bytes(len(data))
+    if kind == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif kind == "pages":
+        path.write_bytes(data[:4096] + rubbish[4096:])
+    elif kind == "one page":
+        path.write_bytes(data[:12_000] + rubbish[12_000:20_000] + data[20_000:])
+    else:
+        with sqlite3.connect(path) as ledger:
+            ledger.execute(kind)
+        ledger.close()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cut",
+        "pages",
+        "one page",
+        "DROP TABLE job",
+        "DROP TABLE view",
+        "DROP TABLE window",
+        "DELETE FROM job WHERE name = 'started'",
+        "DELETE FROM job WHERE name = 'key'",
+        "UPDATE job SET value = '{' WHERE name = 'key'",
+        "UPDATE job SET value = '[]' WHERE name = 'key'",
+        "UPDATE job SET value = '\"x\"' WHERE name = 'started'",
+        "UPDATE view SET counts = x'010203'",
+        "UPDATE view SET counts = x'0100000001000000'",
+        "UPDATE view SET w = 1000000, h = 1000000",
+        "UPDATE view SET x = 'east'",
+    ],
+)
+def test_a_damaged_ledger_is_told_and_restart_begins_anew(kind: str, tmp_path: Path) -> None:
+    write_scene(tmp_path / "s.tif", 200, 180)
+    before = run(tmp_path / "s.tif", tmp_path / "o.geojson", keep_job=True)
+    damage(tmp_path / "o.geojson.job", kind)
+    with pytest.raises(OptionError, match=r"ledger=.* is no ledger, or damaged; begin anew with --restart"):
+        run(tmp_path / "s.tif", tmp_path / "o.geojson", keep_job=True)
+    assert run(tmp_path / "s.tif", tmp_path / "o.geojson", restart=True).counts == before.counts
+
+
+def test_restart_removes_no_file_that_is_not_a_ledger(tmp_path: Path) -> None:
+    write_scene(tmp_path / "s.tif", 200, 180)
+    (other := tmp_path / "o.geojson.job").write_bytes(b"somebody's notes" * 1000)
+    with pytest.raises(OptionError, match="no ledger"):
+        run(tmp_path / "s.tif", tmp_path / "o.geojson", restart=True)
+    assert other.read_bytes() == b"somebody's notes" * 1000
 
 
 @pytest.mark.parametrize("side", [400, pytest.param(1_600, marks=pytest.mark.long)])

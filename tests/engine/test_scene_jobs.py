@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import time
@@ -201,6 +202,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_job_goes_on(
             check=False,
         )
         assert "told: " in told.stdout, told.stderr
+        assert re.search(r"over \d+ bytes are needed there, \d+ are free", told.stdout), told.stdout
         assert not out.exists()
         assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
     run(scene, [out, tmp_path / "again.geojson"])

@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import OutputError
 from ...json_text import encode_json
 from ...rasters.extra import load_pyogrio
+from ..room import room
 from .feature import FIELDS, Feature, Layer, WindowFeature, box_polygons, columns, to_wkb
 from .style import qml
 
@@ -52,9 +53,9 @@ def _moment(started: int) -> str:
 
 
 def cannot_write(path: Path, error: Exception) -> OutputError:
-    """The error for a layer that the file system does not take."""
+    """The error for a layer that the file system does not take; `path` is the file that was written."""
     detail = (str(error).splitlines() or [""])[0][:200]
-    return OutputError(f"out={str(path)!r} cannot be written ({detail}); make room or choose another place")
+    return OutputError(f"out={str(path)!r} cannot be written ({detail}{room(path)}); make room or choose another place")
 
 
 class Gpkg:
