@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,15 @@ from ..stop import StopToken
 from ..version import __version__
 from .acquired import acquired
 from .asking import Asker
+from .clock import Clock, OnProgress, States
 from .interest import OUTSIDE, Interest, interest_of
 from .ledger import Ledger
 from .ledger_file import ledger_path
-from .opening import Scene
+from .opening import FileState, Scene
 from .options import SceneOptions
-from .result import Progress
 from .scale import Scale, scale_of
 from .windows import Grid, make_grid
 from .working import Result, Work, Workers, work_through, work_together
-
-OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,16 @@ class Job:
     phrases: tuple[str, ...]
     options: SceneOptions
     engine: dict[str, Any]
-    state: tuple[int, int]
+    state: tuple[FileState, ...]
     ledger_path: Path
     interest: Interest | None = None
 
     def key(self) -> dict[str, Any]:
         """What a window's answer depends on, plain values: another key is another job."""
         return {
-            "scene bytes": self.state[0],
-            "scene time": self.state[1],
+            "scene bytes": self.state[0].bytes,
+            "scene time": self.state[0].time_ns,
+            "sidecars": {one.name: [one.bytes, one.time_ns] for one in self.state[1:]} or None,
             "scene digest": self.scene.digest(),
             "size": list(self.header.scale.scene_px),
             "seen": list(self.header.scale.seen_px),
@@ -135,13 +132,13 @@ class Job:
         """
         if self.options.retry_failed:
             ledger.forget_failed()
-        states = _States(len(self.grid), ledger.known())
+        states = States(len(self.grid), ledger.known())
         if self.interest is not None:
             outside = [number for number in self.interest.outside() if not states.seen[number]]
             ledger.record_empty(outside, OUTSIDE)
             states.add_empty(outside)
         todo = (number for number in range(len(self.grid)) if not states.seen[number])
-        clock = _Clock(states, on_progress)
+        clock = Clock(states, on_progress, 2 * self.grid.columns, self._unstored() if on_progress else ())
         clock.tell()
         with contextlib.closing(self._results(todo, workers)) as results:
             for some in results:
@@ -154,6 +151,13 @@ class Job:
                         f"goes on from {str(self.ledger_path)!r}"
                     )
 
+    def _unstored(self) -> list[int]:
+        """Windows that hold no data as far as the file's index tells."""
+        if not self.scene.by_gdal():
+            return []
+        with self.scene.unread().open() as raster:
+            return [n for n in range(len(self.grid)) if not raster.stored(*self.header.scale.box(self.grid.box(n)))]
+
     def _results(self, todo: Iterator[int], workers: Workers | None) -> Any:
         asked = (self.phrases, self.options.describe, self.options.min_valid)
         work = Work(self.scene, self.header.scale, self.grid, self.asker, *asked)
@@ -164,58 +168,12 @@ class Job:
         return work_through(work, todo, self.options.batch or 1)
 
     def _check_unchanged(self) -> None:
-        if self.scene.state() != self.state:
+        if (now := self.scene.state()) != self.state:
+            named = sorted({one.name for one in {*now} ^ {*self.state}})
             raise ImageError(
-                f"image={str(self.scene.path)!r} changed while it was read; leave it as it is, and begin anew with "
-                "restart=True (--restart)"
+                f"image={str(self.scene.path)!r} changed while it was read ({', '.join(named)}); leave it as it is, "
+                "and begin anew with restart=True (--restart)"
             )
-
-
-class _States:
-    """Which windows were looked at, a byte each, and how many are in each state."""
-
-    def __init__(self, total: int, known: Iterable[tuple[int, str]]) -> None:
-        self.total, self.done = total, 0
-        self.seen = bytearray(total)
-        self.count = Counter[str]()
-        for number, state in known:
-            self.add(number, state)
-
-    def add(self, number: int, state: str) -> None:
-        """A window that was looked at."""
-        self.seen[number] = 1
-        self.done += 1
-        self.count[state] += 1
-
-    def add_empty(self, numbers: Iterable[int]) -> None:
-        """Windows that are not to be asked."""
-        for number in numbers:
-            self.add(number, "empty")
-
-
-class _Clock:
-    """Progress as it is told: counts, and the time that is left by what windows took in this run."""
-
-    def __init__(self, states: _States, tell: OnProgress | None) -> None:
-        self._states, self._tell = states, tell
-        self._started, self._asked, self._found = time.monotonic(), 0, 0
-
-    def add(self, results: Sequence[Result]) -> None:
-        """Windows that were recorded."""
-        for window, views in results:
-            self._states.add(window.number, window.state)
-            self._asked += window.state != "empty"
-            self._found += len(views)
-        self.tell()
-
-    def tell(self) -> None:
-        """Call whoever wants to know."""
-        if self._tell is None:
-            return
-        done, total, count = self._states.done, self._states.total, self._states.count
-        each = (time.monotonic() - self._started) / self._asked if self._asked else None
-        left = None if each is None else each * (total - done)
-        self._tell(Progress(done, total, count["empty"], count["failed"], self._found, each, left))
 
 
 def _record(ledger: Ledger, results: Sequence[Result]) -> None:

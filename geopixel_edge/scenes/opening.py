@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from .. import limits
 from ..errors import ImageError, OptionError
 from ..images import load_image
 from ..rasters.colouring import Reading
-from ..rasters.georeference import Ground
+from ..rasters.georeference import Ground, world_file
 from ..rasters.geotiff import GeoTiff, open_raster
 from ..rasters.given import GivenPlace
 from ..rasters.problems import printable
@@ -23,6 +26,16 @@ from .scale import Scale
 from .shrunk import Shrunk
 
 _PART_BYTES = 1024 * 1024
+# Ends that are not looked at: with them no pixel of a wide raster is read when it is opened.
+_ANY_ENDS = ((0.0, 1.0),)
+
+
+class FileState(NamedTuple):
+    """What tells that a file changed."""
+
+    name: str
+    bytes: int
+    time_ns: int
 
 
 @dataclass(frozen=True)
@@ -76,24 +89,47 @@ class Scene:
                 f"{self.what} cannot be opened ({type(error).__name__}); correct its permissions"
             ) from None
 
-    def state(self) -> tuple[int, int]:
-        """Bytes and time of change of the file; ImageError where it is gone."""
+    def state(self) -> tuple[FileState, ...]:
+        """The file, first, and those beside it that belong to it. ImageError where it is gone."""
         try:
-            status = os.stat(self.path)
+            found = [_state(self.path)]
         except OSError as error:
             raise ImageError(
                 f"{self.what} cannot be read any more ({error.strerror}); put it back, then give the same command"
             ) from None
-        return status.st_size, status.st_mtime_ns
+        for beside in _beside(self.path):
+            with contextlib.suppress(OSError):
+                found.append(_state(beside))
+        return tuple(found)
+
+    def unread(self) -> Scene:
+        """The same scene, opened without a look at its pixels: they would be shown with ends of no meaning."""
+        if not self.by_gdal():
+            return self
+        return replace(self, reading=msgspec.structs.replace(self.reading, stretch=_ANY_ENDS))
 
     def digest(self) -> str:
         """SHA-256, hex, over the file's first and last MiB: what a job's key holds of its bytes."""
         told = hashlib.sha256()
         with self.path.open("rb") as stream:
             told.update(stream.read(_PART_BYTES))
-            stream.seek(max(0, self.state()[0] - _PART_BYTES))
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _PART_BYTES))
             told.update(stream.read(_PART_BYTES))
         return told.hexdigest()
+
+
+def _state(path: Path) -> FileState:
+    status = os.stat(path)
+    return FileState(path.name, status.st_size, status.st_mtime_ns)
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files beside an image that GDAL or this package reads with it, those that are not there among them."""
+    found = [path.with_name(path.name + end) for end in (".msk", ".ovr", ".msk.ovr", ".aux.xml")]
+    found += [path.with_name(path.stem + end) for end in ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")]
+    if (world := world_file(path)) is not None:
+        found += [world, path.with_suffix(".prj"), path.with_suffix(".PRJ")]
+    return found
 
 
 def _check_sides(what: str) -> Any:

@@ -19,8 +19,6 @@ from .options import SceneOptions
 from .scale import Scale, scale_of
 from .windows import Grid, make_grid
 
-# Ends that are not looked at: with them no pixel of a wide raster is read when it is opened.
-_ANY_ENDS = ((0.0, 1.0),)
 _BYTES_OF_A_PIXEL = 4  # red, green, blue, and whether it is there
 
 
@@ -104,8 +102,7 @@ def plan_scene(
 
 def _unread(image: str | os.PathLike[str], options: SceneOptions) -> Scene:
     path = Path(os.path.abspath(os.fspath(image)))
-    reading = Reading(options.bands, _ANY_ENDS if Scene(path).by_gdal() else None)
-    return Scene(path, reading, options.given(), options.ground(), options.gsd)
+    return Scene(path, Reading(options.bands), options.given(), options.ground(), options.gsd).unread()
 
 
 def _outside(aoi: Path, raster: Raster, grid: Grid, scale: Scale) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import re
+import shutil
 import subprocess
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 import rasterio
 
 from geopixel_edge.errors import ImageError, OptionError, OutputError, SceneIncompleteError
+from geopixel_edge.scenes.opening import Scene
 from geopixel_edge.scenes.result import Progress
 from geopixel_edge.scenes.windows import Grid
 from geopixel_edge.stop import StopToken
@@ -39,40 +38,6 @@ def undisturbed(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> list[o
     run(scene, out)
     assert not out.with_name("out.geojson.job").exists()
     return dump(out)
-
-
-def killed_and_finished(scene: Path, folder: Path, kills: int, undisturbed: list[object]) -> None:
-    """Kill jobs at random moments, then let one end: the undisturbed layer, and no finished window asked twice."""
-    out, log, rng = folder / "out.geojson", folder / "asked.log", random.Random(kills)
-    log.touch()
-    for _ in range(kills):
-        job = start(scene, out, log, wait_s=0.03)
-        before, until = log.stat().st_size, time.monotonic() + 60
-        while log.stat().st_size == before and job.is_alive() and time.monotonic() < until:
-            time.sleep(0.001)
-        time.sleep(rng.random() * 0.04)
-        job.kill()
-        job.join()
-        assert not out.exists(), "too few windows for so many kills"
-    last = start(scene, out, log)
-    last.join(120)
-    assert last.exitcode == 0
-    assert dump(out) == undisturbed
-    asked = Counter(log.read_text().split())
-    windows = len(set(asked))
-    assert asked.total() <= windows + kills
-    assert sorted(path.name for path in folder.iterdir()) == ["asked.log", "out.geojson", "out.geojson.stac.json"]
-
-
-def test_a_job_that_is_killed_goes_on(scene: Path, tmp_path: Path, undisturbed: list[object]) -> None:
-    killed_and_finished(scene, tmp_path, 20, undisturbed)
-
-
-@pytest.mark.long
-def test_a_job_that_is_killed_two_hundred_times_goes_on(scene: Path, tmp_path: Path, undisturbed: list[object]) -> None:
-    for number in range(10):
-        (folder := tmp_path / str(number)).mkdir()
-        killed_and_finished(scene, folder, 20, undisturbed)
 
 
 def test_two_processes_and_batches_give_what_one_gives(scene: Path, tmp_path: Path, undisturbed: list[object]) -> None:
@@ -178,6 +143,52 @@ def test_a_scene_that_changes_ends_the_job(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="changed while it was read"):
         run(path, tmp_path / "o.geojson", on_progress=touch)
     assert not (tmp_path / "o.geojson").exists()
+
+
+def mask_of(path: Path, valid: np.ndarray) -> None:
+    """Write `PATH.msk`."""
+    other = path.with_name("other.tif")
+    shutil.copy(path, other)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(other, "r+") as file:
+        file.nodata = None
+        file.write_mask(valid)
+    other.with_name("other.tif.msk").replace(path.with_name(path.name + ".msk"))
+    other.unlink()
+
+
+def test_a_mask_beside_a_scene_that_changes_is_another_scene(tmp_path: Path) -> None:
+    path, out = tmp_path / "s.tif", tmp_path / "o.geojson"
+    write_scene(path)
+    whole = np.ones((330, 380), np.bool_)
+    half = whole.copy()
+    half[:165] = False
+    mask_of(path, whole)
+
+    def change(progress: Progress) -> None:
+        if progress.done == 3:
+            mask_of(path, half)
+
+    with pytest.raises(ImageError, match=r"changed while it was read \(s.tif.msk\)"):
+        run(path, out, on_progress=change)
+    with pytest.raises(OptionError, match=r"sidecars was .*s.tif.msk.*--restart"):
+        run(path, out)
+    found = run(path, out, restart=True)
+    assert min(one.bbox[1] for one in found.objects) >= 165
+
+
+@pytest.mark.parametrize(
+    "name", ["s.tif.ovr", "s.tif.msk.ovr", "s.tif.aux.xml", "s.tfw", "s.prj", "s_RPC.TXT", "s.RPB"]
+)
+def test_every_file_that_belongs_to_a_scene_is_looked_at(name: str, tmp_path: Path) -> None:
+    write_scene(tmp_path / "s.tif", where=None)
+    (tmp_path / "s.wld").write_text("1\n0\n0\n-1\n0\n0\n")
+    scene = Scene(tmp_path / "s.tif")
+    before = scene.state()
+    assert [one.name for one in before] == ["s.tif", "s.wld"]
+    (tmp_path / "o.gpkg").touch()
+    assert scene.state() == before
+    (tmp_path / name).write_text("x")
+    assert scene.state() != before
 
 
 @pytest.mark.parametrize("kind", ["geojson", "gpkg"])

@@ -85,8 +85,10 @@ def publish(
     With `raster`, the scene, also a page beside the first output.
 
     Features are taken once, a few thousand at a time. OutputError leaves earlier files as they were, and nothing else.
+    What a process that was killed here left aside is removed: whoever publishes holds the ledger of `paths[0]`.
     """
-    token = uuid.uuid4().hex
+    token = uuid.uuid5(uuid.NAMESPACE_OID, os.fsdecode(paths[0])).hex
+    _remove_asides(paths, token)
     asides = {path: _aside(path, token) for path in paths}
     try:
         writers = [_writer(path, aside, layer, ids) for path, aside in asides.items()]
@@ -103,11 +105,15 @@ def publish(
         asides |= {} if raster is None else {shown: _aside(shown, token)}
         _exchange(asides)
     finally:
-        for folder in {path.parent for path in paths}:
-            for left in folder.glob(f".*{token}.partial*"):
-                with contextlib.suppress(OSError):
-                    left.unlink()
+        _remove_asides(paths, token)
     return tuple(asides)
+
+
+def _remove_asides(paths: Sequence[Path], token: str) -> None:
+    for folder in {path.parent for path in paths}:
+        for left in folder.glob(f".*{token}.partial*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def _aside(path: Path, token: str) -> Path:
