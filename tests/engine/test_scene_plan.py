@@ -16,11 +16,15 @@ import shapely
 from geopixel_edge.cli import main
 from geopixel_edge.engine import BUNDLED
 from geopixel_edge.engine.directory import read_manifest
+from geopixel_edge.errors import ImageError
+from geopixel_edge.images import load_image
+from geopixel_edge.scenes.opening import Scene
 from geopixel_edge.scenes.options import SceneOptions
 from geopixel_edge.scenes.plan import plan_scene
 
-from ..support.geo_fixtures import FOLDER
-from ..support.scene_jobs import UTM, write_scene
+from ..support.geo_fixtures import FIXTURES, FOLDER
+from ..support.scene_jobs import COLOURS, UTM, run, write_scene
+from ..support.scene_oracle import TruthAsker
 
 ROOT = Path(__file__).parents[2]
 TILES = {"tiled": True, "blockxsize": 512, "blockysize": 512, "sparse_ok": True, "bigtiff": "YES"}
@@ -54,6 +58,23 @@ def test_ten_thousand_million_pixels_are_planned_in_seconds(tmp_path: Path) -> N
     assert found["crs"] == "EPSG:32640"
     assert found["peak_bytes"] > 64 * 1024 * 1024
     assert [path.name for path in tmp_path.iterdir()] == ["s.tif"]
+
+
+def test_of_a_sparse_fixture_only_windows_with_data_are_asked(tmp_path: Path) -> None:
+    name = "huge_sparse_1.tif"
+    entry, log, started = FIXTURES[name], tmp_path / "log", time.monotonic()
+    found = run(FOLDER / name, tmp_path / "o.geojson", TruthAsker(COLOURS, log), window=1_024, overlap=256)
+    assert 1 <= len(log.read_text().split()) <= 4
+    assert found.windows == found.empty + len(log.read_text().split())
+    assert time.monotonic() - started < 20
+    x, y, w, h = entry["valid_box_px"]
+    with Scene(FOLDER / name).open() as raster:
+        window = raster.read(x - 5, y - 5, w + 10, h + 10)
+        assert int(window.valid.sum()) == entry["valid_px"] == w * h
+        for pixel in entry["pixels"]:
+            assert window.rgb[pixel["row"] - y + 5, pixel["col"] - x + 5].tolist() == pixel["rgb"]
+    with pytest.raises(ImageError, match="scene"):
+        load_image(FOLDER / name)
 
 
 def test_a_small_image_is_planned_as_a_question_unless_it_is_to_be_a_scene(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,6 +125,7 @@ TABLE = {
     "python -m benchmarks.batch": bench("times, at most 2.5", after=PEERS),
     "python -m benchmarks.stretch --scenes 24": bench("as drawn"),
     "python -m benchmarks.scenes": bench(r"merging 1\d+ views"),
+    "python -m benchmarks.scene_quality --variant dateline --scale 0.5 --single 4": bench("single scenes"),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
     "python -m training.contact_sheet sheet.png --seed 300 --scenes 24": bench("sheet", "sheet.png"),
     "python -m training.contact_sheet masks.png --seed 300 --scenes 24 --outlines": bench("masks", "masks.png"),

@@ -46,6 +46,7 @@ NOT_RUN = {
     "pip uninstall --yes onnxruntime && pip install onnxruntime-gpu 'cuda-core[cu13]'": "needs an NVIDIA GPU",
     "python -m benchmarks.scenes --peer sahi=PYTHON --peer samgeo=PYTHON --json": "needs an environment for each; "
     "it is typed without them",
+    "python -m benchmarks.scene_quality --both-stretches --json": "hours; typed of one small mosaic",
     "pip install -e '.[bench-scale]'": "gigabytes of peers, one of them compiled",
     "python -m benchmarks.scale --work scale --json": "needs the peers of [bench-scale]",
     "python -m benchmarks.scale --work scale --whole": "24 GB of disk and hours; test_scale_answers.py runs its parts",
