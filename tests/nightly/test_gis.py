@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ..support.project import ROOT
-from ..support.scene_jobs import run, write_scene
+from ..support.scene_jobs import UTM, run, write_scene
 
 pytestmark = pytest.mark.long
 DRAW = ROOT / "tests" / "support" / "qgis_draw.py"
@@ -36,6 +36,18 @@ print(json.dumps(told))
 """
 
 
+GDALINFO = """
+import json, sys
+from osgeo import gdal
+print(json.dumps(gdal.Info(sys.argv[1], format="json")))
+"""
+RIO_COGEO = """
+import sys
+from rio_cogeo import cog_validate
+print(cog_validate(sys.argv[1], strict=True, quiet=True))
+"""
+
+
 def output_of(command: list[str], where: Path) -> str:
     """What a program prints; its errors fail the test."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
@@ -46,7 +58,7 @@ def output_of(command: list[str], where: Path) -> str:
 def system_has(module: str) -> None:
     """Skip where the system's Python lacks a module."""
     if subprocess.run([SYSTEM, "-c", f"import {module}"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{SYSTEM} has no {module}: apt install python3-qgis")
+        pytest.skip(f"{SYSTEM} has no {module}: apt install python3-qgis python3-gdal")
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +92,20 @@ def test_gdals_tools_open_what_is_written(made: tuple[Path, Any, dict[str, Any]]
         assert f"Feature Count: {len(found.objects)}" in told, name
         assert "Multi Polygon" in told, name
     assert output_of([SYSTEM, "-c", COG, "o.tif"], folder).strip() == "[]"
+    told = json.loads(output_of([SYSTEM, "-c", GDALINFO, "o.tif"], folder))
+    assert told["size"] == [512, 384]
+    assert told["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
+    assert told["geoTransform"] == list(UTM[1].to_gdal())
 
 
-def test_geopandas_reads_every_layer(made: tuple[Path, Any, dict[str, Any]]) -> None:
+def test_geopandas_and_rio_cogeo_read_every_layer(made: tuple[Path, Any, dict[str, Any]]) -> None:
     folder, found, _ = made
     environment = folder / "environment"
     venv.create(environment, with_pip=True)
     python = str(environment / "bin" / "python")
-    output_of([python, "-m", "pip", "install", "--quiet", "geopandas", "pyarrow"], folder)
+    output_of([python, "-m", "pip", "install", "--quiet", "geopandas", "pyarrow", "rio-cogeo"], folder)
     told = json.loads(output_of([python, "-c", GEOPANDAS, *VECTORS, "o.parquet"], folder))
     area = float(sum(one.area_px for one in found.objects))
     for name in (*VECTORS, "o.parquet"):
         assert told[name] == [len(found.objects), 4326 if name == "o.geojson" else 32640, area, True], name
+    assert output_of([python, "-c", RIO_COGEO, "o.tif"], folder).strip() == "(True, [], [])"
