@@ -22,7 +22,7 @@ from geopixel_edge.scenes.asking import Answered
 from geopixel_edge.scenes.views import Found
 
 from ..support.geo_fixtures import FIXTURES, FOLDER, block, crs_of
-from ..support.scene_jobs import UTM, run, write_scene
+from ..support.scene_jobs import PLANE, SHIP, UTM, run, write_scene
 from ..support.scene_oracle import TruthAsker
 
 STANDARD = {-1, 0, 4326}  # the systems that every GeoPackage lists
@@ -64,6 +64,10 @@ def test_a_geopackage_has_an_index_and_one_system_of_its_own(
 def test_overviews_of_a_mask_hold_only_values_that_are_there(ids: bool, tmp_path: Path) -> None:
     side = 1_024
     write_scene(tmp_path / "s.tif", side, side, seed=5)
+    with rasterio.open(tmp_path / "s.tif", "r+") as file:  # one of each side by side, within pixels of the overview
+        for x, y, colour in ((101, 1, SHIP), (111, 801, PLANE)):  # ids go by y: these are far from each other
+            strip = np.broadcast_to(np.array(colour, np.uint8)[:, None, None], (3, 861 - y, 10))
+            file.write(strip, window=rasterio.windows.Window(x, y, 10, 861 - y))
     found = run(tmp_path / "s.tif", tmp_path / "o.tif", ids=ids, window=512, overlap=128)
     with rasterio.open(tmp_path / "o.tif") as cog:
         levels, whole = cog.overviews(1), cog.read(1)
