@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..support import scene_pictures
 from ..support.project import ROOT
 from ..support.scene_jobs import UTM, run, write_scene
 
@@ -109,3 +110,12 @@ def test_geopandas_and_rio_cogeo_read_every_layer(made: tuple[Path, Any, dict[st
     for name in (*VECTORS, "o.parquet"):
         assert told[name] == [len(found.objects), 4326 if name == "o.geojson" else 32640, area, True], name
     assert output_of([python, "-c", RIO_COGEO, "o.tif"], folder).strip() == "(True, [], [])"
+
+
+def test_the_pictures_of_the_page_about_scenes_can_be_made_again(tmp_path: Path) -> None:
+    scene_pictures.main(str(tmp_path / "pictures"))
+    for name, size in (("scene.jpg", (1500, 960)), ("scene-gdal.jpg", (1024, 768))):
+        with Image.open(tmp_path / "pictures" / name) as made, Image.open(ROOT / "docs" / name) as shown:
+            assert made.size == shown.size == size
+            far = np.abs(np.asarray(made.convert("RGB"), np.int64) - np.asarray(shown.convert("RGB"), np.int64))
+            assert far.mean() < 12, name  # fonts and masks of another machine differ, not the scenes

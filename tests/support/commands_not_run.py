@@ -54,6 +54,8 @@ NOT_RUN = {
     "--no-binary llama-cpp-python llama-cpp-python": "compiles for twenty minutes",
     "geopixel-edge verify portable --device cuda": "needs an NVIDIA GPU",
     "python examples/07_on_ray.py images answers.parquet 2": "test_examples.py runs it on fewer images",
+    'geopixel-edge scene mosaic.tif "ships" "buildings" "planes" --out ships.gpkg': "scene_pictures.py types it",
+    "python -m tests.support.scene_pictures pictures": "needs Chromium; test_gis.py runs it",
     'geopixel-edge scene scenes "ships" --out layers/{}.gpkg': "test_scene_ray.py asks a folder of generated scenes",
     'geopixel-edge scene scenes "ships" --out layers/{}.gpkg --ray auto --jobs 8': "needs a Ray cluster",
     "pytest -m gpu tests/gpu": "needs an NVIDIA GPU",
