@@ -130,6 +130,7 @@ def _area(mosaic: Mosaic, layer: Layer) -> Check:
         return Check(False, "area_m2 is missing", {})
     crs = pyproj.CRS(mosaic.crs)
     base, geod = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True), crs.get_geod()
+    assert geod is not None
 
     def turn(points: Points) -> Points:  # longitudes stay together where they pass 180 degrees
         x, y = base.transform(points[:, 0], points[:, 1])

@@ -23,7 +23,8 @@ _KINDS = ("port", None, "river", "port", "airfield")  # None: the seed chooses
 _ANCHORS = ("ship", "plane", "helicopter", "storage tank", "tennis court", "building", "truck")
 # Of blue, green, red and near infrared, 11 bits: each of the picture's bytes times a gain of its own, above the dark.
 _DARK, _GAINS = 150, ((2, 5), (1, 6), (0, 7), (1, 8))
-Bits, Shapes = NDArray[np.bool_], NDArray[np.object_]
+Bits = NDArray[np.bool_]
+Shapes = NDArray[np.object_]
 
 
 class Variant(NamedTuple):

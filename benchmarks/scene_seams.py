@@ -18,7 +18,7 @@ def lines_of(size_px: tuple[int, int], window: int, overlap: int) -> tuple[Point
     """x and y of windows' borders and of the middles of their overlaps."""
     found = []
     for side in size_px:
-        start = np.arange(window - overlap, side + window, window - overlap, np.float64)
+        start = np.arange(window - overlap, side + window, window - overlap, dtype=np.float64)
         last = [side - window, side - window + overlap]
         found.append(np.unique(np.concatenate([start, start + overlap / 2, start + overlap, last])))
     return found[0], found[1]

@@ -47,7 +47,7 @@ class Clock:
         self._counts = bytearray(b"\1") * states.total
         for number in unstored:
             self._counts[number] = 0
-        self._left = sum(count and not seen for count, seen in zip(self._counts, states.seen, strict=True))
+        self._left: int = sum(bool(count and not seen) for count, seen in zip(self._counts, states.seen, strict=True))
         self._marks = deque([(self._started, self._left)])  # when so many were left
 
     def add(self, results: Sequence[Result]) -> None:

@@ -15,7 +15,8 @@ from ..writers.layers.feature import Feature, Layer, SceneObject, WindowFeature,
 from ..writers.layers.publishing import check_outputs, check_picture, publish
 from . import object_table
 from .asking import Asker
-from .job import Job, OnProgress, make_job
+from .clock import OnProgress
+from .job import Job, make_job
 from .ledger import Ledger
 from .merging import Merged
 from .opening import Scene

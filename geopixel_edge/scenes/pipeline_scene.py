@@ -18,7 +18,7 @@ from .options import SceneOptions
 if TYPE_CHECKING:
     from ..engine.manifest import Manifest
     from ..stop import StopToken
-    from .job import OnProgress
+    from .clock import OnProgress
     from .result import SceneResult
     from .working import Workers
 

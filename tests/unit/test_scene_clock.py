@@ -12,7 +12,6 @@ import pytest
 import rasterio
 
 from geopixel_edge.cli.progress import Line, json_lines
-from geopixel_edge.scenes import clock
 from geopixel_edge.scenes.clock import Clock, States
 from geopixel_edge.scenes.ledger import WindowRow
 from geopixel_edge.scenes.result import Progress
@@ -26,7 +25,7 @@ class Time:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(clock.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("geopixel_edge.scenes.clock.time.monotonic", lambda: self.now)
 
     def lefts(self, windows: str, unstored: str = "") -> list[tuple[float | None, float]]:
         """Seconds left as told and in truth after each window: "." asked, which takes 1 s, "-" empty, 0.01 s."""
@@ -81,16 +80,17 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_gets_one_line_that_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
     line = Line()
     line.show(progress(0))
     line.show(progress(1, 90.0))  # less than a tenth of a second later
     line.show(progress(10))
-    assert sys.stderr.getvalue() == "\r0/10 windows, 7 parts found\x1b[K\r10/10 windows, 7 parts found\x1b[K\n"
+    assert shown.getvalue() == "\r0/10 windows, 7 parts found\x1b[K\r10/10 windows, 7 parts found\x1b[K\n"
     line = Line()
     line.show(progress(4, 90.0))
-    assert "4/10 windows, 7 parts found, 0.50 s each, " in sys.stderr.getvalue()
-    assert sys.stderr.getvalue().endswith("left\x1b[K")
+    assert "4/10 windows, 7 parts found, 0.50 s each, " in shown.getvalue()
+    assert shown.getvalue().endswith("left\x1b[K")
 
 
 def test_other_streams_get_nothing_or_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
