@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
@@ -40,6 +40,7 @@ class Front:
         self.named = NamedImages(settings)
         self.held_body_bytes = 0
         self.answering = 0  # requests that wait or are answered
+        self.connections: Callable[[], int] = lambda: 0  # open now; who listens says how many
         self._tasks: list[asyncio.Task[None]] = []
         self._resting: asyncio.TimerHandle | None = None
 
@@ -56,7 +57,7 @@ class Front:
         self.named.close()
         if self._resting is not None:
             self._resting.cancel()
-        self.queue.drop_all(unavailable("the server is ending").told)
+        self.give_up()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -83,6 +84,13 @@ class Front:
                 return Health("broken" if link.broken else "loading", __version__, reason)
         return Health("ok", __version__)
 
+    def give_up(self) -> None:
+        """End all that waits or is answered with an error, so that every client is told."""
+        why = unavailable("the server ends, and the time for what was asked before is over; ask another", "ending").told
+        self.queue.drop_all(why)
+        for link in self.links:
+            link.give_up(why)
+
     def _state(self) -> list[tuple[str, str, float]]:
         """What the metrics read."""
         return [
@@ -100,7 +108,7 @@ class Front:
 
     # --- Jobs -------------------------------------------------------------------------------------------------
 
-    def submit(self, job: jobs.AnyJob, client: str, deadline_s: float | None = None) -> Ticket:
+    def submit(self, job: jobs.AnyJob, client: str, deadline_s: float | None = None, request_id: str = "") -> Ticket:
         """Put a job into the queue. RequestError 429 when it is full, 503 while draining or without an engine."""
         if self.draining:
             raise unavailable("the server is ending and takes no more questions; ask another", code="draining")
@@ -109,7 +117,7 @@ class Front:
             raise unavailable(f"the engine cannot be loaded: {broken[0].message}", code="not_ready")
         within_s = min(deadline_s or self.settings.deadline_s, self.settings.deadline_s)
         size = sum(map(len, _files(job)))
-        ticket = Ticket(job, client, time.monotonic() + within_s, self._worker_of(job), size)
+        ticket = Ticket(job, client, time.monotonic() + within_s, self._worker_of(job), size, request_id)
         self.queue.put(ticket)
         return ticket
 

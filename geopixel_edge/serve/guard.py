@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .. import limits
 from .front import Front
 from .logs import log
 from .problems import RequestError, told
@@ -80,9 +81,17 @@ class Guard:
     # --- Who asks ---------------------------------------------------------------------------------------------
 
     def _client(self, scope: Scope) -> str:
-        """A name for who asks: of their key, else their address. RequestError 400, 401, 403, 431."""
+        """A name for who asks: of their key, else their address. RequestError 400, 401, 403, 431, 503."""
         headers, settings = Headers(scope=scope), self.front.settings
         _check_head(scope, headers)
+        if self.front.connections() > limits.MAX_CONNECTIONS and scope["path"] != "/healthz":
+            raise RequestError(
+                503,
+                f"over {limits.MAX_CONNECTIONS} connections are open; close those that you do not use, and ask again",
+                code="too_many_connections",
+                kind="server_error",
+                headers={"Connection": "close"},
+            )
         self._check_origin(headers)
         peer = (scope.get("client") or ("unknown", 0))[0]
         if settings.keys is None or scope["path"] in OPEN:

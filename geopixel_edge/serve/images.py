@@ -29,8 +29,7 @@ class Images:
         """POST /v1/images: 201 and its record, 200 where it is kept already."""
         async with body_of(request, self.front) as body:
             picture = await self._picture(request, body)
-        ticket = self.front.submit(jobs.Keep(image=picture), request.state.client)
-        opened = await while_connected(request, self.front.result(ticket))
+        opened = await self._result(request, jobs.Keep(image=picture))
         assert isinstance(opened, jobs.Opened)
         return json_response(opened.image, 200 if opened.found else 201)
 
@@ -50,18 +49,19 @@ class Images:
 
     async def preview(self, request: Request) -> Response:
         """GET /v1/images/{id}/preview: JPEG of at most 1,600 px, as the model sees its colours."""
-        ticket = self.front.submit(jobs.Preview(id=request.path_params["image_id"]), request.state.client)
-        picked = await while_connected(request, self.front.result(ticket))
+        picked = await self._result(request, jobs.Preview(id=request.path_params["image_id"]))
         assert isinstance(picked, jobs.Picked)
         return Response(picked.jpeg, media_type="image/jpeg")
 
     async def delete(self, request: Request) -> Response:
         """DELETE /v1/images/{id}."""
         image_id = request.path_params["image_id"]
-        await while_connected(
-            request, self.front.result(self.front.submit(jobs.Forget(id=image_id), request.state.client))
-        )
+        await self._result(request, jobs.Forget(id=image_id))
         return json_response(Deleted(image_id, True))
+
+    async def _result(self, request: Request, job: jobs.AnyJob) -> jobs.Result:
+        ticket = self.front.submit(job, request.state.client, request_id=request.state.request_id)
+        return await while_connected(request, self.front.result(ticket))
 
 
 def _bands(texts: list[str]) -> tuple[int, ...] | None:

@@ -16,12 +16,8 @@ from .waiting import FairQueue, Ticket
 
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from geopixel_edge.serve.worker import main; main()"
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 30.0
-DIED = unavailable(
-    "the worker that wrote this answer ended; it is started anew, ask again", code="worker_died", after_s=2
-).told
-HUNG = unavailable(
-    "the worker that wrote this answer hangs; it is started anew, ask again", code="worker_hung", after_s=2
-).told
+DIED = unavailable("the worker that wrote this answer ended; it is started anew, ask again", code="worker_died").told
+HUNG = unavailable("the worker that wrote this answer hangs; it is started anew, ask again", code="worker_hung").told
 Log = Callable[..., None]
 
 
@@ -102,26 +98,27 @@ class Link:
         finally:
             await self._ended(process, tasks)
 
+    def give_up(self, why: Told) -> None:
+        """End the answer that is written with an error; the worker may go on with it."""
+        if self.current is not None:
+            self.current.fail(why)
+            self.current = None
+
     async def _ended(self, process: asyncio.subprocess.Process, tasks: list[asyncio.Task[None]]) -> None:
-        self._fail_current(DIED)
+        self.give_up(DIED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         _kill(process)
         self._log("worker_ended", worker=self.setup.worker, code=await process.wait())
 
-    def _fail_current(self, why: Told) -> None:
-        if self.current is not None:
-            self.current.fail(why)
-            self.current = None
-
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         """End the worker when it hangs, whatever it hangs in; the end of its output has it started anew."""
         while True:
             await asyncio.sleep(min(1.0, self._hang_s / 4))
             if self.current is not None and time.monotonic() > self.current.ends_s + self._hang_s:
-                self._log("worker_hung", worker=self.setup.worker, pid=process.pid)
-                self._fail_current(HUNG)
+                self._log("worker_hung", worker=self.setup.worker, pid=process.pid, request=self.current.request_id)
+                self.give_up(HUNG)
                 _kill(process)
                 return
 
@@ -136,7 +133,9 @@ class Link:
                 await self._begin(ticket)
                 await done.wait()
             except Exception as error:  # what cannot be sent ends alone
-                self._log("error", worker=self.setup.worker, kind=type(error).__name__, reason=str(error)[:500])
+                reason = str(error)[:500]
+                worker, kind = self.setup.worker, type(error).__name__
+                self._log("error", request=ticket.request_id, worker=worker, kind=kind, reason=reason)
                 self.current = None
                 ticket.fail(told(error))
 
@@ -159,7 +158,7 @@ class Link:
         if ticket is None or isinstance(event, (jobs.Hello, jobs.Broken)):
             return
         if isinstance(event, jobs.Failed) and event.trace:
-            self._log("error", worker=self.setup.worker, trace=event.trace)
+            self._log("error", request=ticket.request_id, worker=self.setup.worker, trace=event.trace)
         if isinstance(event, (jobs.Done, jobs.Failed)):
             self.current = None
             self._done.set()

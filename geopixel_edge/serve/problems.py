@@ -94,9 +94,9 @@ def busy(seconds: float, what: str) -> RequestError:
     )
 
 
-def unavailable(message: str, code: str = "unavailable", after_s: int = 5) -> RequestError:
+def unavailable(message: str, code: str = "unavailable") -> RequestError:
     """503, the server cannot answer now."""
-    return RequestError(503, message, code=code, kind="server_error", headers={"Retry-After": str(after_s)})
+    return RequestError(503, message, code=code, kind="server_error")
 
 
 def invalid(error: msgspec.ValidationError) -> RequestError:

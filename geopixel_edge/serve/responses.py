@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from .problems import ErrorObject, Told
 
+RETRY_S = "5"  # in which a worker is started anew, or a balancer has found another server
+
 
 def json_response(
     record: Any, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str = "application/json"
@@ -19,8 +21,9 @@ def json_response(
 
 
 def error_response(told: Told, headers: Mapping[str, str] | None = None) -> Response:
-    """The error object of a problem."""
-    return json_response(ErrorObject(told.problem), told.status, headers)
+    """The error object of a problem; what may be answered later says after how long to ask again."""
+    later = {"Retry-After": RETRY_S} if told.status in (429, 503) else {}
+    return json_response(ErrorObject(told.problem), told.status, {**later, **(headers or {})})
 
 
 def server_sent(record: Any) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any
 
 import uvicorn
 
-from .. import limits
 from ..errors import GeoPixelError, OptionError
 from .app import make_app
 from .front import Front
@@ -21,6 +20,7 @@ from .protocol import MAX_HEAD_BYTES, bounded
 from .settings import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+TELLING_S = 2.0  # once the time to drain is over, for clients to be told; uvicorn then cancels what is left
 Ready = Callable[[str, Front], None]
 
 
@@ -51,12 +51,12 @@ def serve(settings: Settings, on_ready: Ready) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=limits.MAX_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=5,
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
     )
+    front.connections = lambda: len(server.server_state.connections)
     with listening:
         asyncio.run(_run(server, front, listening, on_ready))
 
@@ -131,8 +131,12 @@ async def _drained(server: _Server, front: Front, asked: asyncio.Event) -> None:
     until = time.monotonic() + front.settings.drain_s
     while front.is_busy and time.monotonic() < until:
         await asyncio.sleep(0.05)
-    server.should_exit = True
     log("ending", unanswered=front.answering)
+    front.give_up()
+    until = time.monotonic() + TELLING_S
+    while front.answering and time.monotonic() < until:
+        await asyncio.sleep(0.05)
+    server.should_exit = True
 
 
 def url_of(listening: socket.socket) -> str:

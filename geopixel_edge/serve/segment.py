@@ -49,7 +49,7 @@ class Segmenting:
             polygons=asked.polygons,
             geojson=geojson,
         )
-        ticket = self.front.submit(job, request.state.client, asked.deadline_s)
+        ticket = self.front.submit(job, request.state.client, asked.deadline_s, request.state.request_id)
         result = await while_connected(request, self.front.result(ticket))
         assert isinstance(result, jobs.Segmented)
         if result.geojson is not None:

@@ -23,7 +23,8 @@ class Ticket:
     """A job on its way: who asked, until when, and the events that came so far.
 
     `worker`: the only one that can do it, None for any. `bytes` of the image files in it. `ends_s`: when it is to be
-    over, by the monotonic clock. The last event is `jobs.Done` or `jobs.Failed`.
+    over, by the monotonic clock. `request_id`: under which the log has it. The last event is `jobs.Done` or
+    `jobs.Failed`.
     """
 
     job: jobs.AnyJob
@@ -31,6 +32,7 @@ class Ticket:
     ends_s: float
     worker: int | None = None
     bytes: int = 0
+    request_id: str = ""
     begun_s: float | None = None
     events: asyncio.Queue[jobs.Event] = field(default_factory=asyncio.Queue)
     cancelled: bool = False

@@ -8,7 +8,10 @@ import time
 
 import pytest
 
-from ..support.servers import Server, chat
+from geopixel_edge import limits
+from geopixel_edge.serve.protocol import MAX_HEAD_BYTES
+
+from ..support.servers import Server, chat, read_until, refused
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
@@ -77,8 +80,21 @@ def test_ten_thousand_headers(server: Server) -> None:
         except OSError:
             pass  # refused before all were sent
         found = everything(connection)
-    assert found == b"" or found.startswith(b"HTTP/1.1 400 ")
+    assert found == b"" or found.startswith(b"HTTP/1.1 431 ")  # it may be cut off before it has read this
     assert server.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize("more", [1, -4])
+def test_a_head_that_is_too_long_is_told_so(server: Server, more: int) -> None:
+    """By its bytes before it ends, or by its headers once it has; the last byte sent is the first too many."""
+    head = b"GET /healthz HTTP/1.1\r\n" + HOST
+    head += b"a:b\r\n" * ((MAX_HEAD_BYTES - len(head)) // 5)
+    head = head.ljust(MAX_HEAD_BYTES + 1, b"a") if more > 0 else head + b"\r\n"
+    with server.connect() as connection:
+        connection.sendall(head)
+        found = everything(connection)
+    assert found.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b'{"error":{"message":' in found
 
 
 def test_headers_are_counted(server: Server) -> None:
@@ -101,12 +117,23 @@ def test_a_slow_head_and_a_slow_body_are_ended_while_others_are_answered(server:
             connection.sendall(b" ")
         time.sleep(0.2)
     head, body = (everything(connection, 30) for connection in connections)
-    assert head.startswith(b"HTTP/1.1 400 ")
+    assert head.startswith(b"HTTP/1.1 408 ")
     assert b"did not come within 3 s" in head
     assert body.startswith(b"HTTP/1.1 408 ")
     assert b"body_timeout" in body
     for connection in connections:
         connection.close()
+
+
+def test_a_slow_head_on_a_connection_that_was_used_is_ended(server: Server) -> None:
+    with server.connect() as connection, server.connect() as idle:
+        for one in (connection, idle):
+            one.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert read_until(one, b"}").startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHo")
+        assert everything(connection).startswith(b"HTTP/1.1 408 ")
+        idle.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")  # one that says nothing keeps its place
+        assert read_until(idle, b"}").startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("part", [b"", b"P", POST, POST + b"Content-Length: 100\r\n\r\n{"])
@@ -134,6 +161,21 @@ def test_a_hundred_connections_that_say_nothing(server: Server) -> None:
     for connection in silent:
         connection.close()
     assert replies == [200]
+
+
+def test_too_many_connections_are_told_and_the_front_still_says_that_it_lives(server: Server) -> None:
+    silent = [server.connect() for _ in range(limits.MAX_CONNECTIONS)]
+    try:
+        assert server.get("/healthz").status == 200
+        reply = server.get("/v1/models")
+        refused(reply, 503, "over 512 connections are open")
+        assert (reply.problem["code"], reply.headers["connection"]) == ("too_many_connections", "close")
+        assert int(reply.headers["retry-after"]) >= 1
+    finally:
+        for connection in silent:
+            connection.close()
+    while server.get("/v1/models").status != 200:
+        time.sleep(0.05)
 
 
 def test_addresses_and_methods_that_are_none(server: Server) -> None:

@@ -12,10 +12,10 @@ from geopixel_edge import Pipeline
 from geopixel_edge.errors import InferenceError
 from geopixel_edge.serve import jobs
 from geopixel_edge.serve.answering import Answering, DeadlineToken
-from geopixel_edge.serve.chat import DONE, Writing, finish_reason
+from geopixel_edge.serve.chat import DONE, Form, Writing, finish_reason
 from geopixel_edge.serve.front import Front
 from geopixel_edge.serve.kept import KeptImages
-from geopixel_edge.serve.records import ChatRequest, Message, Wanted
+from geopixel_edge.serve.records import Wanted
 from geopixel_edge.serve.settings import Settings
 from geopixel_edge.serve.worker import Channel, Worker
 
@@ -49,8 +49,9 @@ def streamed(records: list[Any]) -> list[bytes]:
         ticket.started()
         for record in records:
             ticket.events.put_nowait(record)
-        asked = ChatRequest(model="geopixel", messages=[Message("user", "x")], stream=True)
-        return [line async for line in Writing("chatcmpl-1", "geopixel", asked).stream(front, ticket)]
+        events = front.events(ticket)
+        writing = Writing("req_1", "geopixel", Form(stream=True))
+        return [line async for line in writing.stream(events, await anext(events))]
 
     return asyncio.run(run())
 

@@ -24,6 +24,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 SCENE = ROOT / "examples" / "scene.png"
 START_S = 120.0
+DESCRIBE = "Describe this image with interleaved segmentation masks."
 Head = Mapping[str, str]
 
 
@@ -191,3 +192,28 @@ def chat(image: str | None, question: str, **more: Any) -> dict[str, Any]:
         "messages": [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}],
         **more,
     }
+
+
+# --- Answers in part ------------------------------------------------------------------------------------------------
+
+
+def begin(server: Server, stream: bool, number: int = 0, **more: Any) -> socket.socket:
+    """Send a question about a tile; the connection it is answered on."""
+    body = json.dumps(chat(data_url(png(tile(number))), DESCRIBE, stream=stream, **more)).encode()
+    connection = server.connect()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def read_until(connection: socket.socket, mark: bytes) -> bytes:
+    """What comes up to the mark; fails where the connection ends before."""
+    found = b""
+    while mark not in found:
+        part = connection.recv(65536)
+        assert part, found[-500:]
+        found += part
+    return found
