@@ -80,6 +80,8 @@ MAX_JOBS = 64
 # --- Server -----------------------------------------------------------------------------------------------
 # Two dozen uncompressed pictures of 1,024 px in base64; `geopixel-edge serve --max-body` changes it.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# Values of a JSON body: each takes some 60 bytes, so that what is made of a body is no more than a long body itself.
+MAX_JSON_VALUES = 1_000_000
 # Bodies of all requests that are held at once; what comes beyond waits for nothing and is refused.
 MAX_HELD_BODY_BYTES = 256 * 1024 * 1024
 # Images times phrases of one request: a screen of map tiles and a phrase, or a scene and many.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ Points = NDArray[np.float64]  # (n, 2): x, y
 
 WGS84 = "EPSG:4326"
 MAX_CRS_CHARS = 65_536
+# No text of a CRS has one, but for WKT's line breaks and tabs; PROJ would read as far as the first NUL.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def crs_of(text: str) -> Any:
     pyproj = load_pyproj()
     shown = text if len(text) <= 60 else text[:57] + "..."
     remedy = f"crs={shown!r} is no coordinate reference system; give a code such as 'EPSG:32640', or WKT"
-    if not text.strip() or len(text) > MAX_CRS_CHARS:
+    if not text.strip() or len(text) > MAX_CRS_CHARS or _CONTROLS.search(text):
         raise GeoReferenceError(remedy)
     try:
         return pyproj.CRS.from_user_input(text)

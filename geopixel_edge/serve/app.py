@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import GeoPixelError
 from .chat import Chat
@@ -57,17 +59,29 @@ def make_app(front: Front) -> Starlette:
 
 
 def _middleware(front: Front) -> list[Middleware]:
+    """CORS outermost, so that pages of the origins named can read a refusal too."""
     origins = front.settings.origins
-    if not origins:
-        return [Middleware(Guard, front=front)]
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=list(origins),
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["X-Request-Id", "Retry-After"],
-    )
-    return [Middleware(Guard, front=front), cors]
+    cors = [Middleware(_Cors, origins=origins)] if origins else []
+    return [*cors, Middleware(Guard, front=front)]
+
+
+class _Cors:
+    """Starlette's, for the origins that were named alone: strangers are told by the guard, and nothing of this."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self.app, self.origins = app, origins
+        # A page may ask in any way that it likes: an address that takes another method says so itself.
+        self.cors = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "Retry-After"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = scope["type"] == "http" and Headers(scope=scope).get("origin") in self.origins
+        await (self.cors if named else self.app)(scope, receive, send)
 
 
 def _teller(front: Front) -> Callable[[Request, Exception], Awaitable[Response]]:

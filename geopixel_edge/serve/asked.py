@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from .. import limits
 from ..options import AskOptions
 from ..text.questions import IMAGE_MARK
@@ -14,25 +16,33 @@ from .pictures import picture_of
 from .problems import RequestError
 from .records import ChatRequest, ImagePart, Message, TextPart
 
-# Fields of OpenAI's form that would change the answer and cannot be honoured: each with what it may be.
+# Fields of OpenAI's form that would change the answer and cannot be honoured: each with what it may be beside null.
 _REFUSED: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
-    "stop": (None, []),
-    "tools": (None, []),
-    "response_format": (None, {"type": "text"}),
-    "logprobs": (None, False),
+    "n": (1,),
+    "stop": ([], ""),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
 }
+SHORT = 100  # bytes; what may be is shorter
 
 
 async def question_of(asked: ChatRequest, body: Body) -> jobs.Ask:
     """The job of a chat request. RequestError 400 names the field; the text itself is checked as by `Pipeline`."""
     for name, allowed in _REFUSED.items():
-        if (value := getattr(asked, name)) not in allowed:
+        value = getattr(asked, name)
+        text = b"null" if value is msgspec.UNSET else bytes(value)
+        if len(text) > SHORT or msgspec.json.decode(text) not in (None, *allowed):
+            shown = text[:40].decode(errors="replace")
             raise RequestError(
-                400,
-                f"{name}={repr(value)[:40]} cannot be honoured here; leave it out",
-                code="unsupported_value",
-                param=name,
+                400, f"{name}={shown} cannot be honoured here; leave it out", code="unsupported_value", param=name
             )
     images = await _images(asked.messages, body)
     query, history = _turns(asked.messages, several=len(images) > 1)

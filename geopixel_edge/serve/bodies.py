@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -136,9 +136,16 @@ def check_type(request: Request, *allowed: str) -> str:
 
 
 async def decoded(body: bytes, kind: type[Record]) -> Record:
-    """A JSON body as a record. RequestError 400 names the field."""
+    """A JSON body as a record. RequestError 400 names the field, 413 where it has too many values to make any of."""
 
     def decode() -> Record:
+        if body.count(b",") >= limits.MAX_JSON_VALUES:
+            raise RequestError(
+                413,
+                f"the body has over {limits.MAX_JSON_VALUES:,} values; send fewer, of earlier answers "
+                "`grounding.response` alone",
+                code="too_many_values",
+            )
         return msgspec.json.decode(body, type=kind)
 
     try:
@@ -159,9 +166,18 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = limits.MAX_IMAGE_FILE_BYTES
 
+    def on_part_end(self) -> None:
+        """A part has come; a text is one in its charset, where Starlette would take what is none as Latin-1."""
+        if self._current_part.file is None:
+            try:
+                self._current_part.data.decode(self._charset)
+            except UnicodeDecodeError:
+                raise MultiPartException(f"{self._current_part.field_name[:40]} is no text in UTF-8") from None
+        super().on_part_end()
 
-async def form_of(request: Request, body: bytes) -> FormData:
-    """The fields of a multipart body. RequestError 400 where it is none."""
+
+async def form_of(request: Request, body: bytes, fields: Sequence[str]) -> FormData:
+    """The fields of a multipart body. RequestError 400 where it is none, or has others than these."""
 
     async def stream() -> AsyncIterator[bytes]:
         for at in range(0, len(body), CHUNK):
@@ -170,7 +186,7 @@ async def form_of(request: Request, body: bytes) -> FormData:
     most = limits.MAX_SERVED_QUESTIONS
     try:
         parser = _InMemory(request.headers, stream(), max_files=most, max_fields=4 * most, max_part_size=1 << 20)  # type: ignore[arg-type]
-        return await parser.parse()
+        form = await parser.parse()
     except MultiPartException as error:
         raise RequestError(
             400, f"the body is no multipart form that is taken here: {error.message}", code="invalid_form"
@@ -181,6 +197,12 @@ async def form_of(request: Request, body: bytes) -> FormData:
             f"the body is no multipart form ({type(error).__name__}); send one as curl -F does",
             code="invalid_form",
         ) from None
+    for name in form:
+        if name not in fields:
+            raise RequestError(
+                400, f"{name[:40]!r} is no field here; send {', '.join(fields)}", code="unknown_field", param=name[:40]
+            )
+    return form
 
 
 async def files_of(form: FormData, name: str) -> list[bytes]:

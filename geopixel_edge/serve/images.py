@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from . import jobs
-from .bodies import Body, body_of, check_type, decoded, files_of, form_of, media_type, texts_of
+from .bodies import Body, body_of, check_type, decoded, files_of, form_of, media_type
 from .front import Front
 from .jobs import Picture
 from .pictures import picture_in
 from .problems import RequestError
-from .records import SegmentImage
+from .records import PLACED, SegmentImage
 from .replies import Deleted
 from .responses import json_response
-from .segment import bounds_of, places_of
+from .segment import placed
 from .waiting_clients import while_connected
+
+FORM = ("image", *PLACED)
 
 
 class Images:
@@ -40,12 +41,11 @@ class Images:
         kind = check_type(request, "multipart/form-data", "application/json", "image/*")
         if kind == "application/json":
             return await picture_in(await decoded(body.data, SegmentImage), "image", body)
-        form = await form_of(request, body.data)
+        form = await form_of(request, body.data, FORM)
         files = await files_of(form, "image")
         if len(files) != 1:
             raise RequestError(400, f"image: {len(files)} files; send one", code="invalid_value", param="image")
-        (bounds,), (crs,) = places_of(form, "bounds", 1), places_of(form, "crs", 1)
-        return Picture(data=files[0], bounds=bounds_of(bounds), crs=crs, bands=_bands(texts_of(form, "bands")))
+        return placed(form, files)[0]
 
     async def preview(self, request: Request) -> Response:
         """GET /v1/images/{id}/preview: JPEG of at most 1,600 px, as the model sees its colours."""
@@ -62,14 +62,3 @@ class Images:
     async def _result(self, request: Request, job: jobs.AnyJob) -> jobs.Result:
         ticket = self.front.submit(job, request.state.client, request_id=request.state.request_id)
         return await while_connected(request, self.front.result(ticket))
-
-
-def _bands(texts: list[str]) -> tuple[int, ...] | None:
-    if not texts:
-        return None
-    try:
-        return msgspec.convert(texts[-1].split(","), tuple[int, ...], strict=False)
-    except msgspec.ValidationError:
-        raise RequestError(
-            400, f"bands={texts[-1][:40]!r}: give 3,2,1 or one", code="invalid_value", param="bands"
-        ) from None

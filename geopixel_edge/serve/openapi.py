@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ..version import __version__
-from . import records, replies
+from . import images, records, replies, segment
 from .problems import ErrorObject
 
 Schema = dict[str, Any]
@@ -41,15 +42,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Any, dict[int, dict[str, Any]]]] = {
     ),
     ("get", "/metrics"): ("Prometheus' text form", None, {200: {"text/plain": None}}),
 }
-_FORM: Schema = {
-    "type": "object",
-    "properties": {
-        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
-        "phrase": {"type": "array", "items": {"type": "string"}},
-        "bounds": {"type": "array", "items": {"type": "string", "description": "west,south,east,north"}},
-        "crs": {"type": "array", "items": {"type": "string"}},
-    },
-}
+_BINARY: Schema = {"type": "string", "format": "binary"}
+_TEXTS = {"phrase": "", "bounds": "west,south,east,north", "crs": "", "bands": "one, or red,green,blue, from 1"}
 
 
 def document() -> Schema:
@@ -62,9 +56,19 @@ def document() -> Schema:
     named = list(dict.fromkeys([kind for kind in kinds if kind is not None] + [ErrorObject]))
     schemas, components = msgspec.json.schema_components(named, ref_template="#/components/schemas/{name}")
     by_kind = dict(zip(named, schemas, strict=True))
+    fields = components["SegmentRequest"]["properties"]
+    more = {
+        "/v1/segment": {"multipart/form-data": _form(segment.FORM, fields)},
+        "/v1/images": {
+            "multipart/form-data": _form(images.FORM, fields),
+            "image/*": _BINARY,
+            "application/octet-stream": _BINARY,
+        },
+    }
     paths: dict[str, Schema] = {}
     for (method, path), (summary, taken, given) in ROUTES.items():
-        paths.setdefault(path, {})[method] = _operation(path, summary, by_kind.get(taken), given, by_kind)
+        forms = {"application/json": by_kind[taken], **more.get(path, {})} if taken else {}
+        paths.setdefault(path, {})[method] = _operation(path, summary, forms, given, by_kind)
     return {
         "openapi": "3.1.0",
         "info": {"title": "GeoPixel Edge", "version": __version__},
@@ -74,8 +78,16 @@ def document() -> Schema:
     }
 
 
+def _form(names: Sequence[str], fields: Schema) -> Schema:
+    """A multipart form: what repeats as texts, the file as bytes, the others as the JSON record has them."""
+    files: Schema = {"type": "array", "items": _BINARY}
+    texts = {name: {"type": "array", "items": {"type": "string", "description": text}} for name, text in _TEXTS.items()}
+    found = {name: files if name == "image" else texts.get(name) or fields[name] for name in names}
+    return {"type": "object", "properties": found, "required": [name for name in ("image", "phrase") if name in names]}
+
+
 def _operation(
-    path: str, summary: str, taken: Schema | None, given: dict[int, dict[str, Any]], by_kind: dict[Any, Schema]
+    path: str, summary: str, forms: dict[str, Schema], given: dict[int, dict[str, Any]], by_kind: dict[Any, Schema]
 ) -> Schema:
     answers: Schema = {
         str(status): {
@@ -94,9 +106,7 @@ def _operation(
         found["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
-    if taken:
-        content: Schema = {"application/json": {"schema": taken}}
-        if path in ("/v1/segment", "/v1/images"):
-            content["multipart/form-data"] = {"schema": _FORM}
+    if forms:
+        content = {media: {"schema": schema} for media, schema in forms.items()}
         found["requestBody"] = {"required": True, "content": content}
     return found

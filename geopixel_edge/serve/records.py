@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from .. import limits
 
@@ -14,6 +14,11 @@ HdNum = Annotated[int, Meta(ge=1, le=limits.MAX_HD_NUM)]
 Tokens = Annotated[int, Meta(ge=1, le=limits.MAX_NEW_TOKENS)]
 Text = Annotated[str, Meta(max_length=limits.MAX_QUERY_CHARS)]
 Bounds = tuple[float, float, float, float]
+# No format has more bands than TIFF, which counts them in 16 bits.
+Band = Annotated[int, Meta(ge=1, le=65_535)]
+Bands = Annotated[list[Band], Meta(min_length=1, max_length=3)]
+# What is only looked at to be refused: its text, of which nothing is made.
+Seen = Raw | UnsetType
 
 
 class ImageUrl(msgspec.Struct, frozen=True):
@@ -34,7 +39,7 @@ class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
     image_url: ImageUrl
     bounds: Bounds | None = None
     crs: str | None = None
-    bands: list[int] | None = None
+    bands: Bands | None = None
 
 
 class OwnResponse(msgspec.Struct, frozen=True):
@@ -77,11 +82,18 @@ class ChatRequest(msgspec.Struct, frozen=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
-    n: int | None = 1
-    stop: Any = None
-    tools: Any = None
-    response_format: Any = None
-    logprobs: bool | None = None
+    n: Seen = UNSET
+    stop: Seen = UNSET
+    tools: Seen = UNSET
+    tool_choice: Seen = UNSET
+    functions: Seen = UNSET
+    function_call: Seen = UNSET
+    response_format: Seen = UNSET
+    logprobs: Seen = UNSET
+    top_logprobs: Seen = UNSET
+    logit_bias: Seen = UNSET
+    frequency_penalty: Seen = UNSET
+    presence_penalty: Seen = UNSET
     grounding: Wanted = Wanted()
     deadline_s: Seconds | None = None
     hd_num: HdNum = 9
@@ -93,7 +105,7 @@ class SegmentImage(msgspec.Struct, frozen=True):
     image: str
     bounds: Bounds | None = None
     crs: str | None = None
-    bands: list[int] | None = None
+    bands: Bands | None = None
 
 
 class SegmentRequest(msgspec.Struct, frozen=True):
@@ -105,3 +117,8 @@ class SegmentRequest(msgspec.Struct, frozen=True):
     max_new_tokens: Tokens = 1024
     deadline_s: Seconds | None = None
     hd_num: HdNum = 9
+
+
+# A form's fields are the records': those of each image repeat, as `image` and `phrase` do, the others do not.
+PLACED = tuple(name for name in SegmentImage.__struct_fields__ if name != "image")
+SINGLE = tuple(name for name in SegmentRequest.__struct_fields__ if name not in ("images", "phrases"))

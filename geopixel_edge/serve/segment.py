@@ -16,12 +16,13 @@ from .front import Front
 from .jobs import Picture
 from .pictures import picture_in
 from .problems import RequestError, invalid
-from .records import SegmentRequest
+from .records import PLACED, SINGLE, Bands, SegmentRequest
 from .replies import Segmentation
 from .responses import json_response
 from .waiting_clients import while_connected
 
 GEOJSON, JSON = "application/geo+json", "application/json"
+FORM = ("image", "phrase", *PLACED, *SINGLE)
 
 
 class Segmenting:
@@ -40,7 +41,7 @@ class Segmenting:
                 check_count(len(asked.images), len(asked.phrases))
                 pictures = [await picture_in(one, f"images[{number}]", body) for number, one in enumerate(asked.images)]
             else:
-                asked, pictures = await _from_form(await form_of(request, body.data))
+                asked, pictures = await _from_form(await form_of(request, body.data, FORM))
         job = jobs.Segment(
             images=pictures,
             phrases=asked.phrases,
@@ -88,23 +89,28 @@ def wants_geojson(accept: str) -> bool:
 
 
 async def _from_form(form: FormData) -> tuple[SegmentRequest, list[Picture]]:
-    """`image` (files), `phrase`, `bounds` and `crs` may repeat; the others are those of the JSON form."""
+    """`image` (files), `phrase` and what places an image may repeat; the others are those of the JSON form."""
     files, phrases = await files_of(form, "image"), texts_of(form, "phrase")
     check_count(len(files), max(1, len(phrases)))
-    single = ("polygons", "max_new_tokens", "deadline_s", "hd_num")
-    values: dict[str, Any] = {name: texts_of(form, name)[-1] for name in single if texts_of(form, name)}
+    values: dict[str, Any] = {name: texts_of(form, name)[-1] for name in SINGLE if texts_of(form, name)}
     values |= {"images": [""] * len(files), "phrases": phrases}
     try:
         asked = msgspec.convert(values, SegmentRequest, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    places = [places_of(form, name, len(files)) for name in ("bounds", "crs")]
-    return asked, [
-        Picture(data=data, bounds=bounds_of(bounds), crs=crs) for data, bounds, crs in zip(files, *places, strict=True)
+    return asked, placed(form, files)
+
+
+def placed(form: FormData, files: list[bytes]) -> list[Picture]:
+    """The images of a form, each with its place and bands."""
+    places = zip(*(_each(form, name, len(files)) for name in ("bounds", "crs", "bands")), strict=True)
+    return [
+        Picture(data=data, bounds=_bounds_of(bounds), crs=crs, bands=_bands_of(bands))
+        for data, (bounds, crs, bands) in zip(files, places, strict=True)
     ]
 
 
-def places_of(form: FormData, name: str, count: int) -> list[str | None]:
+def _each(form: FormData, name: str, count: int) -> list[str | None]:
     """One value for each image: none, one for all, or as many as there are images."""
     given: list[str | None] = [*texts_of(form, name)]
     if len(given) not in (0, 1, count):
@@ -117,7 +123,14 @@ def places_of(form: FormData, name: str, count: int) -> list[str | None]:
     return given if len(given) == count else (given or [None]) * count
 
 
-def bounds_of(text: str | None) -> tuple[float, float, float, float] | None:
+def _bands_of(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(msgspec.convert(text.split(","), Bands, strict=False))
+    except msgspec.ValidationError:
+        raise RequestError(400, f"bands={text!r:.80}: give 3,2,1 or one", code="invalid_value", param="bands") from None
+
+
+def _bounds_of(text: str | None) -> tuple[float, float, float, float] | None:
     """Four numbers with commas between; the image's door checks their order."""
     if text is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from starlette.testclient import TestClient
 from geopixel_edge.serve.app import make_app
 from geopixel_edge.serve.front import Front
 from geopixel_edge.serve.keys import Keys
+from geopixel_edge.serve.problems import Problem, Told
+from geopixel_edge.serve.responses import error_response
 from geopixel_edge.serve.settings import Settings
+
+from ..support.servers import ROOT
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -74,6 +79,51 @@ def test_a_named_origin_may_ask_and_no_other_is_told_so() -> None:
     assert reply.headers["access-control-allow-origin"] == "https://map.example"
     assert "access-control-allow-credentials" not in reply.headers
     assert asking.get("/v1/models", headers=head).headers["access-control-allow-origin"] == "https://map.example"
+
+
+def test_a_named_origins_page_can_ask_as_openais_client_does_and_reads_refusals(keys: Keys) -> None:
+    asking = client(host="0.0.0.0", keys=keys, origins=("https://map.example",))
+    origin = {"Origin": "https://map.example"}
+    for method in ("POST", "PUT"):
+        named = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,openai-organization"
+        head = {**origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": named}
+        reply = asking.options("/v1/chat/completions", headers=head)
+        assert reply.status_code == 200
+        assert reply.headers["access-control-allow-headers"] == named
+        assert method in reply.headers["access-control-allow-methods"]
+    right = {**origin, "Authorization": f"Bearer {KEY}"}
+    many = {f"x-{number}": "y" for number in range(120)}
+    for reply, status in (
+        (asking.get("/v1/models", headers=origin), 401),
+        (asking.get("/v1/models", headers={**right, **many}), 431),
+        (asking.put("/v1/segment", headers=right), 405),
+        (asking.post("/v1/chat/completions", headers={**right, "Content-Type": "text/plain"}), 415),
+    ):
+        assert reply.status_code == status
+        assert reply.json()["error"]["code"]
+        assert reply.headers["access-control-allow-origin"] == "https://map.example"
+    told = asking.get("/v1/models", headers={**origin, "Authorization": "Bearer x"})
+    assert "retry-after" in told.headers["access-control-expose-headers"].lower()
+
+
+def test_behind_the_proxy_of_the_docs_its_own_page_may_ask(keys: Keys) -> None:
+    page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    block = page[page.index("upstream geopixel {") :].partition("```")[0]
+    sent = dict(re.findall(r"proxy_set_header (\S+) (\S+);", block))
+    asking = client(host="0.0.0.0", keys=keys)
+    # What nginx sends: $host is the name that the browser asked for; unsaid, it is the upstream's.
+    host = {"$host": "geo.example", None: "geopixel"}[sent.get("Host")]
+    head = {"Origin": "https://geo.example", "Host": host, "Authorization": f"Bearer {KEY}"}
+    reply = asking.post("/v1/chat/completions", headers=head, json={})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_value")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_may_be_asked_later_says_when(status: int) -> None:
+    told = Told(status, Problem(message="not now", code="worker_died"))
+    assert int(error_response(told).headers["retry-after"]) >= 1
+    assert error_response(told, {"Retry-After": "40"}).headers["retry-after"] == "40"
+    assert "retry-after" not in error_response(Told(400, told.problem)).headers
 
 
 @pytest.mark.parametrize(

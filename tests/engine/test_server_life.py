@@ -68,6 +68,7 @@ def test_a_whole_answer_is_an_error_object_and_what_waited_is_answered(mortal: S
     assert sorted(reply.status for reply in replies) == [200, 503]
     (failed,) = [reply for reply in replies if reply.status == 503]
     assert failed.problem["code"] == "worker_died"
+    assert int(failed.headers["retry-after"]) >= 1
 
 
 # --- A worker that hangs --------------------------------------------------------------------------------------------

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
+from geopixel_edge.serve import images, segment
 from geopixel_edge.serve.app import make_app
 from geopixel_edge.serve.front import Front
 from geopixel_edge.serve.openapi import document
 from geopixel_edge.serve.page import made
-from geopixel_edge.serve.records import ChatRequest
+from geopixel_edge.serve.records import ChatRequest, SegmentImage, SegmentRequest
 from geopixel_edge.serve.settings import Settings
 
 
@@ -30,6 +32,23 @@ def test_the_openapi_document_has_every_route_and_resolves() -> None:
     assert named == page["components"]["schemas"].keys()
     chat = page["components"]["schemas"]["ChatRequest"]
     assert set(chat["properties"]) == set(ChatRequest.__struct_fields__)
+
+
+def test_the_document_has_the_forms_as_they_are_taken() -> None:
+    paths = document()["paths"]
+
+    def content(path: str) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = paths[path]["post"]["requestBody"]["content"]
+        return found
+
+    form = content("/v1/segment")["multipart/form-data"]["schema"]
+    assert tuple(form["properties"]) == segment.FORM
+    json_fields = {*SegmentRequest.__struct_fields__, *SegmentImage.__struct_fields__} - {"images", "phrases"}
+    assert set(form["properties"]) == json_fields | {"phrase"}
+    assert form["properties"]["polygons"]["type"] == "boolean"
+    kept = content("/v1/images")
+    assert tuple(kept["multipart/form-data"]["schema"]["properties"]) == images.FORM
+    assert kept.keys() == {"application/json", "multipart/form-data", "image/*", "application/octet-stream"}
 
 
 def test_the_page_is_one_file_whose_own_script_alone_runs() -> None:

@@ -143,10 +143,13 @@ def test_images_that_wait_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyP
 def test_what_cannot_be_sent_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         queue, logged = FairQueue(8), []
-        link = Link(
-            0, Front(Settings()).links[0].setup, queue, lambda cost: None, lambda event, **_: logged.append(event)
-        )
+
+        def log(event: str, **fields: object) -> None:
+            logged.append((event, fields["request"]))
+
+        link = Link(0, Front(Settings()).links[0].setup, queue, lambda cost: None, log)
         bad = ticket("a")
+        bad.request_id = "req_7"
         bad.job = jobs.Ask(images=[], query="\ud800", options={"seed": 2**70}, hd_num=9, wanted=Wanted())
 
         async def send(record: object) -> None:
@@ -158,8 +161,11 @@ def test_what_cannot_be_sent_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None
         failed = await asyncio.wait_for(bad.events.get(), 1)
         assert isinstance(failed, jobs.Failed)
         assert failed.told.status == 500
-        assert logged == ["error"]
+        assert logged == [("error", "req_7")]
         assert not giving.done()
         giving.cancel()
+        link.current, link._done = bad, asyncio.Event()
+        link._got(jobs.Failed(1, failed.told, trace="ValueError"))
+        assert logged[1:] == [("error", "req_7")], "the log has the reason under the request's id"
 
     asyncio.run(run())
