@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..options import AskOptions
 from ..pipeline import Pipeline
 from ..session import OpenedImage
 from ..stop import StopToken
-from ..timings import Timings
+from ..timings import DECODE, Timings
 from ..writers import geojson
 from . import jobs
 from .kept import KeptImages
@@ -54,35 +54,35 @@ class Answering:
     def answer(self, job: jobs.AnyJob, stop: StopToken, tell: Tell) -> tuple[jobs.Result, jobs.Cost]:
         """A job's result and what it took; `tell` gets what is known before. Raises GeoPixelErrors."""
         before = (self.kept.hits, self.kept.misses)
-        result, timings, together = self._result(job, stop, tell)
+        result, timings = self._result(job, stop, tell)
         return result, jobs.Cost(
             blocks=_seconds(timings),
             prompt_tokens=sum(one.prompt_tokens for one in timings),
             reused_tokens=sum(one.reused_tokens for one in timings),
             new_tokens=sum(one.new_tokens for one in timings),
-            together=together,
+            together=_batches(timings),
             hits=self.kept.hits - before[0],
             misses=self.kept.misses - before[1],
             kept_images=len(self.kept),
             kept_bytes=self.kept.bytes,
         )
 
-    def _result(self, job: jobs.AnyJob, stop: StopToken, tell: Tell) -> tuple[jobs.Result, list[Timings], int]:
+    def _result(self, job: jobs.AnyJob, stop: StopToken, tell: Tell) -> tuple[jobs.Result, list[Timings]]:
         match job:
             case jobs.Ask():
                 return self._ask(job, stop, tell)
             case jobs.Segment():
                 return self._segment(job, stop)
             case jobs.Keep():
-                return self._keep(job), [], 0
+                return self._keep(job), []
             case jobs.Preview():
-                return jobs.Picked(preview(self.kept.image(jobs.Picture(id=job.id)))), [], 0
+                return jobs.Picked(preview(self.kept.image(jobs.Picture(id=job.id)))), []
             case jobs.Forget():
                 if not self.kept.forget(job.id):
                     self.kept.image(jobs.Picture(id=job.id))  # says that it is not here
-                return jobs.Forgotten(job.id), [], 0
+                return jobs.Forgotten(job.id), []
 
-    def _ask(self, job: jobs.Ask, stop: StopToken, tell: Tell) -> tuple[jobs.Result, list[Timings], int]:
+    def _ask(self, job: jobs.Ask, stop: StopToken, tell: Tell) -> tuple[jobs.Result, list[Timings]]:
         held = self.kept.get(job.images, job.hd_num)
         asked = held.opened.prepare(job.query, AskOptions(**job.options), stop)
         self.kept.make_room(asked.plan.peak_bytes)
@@ -106,9 +106,9 @@ class Answering:
             geojson=answer.to_geojson() if wanted.geojson else msgspec.UNSET,
             coco=answer.to_coco() if wanted.coco else msgspec.UNSET,
         )
-        return jobs.Answered(answer.text, grounding, usage([answer.timings])), [answer.timings], 1
+        return jobs.Answered(answer.text, grounding, usage([answer.timings])), [answer.timings]
 
-    def _segment(self, job: jobs.Segment, stop: StopToken) -> tuple[jobs.Result, list[Timings], int]:
+    def _segment(self, job: jobs.Segment, stop: StopToken) -> tuple[jobs.Result, list[Timings]]:
         answers = self._one(job, stop) if len(job.images) * len(job.phrases) == 1 else self._many(job, stop)
         rows = [
             (divmod(number, len(job.phrases)), answer.with_phrase(job.phrases[number % len(job.phrases)]))
@@ -117,7 +117,7 @@ class Answering:
         timings = [answer.timings for _, answer in rows]
         if job.geojson:
             pages = [geojson.document(one.regions, one.image_size, _located(one)) for _, one in rows]
-            return jobs.Segmented([], usage(timings), merged(pages, [place for place, _ in rows])), timings, len(rows)
+            return jobs.Segmented([], usage(timings), merged(pages, [place for place, _ in rows])), timings
         results = [
             SegmentResult(
                 image=image,
@@ -129,7 +129,7 @@ class Answering:
             )
             for (image, phrase), answer in rows
         ]
-        return jobs.Segmented(results, usage(timings)), timings, len(rows)
+        return jobs.Segmented(results, usage(timings)), timings
 
     def _one(self, job: jobs.Segment, stop: StopToken) -> list[Answer]:
         held = self.kept.get(job.images, job.hd_num)
@@ -214,6 +214,11 @@ def _located(answer: Answer) -> Any:
             code="no_place",
         )
     return answer.place
+
+
+def _batches(timings: list[Timings]) -> list[int]:
+    """How many answers each batch had: those that were written in step share the record of what that cost."""
+    return list(Counter(id(one.blocks.get(DECODE, one)) for one in timings).values())
 
 
 def _seconds(timings: list[Timings]) -> dict[str, float]:

@@ -131,13 +131,17 @@ class Found(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a job took, for the metrics: seconds by block, tokens, answers it asked for, images kept by now."""
+    """What a job took, for the metrics.
+
+    `blocks`: seconds by block. `together`: how many answers were written in step, one entry for each batch of them.
+    `kept_images` and `kept_bytes` are those by now.
+    """
 
     blocks: dict[str, float] = {}
     prompt_tokens: int = 0
     reused_tokens: int = 0
     new_tokens: int = 0
-    together: int = 0
+    together: list[int] = []
     hits: int = 0
     misses: int = 0
     kept_images: int = 0

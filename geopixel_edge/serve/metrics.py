@@ -36,11 +36,11 @@ class Metrics:
         self.tokens = Counter("tokens", "Tokens read, reused and written", ["kind"], PREFIX, registry=registry)
         self.together = Histogram(
             "batch_size",
-            "Answers that one request asked for",
+            "Answers that were written in step; a drafted one is a batch of its own",
             [],
             PREFIX,
             registry=registry,
-            buckets=(1, 2, 4, 8, 16, 32, 64),
+            buckets=(1, 2, 4, 8),
         )
         self.images = Counter(
             "images", "Images asked about, by whether they were open already", ["cache"], PREFIX, registry=registry
@@ -59,8 +59,8 @@ class Metrics:
             self.blocks.labels(block).inc(seconds)
         for kind, count in (("read", cost.prompt_tokens), ("reused", cost.reused_tokens), ("written", cost.new_tokens)):
             self.tokens.labels(kind).inc(count)
-        if cost.together:
-            self.together.observe(cost.together)
+        for count in cost.together:
+            self.together.observe(count)
         self.images.labels("hit").inc(cost.hits)
         self.images.labels("miss").inc(cost.misses)
         self.kept_images.set(cost.kept_images)

@@ -15,7 +15,7 @@ import uvicorn
 from ..errors import GeoPixelError, OptionError
 from .app import make_app
 from .front import Front
-from .logs import log
+from .logs import log, take_over_logging
 from .protocol import MAX_HEAD_BYTES, bounded
 from .settings import Settings
 
@@ -38,6 +38,7 @@ def serve(settings: Settings, on_ready: Ready) -> None:
     `on_ready(url, front)` is called once every worker is loaded. OptionError where the address cannot be had, the
     worker's own error where the engine cannot be loaded at the start.
     """
+    take_over_logging()
     listening = listen(settings.host, settings.port)
     front = Front(settings)
     server = _Server(

@@ -17,6 +17,7 @@ from ..resources import shortage
 from . import jobs
 from .answering import Answering, DeadlineToken
 from .kept import KeptImages
+from .logs import take_over_logging
 from .problems import told
 
 Waiting = tuple[jobs.AnyJob, DeadlineToken]
@@ -98,6 +99,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the front drains, and ends this process by closing its input
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_over_logging()
     channel = Channel()
     if (body := channel.read()) is None:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from geopixel_edge import Pipeline, StopToken, limits
@@ -63,7 +65,7 @@ def test_a_job_says_what_it_cost_and_a_stop_ends_it(direct: Pipeline) -> None:
     )
     result, cost = answering.answer(job, StopToken(), told.append)
     assert isinstance(result, jobs.Segmented)
-    assert (cost.together, len(result.results), told) == (2, 2, [])
+    assert (cost.together, len(result.results), told) == ([1, 1], 2, [])
     assert cost.new_tokens == result.usage.completion_tokens
     assert cost.blocks["vision_encoder"] > 0
     late, _ = answering.answer(job, DeadlineToken(0.0), told.append)
@@ -90,9 +92,28 @@ def test_eight_equal_tiles_are_computed_once_and_no_run_more_than_as_single_ones
     assert isinstance(found, jobs.Segmented)
     assert [one.regions for one in found.results] == [one.results[0].regions for one in alone]  # type: ignore[union-attr]
     assert len(batched["vision_encoder"].feeds) == 1
-    assert (cost.hits, cost.misses, cost.together) == (7, 1, 8)
+    assert (cost.hits, cost.misses, cost.together) == (7, 1, [1] * 8)
     for block, recorder in single.items():
         assert len(batched[block].feeds) <= len(recorder.feeds), block
+
+
+def test_tiles_that_are_not_drafted_are_written_in_step(direct: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = direct.model.family.segment_query("the buildings")
+    alone = [direct(tile(number, 64), query, hd_num=1, max_new_tokens=32, draft=False) for number in range(3)]
+    monkeypatch.setattr(direct, "batch", functools.partial(direct.batch, draft=False))
+    job, answering = segment(FILES, ["the buildings"]), Answering(direct, KeptImages(direct, "img_a.0_"), "a.0")
+    with recorded(direct) as recorders:
+        found, cost = answering.answer(job, StopToken(), print)
+    assert isinstance(found, jobs.Segmented)
+    assert cost.together == [3]
+    steps = [one["inputs_embeds"].shape[:2] for one in recorders["language_model"].feeds]
+    longest = max(len(one.token_ids) for one in alone)
+    assert longest - 1 <= steps.count((3, 1)) <= longest
+    assert steps.count((1, 1)) == 0, "a token of one tile alone"
+    for result, one in zip(found.results, alone, strict=True):
+        assert [drawn.segmentation.counts for drawn in result.regions] == [
+            region.mask.to_coco()["counts"] for region in one.regions
+        ]
 
 
 def test_with_a_budget_nothing_is_kept_of_several(direct: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +124,7 @@ def test_with_a_budget_nothing_is_kept_of_several(direct: Pipeline, monkeypatch:
     with recorded(direct) as recorders:
         found, cost = answering.answer(job, StopToken(), print)
     assert found == free
-    assert (cost.kept_images, cost.together) == (0, 6)
+    assert (cost.kept_images, cost.together) == (0, [1] * 6)
     assert len(recorders["vision_encoder"].feeds) == 2
 
 

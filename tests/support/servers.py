@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 SCENE = ROOT / "examples" / "scene.png"
 START_S = 120.0
 DESCRIBE = "Describe this image with interleaved segmentation masks."
+BRIDGE = "Could you provide a segmentation mask for the bridge in this image?"
 Head = Mapping[str, str]
 
 
