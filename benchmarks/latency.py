@@ -26,7 +26,7 @@ from geopixel_edge.kernels.native import load as load_kernels
 from geopixel_edge.memory.capacity import cache_capacity
 
 from .latency_report import report
-from .machine import runtimes
+from .machine import cpu_name, runtimes
 from .measure import Measurement, PeakMemory, copy_bytes_per_s, measure, summarise
 from .power import Energy, find_reader
 
@@ -140,7 +140,7 @@ def _environment(pipe: Pipeline) -> dict[str, Any]:
         "geopixel_edge": __version__,
         **runtimes(manifest),
         "python": platform.python_version(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": usable_cores(),
         "device": pipe.device,
         **({"power_mode": power_mode()} if power_mode() else {}),
@@ -149,13 +149,6 @@ def _environment(pipe: Pipeline) -> dict[str, Any]:
         "precision": manifest.precision,
         "engine_bytes": sum(spec.bytes for spec in manifest.files()),
     }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

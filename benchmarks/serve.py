@@ -31,6 +31,8 @@ from geopixel_edge.cli.terminal import table
 from geopixel_edge.errors import EngineError
 from synthetic.scenes import EVALUATION_SEED, make_scene
 
+from .machine import host_machine
+
 DESCRIBE = "Describe this image with interleaved segmentation masks."
 FOLLOW_UP = "Could you provide a segmentation mask for the bridge in this image?"
 PHRASE, TILES = "the buildings", 8
@@ -52,6 +54,10 @@ class Times:
     def medians(self) -> dict[str, float]:
         """The median of each over the rounds."""
         return {name: statistics.median(values) for name, values in self.seconds.items()}
+
+    def ratio(self, name: str, other: str) -> float:
+        """The median over the rounds of one by the other."""
+        return statistics.median(one / two for one, two in zip(self.seconds[name], self.seconds[other], strict=True))
 
 
 @contextlib.contextmanager
@@ -190,6 +196,24 @@ def report(times: Times) -> str:
     return f"{table(('seconds, median', ''), rows)}\n{times.equal} of {times.compared} answers equal"
 
 
+def record(args: argparse.Namespace, times: Times) -> dict[str, Any]:
+    """All that a figure needs to be compared with another: where, with what, and every round."""
+    engine = str(args.engine_dir.name) if args.engine_dir else "bundled"
+    return {
+        "environment": host_machine(),
+        "settings": {
+            "engine": engine,
+            **{name: getattr(args, name) for name in ("device", "threads", "repeat", "size", "tile", "seed")},
+        },
+        "seconds": times.seconds,
+        "medians": times.medians(),
+        "equal": [times.equal, times.compared],
+        "together_over_alone": times.ratio(
+            *(f"serve: {TILES} tiles {name}" for name in ("in one request", "one by one"))
+        ),
+    }
+
+
 def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("engine_dir", nargs="?", type=Path, help="default: the engine in the package")
@@ -206,7 +230,7 @@ def _main(argv: list[str] | None) -> int:
     check_integer("tile", args.tile, 64, 2048)
     times = run(args)
     if args.json:
-        write_json({"seconds": times.seconds, "medians": times.medians(), "equal": [times.equal, times.compared]})
+        write_json(record(args, times))
     else:
         print(report(times))
     return 0

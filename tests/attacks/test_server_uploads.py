@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.server_load import grown_bytes
 from ..support.servers import Server, chat, data_url, png, refused, tile
 
 pytestmark = pytest.mark.usefixtures("unharmed")
@@ -91,12 +92,16 @@ def test_pixel_bombs(server: Server, data: bytes) -> None:
 
 
 def test_what_stands_behind_the_pixels_is_not_unpacked(server: Server) -> None:
-    opened = server.form("/v1/images", [("image", "a", png_of(64, 64, BOMB))])
+    with grown_bytes(server.worker_pid()) as grown:
+        opened = server.form("/v1/images", [("image", "a", png_of(64, 64, BOMB))])
+    assert grown() < len(BOMB) + 20_000_000  # of 50 MB
     assert (opened.status, opened.json["width_px"]) == (201, 64)
 
 
 def test_text_in_a_picture_is_not_unpacked(server: Server) -> None:
     rows = zlib.compress(b"".join(b"\0" + bytes(48) for _ in range(16)))
     data = png_of(16, 16, rows, (b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 9)))
-    reply = server.form("/v1/images", [("image", "a", data)])
+    with grown_bytes(server.worker_pid()) as grown:
+        reply = server.form("/v1/images", [("image", "a", data)])
+    assert grown() < 50_000_000  # of 200 MB
     assert reply.status in (201, 400)

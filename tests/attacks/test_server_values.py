@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
 import tracemalloc
 from typing import Any
 
-import psutil
 import pytest
 
 from geopixel_edge.errors import GeoReferenceError
@@ -17,6 +14,7 @@ from geopixel_edge.rasters.crs import crs_of
 from geopixel_edge.serve.bodies import decoded
 from geopixel_edge.serve.records import ChatRequest
 
+from ..support.server_load import grown_bytes
 from ..support.servers import Server, chat, data_url, png, refused, tile
 
 pytestmark = pytest.mark.usefixtures("unharmed")
@@ -28,25 +26,6 @@ QUESTION = "What is here?"
 # --- Many values ----------------------------------------------------------------------------------------------------
 
 
-def peak_bytes(server: Server, body: bytes, path: str) -> tuple[Any, int]:
-    """The reply, and by how much the front grew meanwhile."""
-    front, going, peak = psutil.Process(server.process.pid), True, 0
-
-    def watch() -> None:
-        nonlocal peak
-        while going:
-            peak = max(peak, front.memory_info().rss)
-            time.sleep(0.002)
-
-    before, watching = front.memory_info().rss, threading.Thread(target=watch)
-    watching.start()
-    try:
-        return server.ask("POST", path, body, JSON), peak - before
-    finally:
-        going = False
-        watching.join()
-
-
 @pytest.mark.parametrize("field", ["tools", "messages", "images", "phrases"])
 def test_a_body_of_many_values_makes_none(server: Server, field: str) -> None:
     path = "/v1/chat/completions" if field in ("tools", "messages") else "/v1/segment"
@@ -54,10 +33,11 @@ def test_a_body_of_many_values_makes_none(server: Server, field: str) -> None:
     one = {"tools": "[]", "messages": '{"role":"user"}'}.get(field, '"a"')
     text = json.dumps({**body, field: ["HERE"]}).encode()
     text = text.replace(b'"HERE"', (one + ",").encode() * (7_500_000 // (len(one) + 1)) + one.encode())
-    reply, grown = peak_bytes(server, text, path)
+    with grown_bytes(server.process.pid) as grown:
+        reply = server.ask("POST", path, text, JSON)
     status, word = (413, "values") if len(text) // (len(one) + 1) > 1_000_000 else (400, field)
     refused(reply, status, word)
-    assert grown < 100_000_000
+    assert grown() < 100_000_000
 
 
 def test_of_what_is_only_refused_nothing_is_made(server: Server) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import batch, latency
+from benchmarks import batch, latency, serve
 from synthetic.scenes import KINDS, make_scene
 
 IMAGE = Path(__file__).parents[1] / "data" / "tiny-geopixel" / "images" / "tiny.png"
@@ -38,6 +38,14 @@ def test_a_scene_takes_a_fraction_of_a_second() -> None:
     for kind in KINDS:
         make_scene(2, 640, kind)
     assert (time.process_time() - start_s) / len(KINDS) < 0.6
+
+
+def test_eight_tiles_in_one_request_take_no_longer_than_eight_single_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pairs taken in turn scatter by a tenth either way; the median of 16 of them by some three hundredths."""
+    assert serve.main(["--repeat", "16", "--size", "64", "--device", "cpu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["equal"][0] == found["equal"][1]
+    assert found["together_over_alone"] <= 1.05, found["seconds"]
 
 
 def test_a_step_of_eight_sequences_costs_at_most_two_and_a_half_of_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +34,13 @@ BAD: tuple[tuple[str, bytes, int], ...] = (
 
 @dataclass
 class Seen:
-    """What the clients met: requests by kind, what was wrong in words, and how long /healthz took."""
+    """What the clients met: requests by kind, what was wrong in words, and how long /healthz took.
 
+    Of the requests `answered` were compared with the direct answer, and `refused` found a full queue.
+    """
+
+    answered: int = 0
+    refused: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     health_s: list[float] = field(default_factory=list)
@@ -101,7 +108,7 @@ class Load:
         """The reply; None where the queue was full, as it may be."""
         if reply.status == 429:
             assert int(reply.headers["retry-after"]) >= 1
-            self.seen.count("refused")
+            self.seen.refused += 1
             return None
         assert reply.status < 300, (reply.status, reply.body[:200])
         return reply
@@ -110,6 +117,7 @@ class Load:
         wanted = self.answers[which]
         assert text == wanted.text, (text, wanted.text)
         assert [one["segmentation"] for one in grounding["regions"]] == _masks(wanted.regions)
+        self.seen.answered += 1
 
     def _whole(self, choice: random.Random) -> None:
         which = choice.randrange(len(self.files))
@@ -132,6 +140,7 @@ class Load:
         if reply := self._taken(self.server.post("/v1/segment", asked)):
             for one in reply.json["results"]:
                 assert [region["segmentation"] for region in one["regions"]] == self.masks[which][one["phrase"]]
+            self.seen.answered += 1
 
     def _kept(self, choice: random.Random) -> None:
         which = choice.randrange(len(self.files))
@@ -156,6 +165,26 @@ class Load:
 
 def _masks(regions: Any) -> list[Any]:
     return [region.mask.to_coco() for region in regions]
+
+
+@contextmanager
+def grown_bytes(pid: int) -> Iterator[Callable[[], int]]:
+    """By how much a process has grown at most since the block began, told at any time in or after it."""
+    process, going, peak = psutil.Process(pid), True, 0
+
+    def watch() -> None:
+        nonlocal peak
+        while going:
+            peak = max(peak, process.memory_info().rss)
+            time.sleep(0.002)
+
+    before, watching = process.memory_info().rss, threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield lambda: peak - before
+    finally:
+        going = False
+        watching.join()
 
 
 def resident_bytes(server: Server) -> list[int]:
