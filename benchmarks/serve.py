@@ -36,6 +36,7 @@ from .machine import host_machine
 DESCRIBE = "Describe this image with interleaved segmentation masks."
 FOLLOW_UP = "Could you provide a segmentation mask for the bridge in this image?"
 PHRASE, TILES = "the buildings", 8
+TOGETHER, ALONE = "in one request", "one by one"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -160,7 +161,7 @@ def ask_tiles(port: int, requests: dict[str, list[list[str]]], times: Times) -> 
 def tiles(seed: int, side_px: int, levels: tuple[int, int]) -> dict[str, list[list[str]]]:
     """The images of each request, by what they are measured as, compressed at these levels."""
     together, alone = ([png(seed + one, side_px, level) for one in range(TILES)] for level in levels)
-    return {"in one request": [together], "one by one": [[image] for image in alone]}
+    return {TOGETHER: [together], ALONE: [[image] for image in alone]}
 
 
 def _drawn(result: dict[str, Any]) -> list[Any]:
@@ -208,9 +209,7 @@ def record(args: argparse.Namespace, times: Times) -> dict[str, Any]:
         "seconds": times.seconds,
         "medians": times.medians(),
         "equal": [times.equal, times.compared],
-        "together_over_alone": times.ratio(
-            *(f"serve: {TILES} tiles {name}" for name in ("in one request", "one by one"))
-        ),
+        "together_over_alone": times.ratio(f"serve: {TILES} tiles {TOGETHER}", f"serve: {TILES} tiles {ALONE}"),
     }
 
 
