@@ -15,8 +15,8 @@
   // What a chip says, and what it asks.
   const SUGGESTED = [['Describe', 'Describe this image with interleaved segmentation masks.'],
     ...['the bridge', 'the ships'].map(what => [what, `Could you provide a segmentation mask for ${what} in this image?`])];
-  let image = null;     // {id, file, width_px, height_px, ground}; id once the server has it
-  let turns = [];       // {question, text, regions, grounding, card}; of this picture, the oldest first
+  let image = null;     // {id, file, seen, width_px, height_px, ground}; id once the server has it, seen its preview
+  const turns = [];     // {image, question, text, regions, grounding, card}; of all pictures, the oldest first
   let shown = null;     // the turn whose masks lie on the picture
   let running = null;   // the AbortController of the answer that comes
   let model = 'geopixel', key = '';
@@ -45,16 +45,15 @@
       if (!key) throw new Refused(401, problem);
     }
   };
-  const upload = async () => {
-    if (image.id) return;
+  const upload = async sent => {
+    if (sent.id) return;
     const form = new FormData();
-    form.append('image', image.file);
-    const sent = image;
+    form.append('image', sent.file);
     const kept = await (await call('/v1/images', {method: 'POST', body: form})).json();
     Object.assign(sent, kept);
     if (sent === image) {
-      const blob = await (await call(`/v1/images/${kept.id}/preview`)).blob();
-      if (sent === image) show(blob, kept.width_px, kept.height_px);
+      sent.seen = await (await call(`/v1/images/${kept.id}/preview`)).blob();
+      if (sent === image) show(sent);
       if (sent.notes.length) say(sent.notes.join('; '));
     }
   };
@@ -103,8 +102,8 @@
     $('north').style.setProperty('--turn', `${ground.north_degrees}deg`);
     $('north').setAttribute('aria-label', `North, ${Math.round(ground.north_degrees)} degrees clockwise from upwards`);
   };
-  const show = (blob, width, height) => {
-    const address = URL.createObjectURL(blob);
+  const show = ({file, seen, width_px: width, height_px: height}) => {
+    const blob = seen || file, address = URL.createObjectURL(blob);
     picture.onload = () => {
       const [w, h] = [width || picture.naturalWidth, height || picture.naturalHeight];
       stage.style.setProperty('--ratio', w / h);
@@ -114,7 +113,7 @@
     };
     // What the browser cannot draw, a GeoTIFF, the server shows.
     picture.onerror = () => {
-      if (image && image.file === blob && !image.id) upload().catch(error => say(error.message, true));
+      if (image && image.file === blob && !image.id) upload(image).catch(error => say(error.message, true));
     };
     if (picture.src.startsWith('blob:')) URL.revokeObjectURL(picture.src);
     picture.src = address;
@@ -123,11 +122,9 @@
   const open = async (file, suggested = SUGGESTED.slice(0, 1)) => {
     if (running) running.abort();
     image = {file, id: null};
-    turns = []; shown = null;
-    paths.replaceChildren();
-    $('turns').replaceChildren(hello);
+    bring(null);
     fit();
-    show(file);
+    show(image);
     suggest(suggested);
     say('');
   };
@@ -146,10 +143,16 @@
     paths.insertBefore(path, above || null);
   };
   const bring = turn => {
+    if (turn && turn.image !== image) {
+      if (running) running.abort();
+      image = turn.image;
+      fit();
+      show(image);
+    }
     shown = turn;
     light(null);
     paths.replaceChildren();
-    turn.regions.forEach(region => draw(turn, region));
+    if (turn) turn.regions.forEach(region => draw(turn, region));
     turns.forEach(other => other.card.classList.toggle('past', other !== turn));
   };
 
@@ -185,14 +188,14 @@
     mark.style.setProperty('--line2', `linear-gradient(90deg,${stops})`);
     return mark;
   };
-  const size = region => {
+  const size = (turn, region) => {
     if (!region.area_px) return 'empty';
     if (region.place && region.place.area_m2) return `${Math.round(region.place.area_m2).toLocaleString('en')} m\u00b2`;
-    return `${(100 * region.area_px / (image.width_px * image.height_px)).toPrecision(2)} %`;
+    return `${(100 * region.area_px / (turn.image.width_px * turn.image.height_px)).toPrecision(2)} %`;
   };
   const listed = (turn, region) => {
     const row = make('button', {type: 'button'}, make('i', {textContent: region.index + 1}),
-      region.phrase || `Region ${region.index + 1}`, make('span', {textContent: size(region)}));
+      region.phrase || `Region ${region.index + 1}`, make('span', {textContent: size(turn, region)}));
     row.dataset.regions = `${turn.number}.${region.index}`;
     row.setAttribute('aria-pressed', 'false');
     row.style.setProperty('--c', colour(region.index));
@@ -200,7 +203,7 @@
   };
   const begin = question => {
     const again = make('button', {type: 'button', textContent: question, title: 'Show these masks'});
-    const turn = {number: turns.length, question, text: '', regions: [], grounding: null};
+    const turn = {number: turns.length, image, question, text: '', regions: [], grounding: null};
     turn.answer = make('p', {className: 'answer writing'});
     turn.list = make('ol', {className: 'regions'});
     turn.card = make('article', {className: 'card'}, make('h2', {}, again), turn.answer, turn.list);
@@ -224,23 +227,24 @@
     }
     if (delta.content || delta.grounding) turn.answer.replaceChildren(...marked(turn));
   };
-  const body = question => JSON.stringify({
+  // Every question is about the picture alone: of earlier turns the model would go on with what they point at.
+  const body = ({image, question}) => JSON.stringify({
     model, stream: true, grounding: {polygons: true, geojson: true, coco: true},
     messages: [{role: 'user', content: [{type: 'image_url', image_url: {url: image.id}}, {type: 'text', text: question}]}],
   });
   const answer = async (turn, signal) => {
     for (let tries = 0; ; tries++) {
-      await upload();
+      await upload(turn.image);
       try {
         const headers = {'Content-Type': 'application/json'};
-        const response = await call('/v1/chat/completions', {method: 'POST', headers, body: body(turn.question), signal});
+        const response = await call('/v1/chat/completions', {method: 'POST', headers, body: body(turn), signal});
         for await (const event of eventsOf(response)) take(turn, event);
         if (!turn.grounding) throw new Error('the answer broke off; ask again');
         return;
       } catch (error) {
         // The server has let the picture go meanwhile: it gets it once more.
         if (tries || error.code !== 'image_not_found' || turn.text) throw error;
-        image.id = null;
+        turn.image.id = null;
       }
     }
   };
@@ -277,7 +281,12 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
   const asJson = value => new Blob([JSON.stringify(value)], {type: 'application/json'});
-  const png = turn => new Promise(done => {
+  const png = async turn => {
+    if (turn !== shown) bring(turn);
+    await picture.decode();
+    return drawn(turn);
+  };
+  const drawn = turn => new Promise(done => {
     const canvas = make('canvas', {width: picture.naturalWidth, height: picture.naturalHeight});
     const context = canvas.getContext('2d'), strength = $('strength').value / 100;
     context.drawImage(picture, 0, 0);
