@@ -30,7 +30,7 @@ GONE = f"img_elsewhere.0_{'0' * 32}"
 def test_a_stream_that_cannot_be_has_the_status_of_its_error(
     server: Server, asked: dict[str, Any], status: int, code: str
 ) -> None:
-    here = server.get("/v1/models").status and server.form("/v1/images", [("image", "a", png(tile(3, 64)))]).json["id"]
+    here: str = server.form("/v1/images", [("image", "a", png(tile(3, 64)))]).json["id"]
     text = json.dumps({**asked, "stream": True}).replace("img_HERE.0", here.rpartition("_")[0])
     reply = server.ask("POST", "/v1/chat/completions", text.encode(), {"Content-Type": "application/json"})
     refused(reply, status)
