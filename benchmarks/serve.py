@@ -57,8 +57,8 @@ class Times:
         return {name: statistics.median(values) for name, values in self.seconds.items()}
 
     def ratio(self, name: str, other: str) -> float:
-        """The fastest round of one by that of the other: what else the machine does only adds to others."""
-        return min(self.seconds[name]) / min(self.seconds[other])
+        """The median over the rounds of one by the other: a round has both one right after the other."""
+        return statistics.median(one / two for one, two in zip(self.seconds[name], self.seconds[other], strict=True))
 
 
 @contextlib.contextmanager
