@@ -57,6 +57,8 @@ def pieces(files: Sequence[tuple[Path, FileSpec]]) -> list[Piece]:
 def check_piece(piece: Piece) -> None:
     """EngineCorruptError when a piece is not what the manifest says; OSError where it cannot be read."""
     path, spec, offset, wanted = piece
+    if (size := path.stat().st_size) != spec.bytes:
+        raise EngineCorruptError(f"{path} has {size} bytes, not {spec.bytes}; copy the engine again")
     digest = hashlib.sha256()
     for block in _blocks(path, offset, CHUNK_BYTES if spec.chunks else spec.bytes):
         digest.update(block)

@@ -155,6 +155,18 @@ def test_a_block_loaded_anew_gives_the_same(wanted: Answer) -> None:
         assert pipe(PIXELS, QUESTION, max_new_tokens=TOKENS).token_ids == wanted.token_ids
 
 
+def test_a_file_that_grew_is_found(engine_fp32: Path, tmp_path: Path) -> None:
+    from ..support.engines import linked, put
+
+    root = linked(engine_fp32, tmp_path)
+    scrubber = Pipeline(root, device="cpu").scrubber()
+    scrubber.round()
+    data = (root / "pixel_decoder.onnx.data").read_bytes()
+    put(root, "pixel_decoder.onnx.data", data + b"\0")
+    with pytest.raises(EngineCorruptError, match=rf"pixel_decoder\.onnx\.data has {len(data) + 1} bytes, not"):
+        scrubber.round()
+
+
 def test_a_chunk_that_rots_ends_the_answer_that_runs(engine_fp32: Path, tmp_path: Path) -> None:
     from ..support.engines import linked, put
 
