@@ -56,7 +56,7 @@ class Dataset(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of its annotations, and of its images' names and sizes in bytes."""
+        """SHA-256 of its annotations and images, names and contents."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -142,11 +142,10 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def fingerprint_of(annotations: Iterable[Path], images: Iterable[Path], *more: str) -> str:
-    """SHA-256 over annotation files' names and contents, images' names and bytes, and further words."""
+    """SHA-256 over names and contents of annotation files and images, those that are missing as such, and words."""
     digest = hashlib.sha256()
-    for path in sorted(annotations):
-        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
-    for path in sorted(images):
-        digest.update(f"{path.name}\0{path.stat().st_size if path.is_file() else -1}\0".encode())
+    for path in (*sorted(annotations), *sorted(images)):
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+        digest.update(f"{path.name}\0{content}\0".encode())
     digest.update("\0".join(more).encode())
     return digest.hexdigest()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from .questions import DEFAULT, INDEX, PUBLISHED
 from .raster import RASTERS, check_parts, rasterise
 
 SPLITS = ("test", "train")
+_TILE = re.compile(r"P[^_]+_(\d+)_(\d+)_(\d+)_(\d+)")  # P<source>_<y0>_<y1>_<x0>_<x1>, in pixels of the source
 
 
 @dataclass
@@ -72,6 +74,9 @@ class GeoPixelD(Split):
         path = self.annotations[image_id]
         record, size = read_annotation(path), self.size(image_id)
         polygons = check_parts(record["polygons"], *size, str(path))
+        if (stated := _stated(image_id)) and stated != size:
+            both = f"{size[1]} x {size[0]} px and by its name {stated[1]} x {stated[0]}"
+            raise DataError(f"{_image(path)} has {both}; its polygons are of another size, so fetch it again")
         drawn = [rasterise(parts, *size, raster) for parts in polygons]
         described = record["gcg_description"]
         masks, objects = tuple(mask for mask, _ in drawn), tuple(len(parts) for parts in polygons)
@@ -79,9 +84,18 @@ class GeoPixelD(Split):
         return Grounding(caption_of(described), said, masks, objects=objects), sum(lost for _, lost in drawn)
 
     def size(self, image_id: str) -> tuple[int, int]:
-        """Height and width of an image; 800 x 800, as all of them are, where it is missing."""
+        """Height and width of an image; where it is missing, what its name says, or 800 x 800, as all of them are."""
         image = _image(self.annotations[image_id])
-        return size_of(image) if image.is_file() else (800, 800)
+        return size_of(image) if image.is_file() else _stated(image_id) or (800, 800)
+
+
+def _stated(image_id: str) -> tuple[int, int] | None:
+    """Height and width of the window that a name in the published form is of."""
+    found = _TILE.fullmatch(image_id)
+    if found is None:
+        return None
+    y0, y1, x0, x1 = map(int, found.groups())
+    return y1 - y0, x1 - x0
 
 
 def _image(annotation: Path) -> Path:
@@ -105,6 +119,10 @@ def read_annotation(path: Path) -> Mapping[str, Any]:
         raise DataError(f"{path} has no text `gcg_description`; fetch it again")
     if not isinstance(record.get("polygons"), list):
         raise DataError(f"{path} has no list `polygons`; fetch it again")
+    # `id` is a number that counts the records, or a name: it is not read.
+    told = record.get("img")
+    if isinstance(told, str) and PurePosixPath(told.replace("\\", "/")).stem != path.stem:
+        raise DataError(f"{path} is of img={told!r}; it was renamed, so fetch it again")
     text = record["gcg_description"]
     counts = len(record["polygons"]), text.count("[SEG]"), len(phrases_in(text))
     if len(set(counts)) > 1:

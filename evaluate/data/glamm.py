@@ -25,7 +25,7 @@ def load_json(path: Path, kind: type[DataError] | type[RunError] = DataError) ->
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise kind(f"{path} is not there; give the folder that has it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise kind(f"{path} cannot be read ({error}); it is torn or no JSON, so fetch or write it again") from None
 
 
@@ -33,10 +33,14 @@ def truths(masks: Mapping[str, Any], captions: Mapping[str, Any]) -> dict[ImageI
     """Image id -> truth, and the areas its annotations state. DataError for what contradicts itself."""
     sizes = _by_id(masks, "masks")
     found: dict[ImageId, list[Mapping[str, Any]]] = {image_id: [] for image_id in sizes}
-    for entry in _list(masks, "annotations", "masks"):
+    annotations = records_of(masks, "annotations", "masks")
+    check_unique((entry.get("id") for entry in annotations), "masks: annotation")
+    for entry in annotations:
         where = f"masks: annotation {entry.get('id')!r}"
-        if entry.get("image_id") not in found:
+        if not _is_id(entry.get("image_id")) or entry["image_id"] not in found:
             raise DataError(f"{where} is of image {entry.get('image_id')!r}, which is not listed")
+        if not isinstance(entry.get("area", 0), (int, float)):
+            raise DataError(f"{where}: area={entry['area']!r} is no number of pixels")
         if entry.get("iscrowd"):
             raise DataError(f"{where} is a crowd (iscrowd=1), which these figures do not know; write it as an object")
         found[entry["image_id"]].append(entry)
@@ -60,11 +64,13 @@ def truths(masks: Mapping[str, Any], captions: Mapping[str, Any]) -> dict[ImageI
 
 def _by_id(masks: Mapping[str, Any], where: str) -> dict[ImageId, tuple[int, int]]:
     sizes: dict[ImageId, tuple[int, int]] = {}
-    for entry in _list(masks, "images", where):
-        image_id = entry.get("id")
-        if not isinstance(image_id, (int, str)) or image_id in sizes:
-            raise DataError(f"{where}: image id {image_id!r} is no id, or occurs twice")
-        sizes[image_id] = (int(entry.get("height", 0)), int(entry.get("width", 0)))
+    images = records_of(masks, "images", where)
+    check_unique((entry.get("id") for entry in images), f"{where}: image")
+    for entry in images:
+        height, width = entry.get("height", 0), entry.get("width", 0)
+        if type(height) is not int or type(width) is not int:
+            raise DataError(f"{where}: image {entry['id']!r} has height={height!r}, width={width!r}; give whole pixels")
+        sizes[entry["id"]] = height, width
     if not sizes:
         raise DataError(f"{where}: no image is listed")
     return sizes
@@ -72,21 +78,35 @@ def _by_id(masks: Mapping[str, Any], where: str) -> dict[ImageId, tuple[int, int
 
 def _by_image(captions: Mapping[str, Any]) -> dict[ImageId, tuple[str, tuple[str, ...]]]:
     said: dict[ImageId, tuple[str, tuple[str, ...]]] = {}
-    for entry in _list(captions, "annotations", "captions"):
+    for entry in records_of(captions, "annotations", "captions"):
         image_id, labels = entry.get("image_id"), entry.get("labels", [])
+        if not _is_id(image_id) or not isinstance(entry.get("caption"), str) or not _texts(labels):
+            raise DataError(f"captions: annotation {entry.get('id')!r} lacks image_id, caption or labels")
         if image_id in said:
             raise DataError(f"captions: image {image_id!r} has two captions")
-        if not isinstance(image_id, (int, str)) or not isinstance(entry.get("caption"), str) or not _texts(labels):
-            raise DataError(f"captions: annotation {entry.get('id')!r} lacks image_id, caption or labels")
         said[image_id] = entry["caption"], tuple(labels)
     return said
 
 
-def _list(document: Any, name: str, where: str) -> list[Mapping[str, Any]]:
+def records_of(document: Any, name: str, where: str) -> list[Mapping[str, Any]]:
+    """The list of records `name` of a document in COCO's layout; DataError where it is none."""
     found = document.get(name) if isinstance(document, Mapping) else None
     if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
         raise DataError(f"{where}: {name} is no list of records; give COCO's layout")
     return found
+
+
+def check_unique(ids: Iterable[object], where: str) -> None:
+    """DataError for what is no id, and for two that have one text: both would be one file, or one row of an index."""
+    seen: set[str] = set()
+    for one in ids:
+        if not _is_id(one) or str(one) in seen:
+            raise DataError(f"{where} id {one!r} is no id, or occurs twice; give each its own")
+        seen.add(str(one))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, (int, str))
 
 
 def _texts(value: object) -> bool:

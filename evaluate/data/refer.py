@@ -8,11 +8,11 @@ from typing import Any
 from geopixel_edge.masks import Mask
 
 from ..errors import DataError
+from .glamm import check_unique, records_of
 from .raster import by_pycocotools
 from .rle import mask_of
 
 SPLITS = ("train", "val", "test")
-_LISTS = ("images", "annotations")
 
 
 def check_references(records: object, where: str) -> list[dict[str, Any]]:
@@ -59,16 +59,17 @@ def parts_of(instances: object, where: str) -> dict[int, list[Mask]]:
 
     `bbox` and category fields differ between copies and are not read.
     """
-    images, annotations = ((instances.get(name) if isinstance(instances, Mapping) else None) for name in _LISTS)
-    if not isinstance(annotations, list) or not isinstance(images, list):
-        raise DataError(f"{where}: images or annotations are no list; give COCO's layout")
-    sizes = {one.get("id"): (one.get("height"), one.get("width")) for one in images if isinstance(one, dict)}
+    images, annotations = (records_of(instances, name, where) for name in ("images", "annotations"))
+    check_unique((one.get("id") for one in images), f"{where}: image")
+    sizes = {one["id"]: (one.get("height"), one.get("width")) for one in images}
     found: dict[int, list[Mask]] = {}
     for one in annotations:
-        ann_id = one.get("id") if isinstance(one, dict) else None
+        ann_id, image_id = one.get("id"), one.get("image_id")
         if type(ann_id) is not int or ann_id in found:
             raise DataError(f"{where}: annotation id {ann_id!r} is no whole number, or occurs twice")
-        found[ann_id] = _parts(one.get("segmentation"), sizes.get(one.get("image_id")), f"{where}: annotation {ann_id}")
+        if isinstance(image_id, (list, dict)):
+            raise DataError(f"{where}: annotation {ann_id} has image_id={image_id!r}; give one image's id")
+        found[ann_id] = _parts(one.get("segmentation"), sizes.get(image_id), f"{where}: annotation {ann_id}")
     return found
 
 
@@ -82,4 +83,6 @@ def _parts(shape: Any, size: tuple[Any, Any] | None, where: str) -> list[Mask]:
         raise DataError(f"{where} has polygons, and its image has no height and width")
     if not all(isinstance(one, list) and len(one) > 5 and len(one) % 2 == 0 for one in parts):
         raise DataError(f"{where} has a polygon of less than three points")
+    if not all(isinstance(value, (int, float)) for one in parts for value in one):
+        raise DataError(f"{where} has a polygon that is not of numbers")
     return [by_pycocotools([list(zip(one[::2], one[1::2], strict=True))], *size) for one in parts]

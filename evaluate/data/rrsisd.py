@@ -14,7 +14,7 @@ from geopixel_edge.masks import Mask
 from ..errors import DataError
 from ..files import write_json
 from .dataset import Item, Question, Split, fingerprint_of, named
-from .glamm import load_json
+from .glamm import check_unique, load_json, records_of
 from .refer import SPLITS, check_references, of_split, parts_of
 from .safe_pickle import MAX_BYTES, load_plain
 
@@ -68,22 +68,50 @@ class RrsisD(Split):
         """Image id -> its file and its expressions."""
         if unknown := [split for split in self.splits if split not in SPLITS]:
             raise DataError(f"split={unknown[0]!r} is unknown; give one of {', '.join(SPLITS)}")
-        names = {one.get("id"): one.get("name") for one in self._instances.get("categories", [])}
-        files = {one.get("id"): one.get("file_name") for one in self._instances.get("images", [])}
+        if empty := [split for split in self.splits if not of_split(self.references, split)]:
+            raise DataError(f"{self.name}: split={empty[0]!r} is empty; give another")
+        names, files = self._named("categories", "name"), self._named("images", "file_name")
         found: dict[str, tuple[Path, list[Expression]]] = {}
         for reference in (one for split in self.splits for one in of_split(self.references, split)):
-            told = f"{self.root / REFERENCES}: reference {reference['ref_id']}"
-            if reference["ann_id"] not in self.parts or reference["image_id"] not in files:
-                raise DataError(f"{told} names an annotation or image that is not in {ANNOTATIONS}; fetch both again")
-            path = self.root / IMAGES / str(files[reference["image_id"]])
+            self._check(reference, files)
+            path = self.root / IMAGES / files[reference["image_id"]]
             class_name = str(names.get(reference["category_id"], "unknown"))
             _, expressions = found.setdefault(str(reference["image_id"]), (path, []))
             for one in reference["sentences"]:
                 ids = reference["ref_id"], one["sent_id"]
                 expressions.append(Expression(f"{ids[0]}-{ids[1]}", *ids, one["sent"], reference["ann_id"], class_name))
-        if not found:
-            raise DataError(f"{self.name}: the split is empty; give another")
         return {image: (path, tuple(ones)) for image, (path, ones) in sorted(found.items(), key=_by_number)}
+
+    def _named(self, kind: str, field_name: str) -> dict[int, str]:
+        """Id -> name of the images, or of the categories, which may be absent."""
+        where = str(self.root / ANNOTATIONS)
+        listed = records_of(self._instances, kind, where) if kind in self._instances or kind == "images" else []
+        check_unique((one.get("id") for one in listed), f"{where}: {kind}:")
+        if wrong := [one for one in listed if not isinstance(one.get(field_name), str)]:
+            raise DataError(f"{where}: {kind}: id {wrong[0]['id']} has no text {field_name}; fetch it again")
+        return {one["id"]: one[field_name] for one in listed}
+
+    @cached_property
+    def _image_of(self) -> dict[int, Any]:
+        """Annotation id -> the image that it says it is of."""
+        return {one["id"]: one.get("image_id") for one in self._instances["annotations"]}
+
+    def _check(self, reference: Mapping[str, Any], files: Mapping[int, str]) -> None:
+        """DataError for a reference to what is not there, or that names one image and is of another."""
+        told, image_id = f"{self.root / REFERENCES}: reference {reference['ref_id']}", reference["image_id"]
+        if reference["ann_id"] not in self.parts or image_id not in files:
+            raise DataError(f"{told} names an annotation or image that is not in {ANNOTATIONS}; fetch both again")
+        of_annotation = self._image_of[reference["ann_id"]]
+        if of_annotation is not None and of_annotation != image_id:
+            raise DataError(f"{told} is of image {image_id}, its annotation of {of_annotation!r}; fetch both again")
+        # The refer layout's own file names add the annotation's number: what counts is that it is no other image's.
+        file_name = reference.get("file_name")
+        if file_name != files[image_id] and file_name in self._file_names:
+            raise DataError(f"{told} names the file {file_name!r}, its image is {files[image_id]!r}; fetch both again")
+
+    @cached_property
+    def _file_names(self) -> frozenset[str]:
+        return frozenset(self._named("images", "file_name").values())
 
     @cached_property
     def parts(self) -> dict[int, list[Mask]]:

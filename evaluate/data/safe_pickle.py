@@ -15,9 +15,13 @@ from typing import Any, NoReturn
 
 from ..errors import DataError
 
-MAX_BYTES, MAX_DEPTH = 256 << 20, 100
-# A dict key of nested tuples is hashed by recursion in C, which no recursion limit of Python ends.
+# RRSIS-D's real references are of about 9 MB, 1.5 million opcodes and 90,000 lists and dicts. These bounds keep what is
+# loaded below half a gigabyte: an empty dict is one byte in a pickle and 64 in memory.
+MAX_BYTES, MAX_OPCODES, MAX_CONTAINERS, MAX_DEPTH = 32 << 20, 4_000_000, 400_000, 100
+# A dict key of nested tuples is hashed by recursion in C, which no recursion limit of Python ends, and integers that
+# leave one remainder by HASH_PRIME have one hash: a dict of n such keys takes n squared steps.
 MAX_TUPLES = 10_000
+HASH_PRIME = (1 << 61) - 1
 REMEDY = "fetch the file again, or convert it once, where you trust it, to a JSON file of the same records"
 _NUMBERS = ["INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT"]
 _TEXTS = ["STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"]
@@ -51,7 +55,7 @@ def load_plain(data: bytes, what: str) -> Any:
 
 def _check_opcodes(data: bytes, what: str) -> None:
     """Refuse opcodes outside ALLOWED, memo indices beyond the number of opcodes, and bytes after the end."""
-    count, largest, tuples, end, previous = 0, 0, 0, 0, ""
+    count, largest, tuples, containers, end, previous = 0, 0, 0, 0, 0, ""
     try:
         for opcode, argument, place in _opcodes(data):
             if opcode.name not in ALLOWED:
@@ -61,8 +65,13 @@ def _check_opcodes(data: bytes, what: str) -> None:
                 raise DataError(f"{what} declares protocol {argument} at byte {place}; 0 to 4 are read; {REMEDY}")
             if opcode.name in _INDEXED:
                 largest = max(largest, int(argument or 0))
-            tuples += "TUPLE" in opcode.name
+            tuples += "TUPLE" in opcode.name or (type(argument) is int and abs(argument) >= HASH_PRIME)
+            containers += opcode.name in _CONTAINERS
             count, end, previous = count + 1, place, opcode.name
+            if count > MAX_OPCODES or containers > MAX_CONTAINERS:
+                raise DataError(
+                    f"{what} holds more than {MAX_OPCODES:,} values, or {MAX_CONTAINERS:,} lists and dicts; {REMEDY}"
+                )
     except DataError:
         raise
     except Exception as error:  # pickletools raises many kinds for truncated or damaged bytes
@@ -70,7 +79,8 @@ def _check_opcodes(data: bytes, what: str) -> None:
     if largest > count:
         raise DataError(f"{what} asks for memory slot {largest:,} of {count:,} opcodes; {REMEDY}")
     if tuples > MAX_TUPLES:
-        raise DataError(f"{what} holds {tuples:,} tuples, more than the {MAX_TUPLES:,} allowed; {REMEDY}")
+        told = f"{what} holds {tuples:,} tuples and huge numbers, more than the {MAX_TUPLES:,} allowed"
+        raise DataError(f"{told}; {REMEDY}")
     if previous != "STOP" or end + 1 != len(data):
         raise DataError(f"{what} goes on behind its end at byte {end + 1}; {REMEDY}")
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluate.data.safe_pickle import MAX_TUPLES, load_plain
+from evaluate.data import safe_pickle
+from evaluate.data.safe_pickle import HASH_PRIME, MAX_CONTAINERS, MAX_TUPLES, load_plain
 from evaluate.errors import DataError
 
 RECORDS = [
@@ -55,6 +56,12 @@ def nested_key() -> bytes:
     return b"}" + b"K\x01" + b"\x85" * (MAX_TUPLES + 1) + b"Ns."
 
 
+def keys_of_one_hash() -> bytes:
+    """Multiples of the modulus of Python's hashes of integers: each key is compared with all before it."""
+    numbers = (number * HASH_PRIME for number in range(1, MAX_TUPLES + 2))
+    return b"\x80\x02}(" + b"".join(b"\x8a\x0a" + one.to_bytes(10, "little") + b"N" for one in numbers) + b"u."
+
+
 ATTACKS = {
     "global": b"cos\nsystem\n.",
     "global and reduce": b"cos\nsystem\n(S'true'\ntR.",
@@ -78,6 +85,8 @@ ATTACKS = {
     "a text of 2^60 bytes": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 60) + b"a.",
     "a frame of 2^60 bytes": b"\x80\x04\x95" + struct.pack("<Q", 1 << 60) + b"N.",
     "a key that recurses": nested_key(),
+    "keys of one hash": keys_of_one_hash(),
+    "64 bytes of memory for each byte": b"(" + b"}" * (MAX_CONTAINERS + 1) + b"l.",
     "lists in lists": b"]" * 2000 + b"a" * 1999 + b".",
     "a list in itself": b"]q\x00h\x00a.",
     "cut off": pickle.dumps(RECORDS)[:-20],
@@ -99,6 +108,23 @@ ATTACKS = {
 def test_attacks_are_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"refs\.p"):
         load_plain(ATTACKS[name], "refs.p")
+
+
+def test_values_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safe_pickle, "MAX_OPCODES", 1000)
+    assert load_plain(b"(" + b"N" * 997 + b"l.", "refs") == [None] * 997
+    with pytest.raises(DataError, match="more than 1,000 values"):
+        load_plain(b"(" + b"N" * 998 + b"l.", "refs")
+
+
+def test_as_many_references_as_the_real_file_has_are_read() -> None:
+    words = [f"word{number}" for number in range(12)]
+    sentence = {"sent": " ".join(words), "raw": " ".join(words).title(), "tokens": words}
+    records = [
+        {"ref_id": one, "split": "train", "sent_ids": [one], "sentences": [{"sent_id": one, **sentence}]}
+        for one in range(17_402)
+    ]
+    assert load_plain(pickle.dumps(records, 0), "refs") == records
 
 
 def test_shared_values_do_not_multiply() -> None:
