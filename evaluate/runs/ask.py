@@ -102,8 +102,8 @@ def answers_here(pipe: Pipeline, items: Iterable[Item], settings: Settings) -> I
 
 
 def waiting(run: Run, items: Sequence[Item]) -> list[Item]:
-    """Those without a whole prediction yet."""
-    return [one for one in items if not run.finished(one.image_id)]
+    """Those without a whole prediction of all their questions yet."""
+    return [one for one in items if not run.finished(one.image_id, [question.key for question in one.questions])]
 
 
 def keep(run: Run, answered: Iterable[Answered], count: int) -> None:

@@ -6,6 +6,7 @@ words, scores and seconds. Both are written aside and renamed, the prediction la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,17 +67,27 @@ class Run:
         """rsgcg or rrsisd."""
         return str(self.key["task"])
 
-    def finished(self, image_id: str) -> bool:
-        """Whether the image has a whole prediction. A torn one is removed, so that it is asked again."""
+    def setting(self, name: str) -> Any:
+        """What the run was asked with; RunError where `run.json` does not say it, or says it wrongly."""
+        value = self.key.get(name)
+        right = isinstance(value, list) and value and all(isinstance(one, str) for one in value)
+        if not (right if name == "splits" else isinstance(value, str)):
+            raise RunError(f"{self.root / RUN} has {name}={value!r}; it is damaged, so ask again in another folder")
+        return value
+
+    def finished(self, image_id: str, keys: Sequence[str]) -> bool:
+        """Whether the image has a whole prediction of the questions `keys`. Another is removed, to be asked again."""
         path = self.root / PREDICTIONS / f"{image_id}.json"
         if not path.is_file():
             return False
         try:
             self.prediction(image_id)
+            whole = [one["key"] for one in self.answers(image_id)] == list(keys)
         except RunError:
+            whole = False
+        if not whole:
             path.unlink(missing_ok=True)
-            return False
-        return True
+        return whole
 
     def record(self, image_id: str, answers: Answers, seconds: float) -> None:
         """Keep an image's answers: each with key, query, response, phrases, masks (COCO RLE) and scores."""
@@ -92,8 +103,10 @@ class Run:
         path = self.root / ANSWERS / f"{image_id}.json"
         found = load_json(path, RunError)
         answers = found.get("answers") if isinstance(found, dict) else None
-        if not isinstance(answers, list) or not all(isinstance(one, dict) and "response" in one for one in answers):
-            raise RunError(f"{path} holds no answers; remove it and the image's prediction, and run again")
+        if not isinstance(answers, list) or not answers or not all(map(_is_answer, answers)):
+            raise RunError(
+                f"{path} holds no answers, or torn ones; remove it and the image's prediction, and run again"
+            )
         return answers
 
     def prediction(self, image_id: str) -> Any:
@@ -102,12 +115,28 @@ class Run:
         record = load_json(path, RunError)
         answers = self.answers(image_id)
         if self.task == "rsgcg":
-            found: tuple[Any, Any] = prediction_of(record, str(path), answers[0]["scores"] if answers else ())
+            found: tuple[Any, Any] = prediction_of(record, str(path), answers[0]["scores"])
         else:
             found = expressions_of(record, str(path))
         if str(found[0]) != image_id:
             raise RunError(f"{path} is the prediction of image {found[0]!r}; it was renamed, so put it back")
+        try:
+            same = record == prediction_document(self.task, image_id, answers)
+        except (DataError, ValueError) as error:
+            raise RunError(f"{path}: its answers are torn ({error}); remove it and run again") from None
+        if not same:
+            raise RunError(f"{path} is not what {ANSWERS}/{path.name} says; remove it and run again")
         return found[1]
+
+
+def _is_answer(one: object) -> bool:
+    """Whether it is a record of an answer, each mask with a finite score."""
+    if not isinstance(one, dict) or not all(isinstance(one.get(name), str) for name in ("key", "response")):
+        return False
+    masks, scores, phrases = one.get("masks"), one.get("scores"), one.get("phrases", [])
+    lists = isinstance(masks, list) and isinstance(scores, list) and len(masks) == len(scores)
+    said = isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)
+    return lists and said and all(type(value) in (int, float) and math.isfinite(value) for value in scores or ())
 
 
 def prediction_document(task: str, image_id: str, answers: Answers) -> dict[str, Any]:
@@ -128,11 +157,12 @@ def expressions_of(record: object, where: str) -> tuple[str, dict[str, Grounding
         raise RunError(f"{where} holds no record of a prediction; remove it and run again")
     found: dict[str, Grounding] = {}
     for one in entries:
-        if not isinstance(one, dict) or not isinstance(one.get("pred_masks"), list) or one.get("key") in found:
-            raise RunError(f"{where} has an expression without key or masks, or twice; remove it and run again")
+        right = isinstance(one, dict) and isinstance(one.get("pred_masks"), list) and isinstance(one.get("key"), str)
+        if not right or one["key"] in found or not isinstance(one.get("scores"), list):
+            raise RunError(f"{where} has an expression without key, masks or scores, or twice; remove it and run again")
         try:
             masks = tuple(mask_of(rle, f"{where}: {one.get('key')}") for rle in one["pred_masks"])
         except DataError as error:
             raise RunError(f"{error}; remove it and run again") from None
-        found[str(one.get("key"))] = Grounding(masks=masks, scores=tuple(one.get("scores") or ()))
+        found[one["key"]] = Grounding(masks=masks, scores=tuple(one["scores"]))
     return str(record["image_id"]), found

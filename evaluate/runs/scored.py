@@ -72,10 +72,10 @@ def data_of(args: argparse.Namespace, runs: Sequence[Run]) -> GeoPixelD | RrsisD
         if args.data is None:
             raise RunError("--predictions needs the truth beside it: give --data or --truth")
         return open_dataset("rsgcg", args.data, args.split or ["test"], None, args.allow_missing)
-    key = runs[0].key
-    root = args.data or Path(str(key["data"]))
-    splits, missing = list(key.get("splits", ["test"])), bool(key.get("allow_missing"))
-    data = open_dataset(runs[0].task, root, splits, str(key["question"]), missing or args.allow_missing)
+    run = runs[0]
+    root = args.data or Path(run.setting("data"))
+    missing = bool(run.key.get("allow_missing")) or args.allow_missing
+    data = open_dataset(run.task, root, run.setting("splits"), run.setting("question"), missing)
     check_same_data(data, runs)
     return data
 

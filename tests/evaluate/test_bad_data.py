@@ -176,8 +176,10 @@ def test_masks_of_another_size_than_the_image_are_fitted_and_counted(
     part = data.parts[data.by_image[image][1][0].ann_id]
     wide = Image.fromarray(part[0].to_array()).resize((256, 256), Image.Resampling.NEAREST)
     rle = Mask.from_array(np.asarray(wide)).to_coco()
-    record["expressions"][0]["pred_masks"] = [rle]
+    record["expressions"][0].update(pred_masks=[rle], scores=[1.0])
     path.write_text(json.dumps(record))
+    answers = run / "answers" / path.name
+    edited(answers, lambda said: said["answers"][0].update(masks=[rle], scores=[1.0]))
     assert main(["score", str(run), "--data", str(refer_copy)]) == 0
     report = json.loads((run / "report.json").read_text())
     assert report["exclusions"][0]["images"] == [image]
