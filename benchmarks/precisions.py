@@ -50,7 +50,7 @@ def _against(layout: str, precision: str, out: Path) -> dict[str, Any]:
     """What changed from float32: how alike texts and masks are, and paired differences of the strict figures."""
     runs = [str(out / f"run-{layout}-{one}") for one in (BASE, precision)]
     folder = out / f"compared-{layout}-{precision}"
-    _evaluate("compare", *runs, "--data", str(out / layout), "--out", str(folder))
+    _evaluate("compare", *runs, "--data", str(out / layout), "--out", str(folder), "--no-java")
     report = load_json(folder / "comparison.json")
     return {name: report[name] for name in ("agreement", "figures")}
 

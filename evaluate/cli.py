@@ -145,6 +145,7 @@ def _add_compare(one: argparse.ArgumentParser) -> None:
     one.add_argument("--data", type=Path)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--task", choices=("rsgcg", "rrsisd"), default="rsgcg")
+    one.add_argument("--no-java", action="store_true", help="no METEOR, and a simple tokeniser for CIDEr")
     one.add_argument("--split", nargs="+", default=["test"])
     _asking(one)
     _scoring(one)

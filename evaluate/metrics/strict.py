@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .coco import in_order, precision_curve
 from .grounding import Floats, Judged
 from .matching import assign, pair_up
 from .published import LEAST_IOU, LEAST_SIMILARITY
@@ -53,48 +51,3 @@ def _similar(one: Judged, iou: Floats, similarity: Similarity) -> np.ndarray[tup
     for place, value in zip(places, values, strict=True):
         near[place] = value >= LEAST_SIMILARITY
     return near
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """One image's predictions, the best-ranked first: score, and whether each hits a true mask at IoU 0.5."""
-
-    scores: tuple[float, ...]
-    hit: tuple[bool, ...]
-    wanted: int
-
-
-def rank(one: Judged, own_scores: bool) -> Ranked:
-    """Each prediction takes the best free truth, in the order of its score; all of an image count."""
-    iou = one.overlaps.iou(empty=1.0)
-    scores = one.predicted.scores if own_scores else (1.0,) * len(iou)
-    order = np.argsort(-np.array(scores, np.float64), kind="stable")
-    free, hit = np.ones(iou.shape[1], bool), []
-    for row in order.tolist():
-        columns = np.flatnonzero(free & (iou[row] >= LEAST_IOU))
-        best = int(columns[::-1][np.argmax(iou[row, columns[::-1]])]) if len(columns) else -1
-        hit.append(best >= 0)
-        if best >= 0:
-            free[best] = False
-    return Ranked(tuple(float(scores[row]) for row in order.tolist()), tuple(hit), iou.shape[1])
-
-
-def ranked(judged: Sequence[Judged], own_scores: bool) -> list[Ranked]:
-    """Of every image, in the order of their ids."""
-    return [rank(one, own_scores) for one in in_order(judged)]
-
-
-def precision_at_recall(images: Sequence[Ranked]) -> Floats | None:
-    """float64 (101,), the curve whose mean is AP50; None where nothing is wanted."""
-    wanted = sum(one.wanted for one in images)
-    if not wanted:
-        return None
-    scores = np.array([score for one in images for score in one.scores])
-    hit = np.array([hit for one in images for hit in one.hit], bool)[np.argsort(-scores, kind="stable")]
-    return precision_curve(hit, ~hit, wanted)
-
-
-def average_precision(images: Sequence[Ranked]) -> float | None:
-    """AP at IoU 0.5 over all images; None where nothing is wanted."""
-    curve = precision_at_recall(images)
-    return None if curve is None else float(curve.mean())

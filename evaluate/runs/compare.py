@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from ..data.dataset import Exclusion
+from ..data.geopixeld import GeoPixelD
+from ..data.raster import RASTERS
 from ..data.rle import mask_of
+from ..data.rrsisd import RrsisD
 from ..errors import RunError
 from ..metrics import bootstrap
+from ..metrics.bootstrap import Evidence
 from ..metrics.grounding import Overlaps
 from ..metrics.matching import assign
+from ..scoring import rrsisd, rsgcg, texts
 from .ledger import Run
 from .pictures import Picture
+from .score import Measures, Predictions, express, judge
 
 CHANGED = 10
 Report = dict[str, Any]
@@ -58,63 +65,74 @@ def mask_iou(first: Sequence[Any], second: Sequence[Any]) -> float:
     return sum(float(table[pair]) for pair in assign(table)) / longer
 
 
-def changes(first: Run, second: Run) -> list[Change]:
-    """Of every question that both runs answered; RunError where there is none or the questions differ."""
+def check_same_questions(first: Run, second: Run) -> None:
+    """RunError where they were not asked the same."""
     for name in ("task", "fingerprint", "question"):
         if first.key.get(name) != second.key.get(name):
             raise RunError(f"{first.root} and {second.root} differ in {name}; compare runs that asked the same")
+
+
+def changes(first: Run, second: Run, images: Sequence[str]) -> list[Change]:
+    """Of every question about `images`, which both runs answered."""
     found = []
-    for image_id in sorted(set(first.ids()) & set(second.ids())):
+    for image_id in images:
         answers = [{one["key"]: one for one in run.answers(image_id)} for run in (first, second)]
         for key in answers[0].keys() & answers[1].keys():
             one, other = answers[0][key], answers[1][key]
             texts = one["response"], other["response"]
             edit = edit_distance(*texts) / max(1, *(len(text) for text in texts))
             found.append(Change(image_id, key, edit, mask_iou(one["masks"], other["masks"])))
-    if not found:
-        raise RunError(f"{first.root} and {second.root} have no image in common; run both on the same data")
     return sorted(found, key=lambda one: (one.image_id, one.key))
 
 
 def agreement(found: Sequence[Change]) -> Report:
-    """Shares of equal answers, and means with their intervals over questions."""
+    """Shares of equal answers, and means over questions with their intervals; images are drawn."""
+    images, ones = [one.image_id for one in found], np.ones(len(found))
     edits, ious = (np.array([getattr(one, name) for one in found], np.float64) for name in ("edit", "iou"))
     return {
         "questions": len(found),
         "same_text": float((edits == 0).mean()),
         "same_masks": float((ious == 1).mean()),
-        "edit": {"value": float(edits.mean()), "interval": bootstrap.mean_interval(edits)},
-        "mask IoU": {"value": float(ious.mean()), "interval": bootstrap.mean_interval(ious)},
+        "edit": bootstrap.told(bootstrap.Ratio.by_image(images, edits, ones)),
+        "mask IoU": bootstrap.told(bootstrap.Ratio.by_image(images, ious, ones)),
     }
 
 
-def paired(first: Mapping[str, float], second: Mapping[str, float]) -> Report:
-    """Means over what both have, and the mean difference second - first with its interval."""
-    both = sorted(first.keys() & second.keys())
-    one, other = (np.array([values[name] for name in both], np.float64) for values in (first, second))
-    difference = other - one
-    return {
-        "count": len(both),
-        "first": float(one.mean()),
-        "second": float(other.mean()),
-        "difference": {"value": float(difference.mean()), "interval": bootstrap.mean_interval(difference)},
-        "better": int((difference > 0).sum()),
-        "worse": int((difference < 0).sum()),
-    }
+def answered_by_both(data: GeoPixelD | RrsisD, both: Sequence[Predictions]) -> tuple[list[str], list[Exclusion]]:
+    """The images that both runs answered, and those left out. RunError where there is none, or a foreign one."""
+    images = [one.image_id for one in data.items]
+    missing = [image for one in data.exclusions for image in one.images]
+    left_out = [Exclusion("image missing, left out", tuple(missing))] if missing else []
+    for name, one in zip(("first", "second"), both, strict=True):
+        one.check(images, missing, partial=True)
+        lacking = tuple(image for image in images if image not in one.by_image)
+        left_out += [Exclusion(f"image not answered in the {name} run, left out", lacking)] if lacking else []
+    found = [image for image in images if all(image in one.by_image for one in both)]
+    if not found:
+        raise RunError("both runs have no image in common; run both on the same data")
+    return found, left_out
 
 
-def paired_figures(first: Mapping[str, Any], second: Mapping[str, Any]) -> Report:
-    """Of two reports of one task: strict mIoU and what counts as found, image by image or expression by expression."""
-    if first["task"] == "rrsisd":
-        values = [report["per_expression"] for report in (first, second)]
-        passed = [{name: float(value >= 0.5) for name, value in one.items()} for one in values]
-        return {"mIoU": paired(*values), "P@0.5": paired(*passed)}
-    mious = [{name: one["mIoU"] for name, one in report["per_image"].items()} for report in (first, second)]
-    found = [
-        {name: one["found"] / one["wanted"] for name, one in report["per_image"].items() if one["wanted"]}
-        for report in (first, second)
-    ]
-    return {"mIoU": paired(*mious), "recall, mean of images": paired(*found)}
+def evidence_of(
+    data: GeoPixelD | RrsisD, predictions: Predictions, images: Sequence[str], measures: Measures
+) -> tuple[dict[str, Evidence], list[Exclusion]]:
+    """Every figure of a run over `images`, and what its report would count."""
+    if isinstance(data, RrsisD):
+        expressed, told = express(data, predictions, images)
+        return rrsisd.evidence(expressed), told
+    by_raster, told = judge(data, predictions, images, RASTERS)
+    *_, judged = by_raster.values()
+    captions = [[one.truth.caption for one in judged], [one.predicted.caption for one in judged]]
+    found = rsgcg.evidence(by_raster, measures.similarity, predictions.own_scores)
+    return {**texts.evidence(*captions, measures.java), **found}, told
+
+
+def figures(
+    data: GeoPixelD | RrsisD, both: Sequence[Predictions], images: Sequence[str], measures: Measures
+) -> tuple[Report, list[Exclusion]]:
+    """Each figure of both runs over `images`, paired image by image, and what their reports would count."""
+    (first, told), (second, more) = (evidence_of(data, one, images, measures) for one in both)
+    return {name: bootstrap.paired(first[name], second[name]) for name in first}, list(dict.fromkeys([*told, *more]))
 
 
 def most_changed(first: Run, second: Run, found: Sequence[Change], paths: Mapping[str, Path]) -> list[Picture]:

@@ -46,6 +46,11 @@ def with_interval(found: Mapping[str, Any]) -> str:
     return percent(found["value"]) + (f" ({percent(bounds[0])} to {percent(bounds[1])})" if bounds else "")
 
 
+def labelled(name: str, similarity: str | None) -> str:
+    """A figure's name with that of the similarity it counts by: "recall (words)"."""
+    return f"{name} ({similarity})" if similarity and name.split(",")[0] in ("recall", "precision", "F1") else name
+
+
 def rows(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """The tables of figures: title, header and rows, figures times 100."""
     if report["task"] == "rrsisd":
@@ -55,25 +60,35 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]
 
 
 def _part_rows(report: Mapping[str, Any], part: str) -> tuple[str, list[str], list[list[str]]]:
-    found, named = report["parts"][part], f"recall ({report['similarity']})"
+    found, similarity = report["parts"][part], report["similarity"]
     rasters = list(found["published"])
     lines = []
     for name, value in found["strict"].items():
-        published = [percent(found["published"][raster].get(name)) for raster in rasters]
-        label = named if name == "recall" else name
-        lines.append([label, *published, with_interval(value), report["reasons"].get(name, "")])
-    header = ["figure", *(f"published, {raster}" for raster in rasters), "strict (95 %)", "why they differ"]
+        published = [_as_published(found, raster, name) for raster in rasters]
+        lines.append([labelled(name, similarity), *published, with_interval(value), report["reasons"].get(name, "")])
+    header = ["figure", *(f"published, {raster} (95 %)" for raster in rasters), "strict (95 %)", "why they differ"]
     bites = ", ".join(f"{found['published'][raster]['stopped_by_phrase']} ({raster})" for raster in rasters)
     return f"{part}: {found['images']} images; the phrase ended the search in {bites}", header, lines
+
+
+def _as_published(found: Mapping[str, Any], way: str, name: str) -> str:
+    """One cell: a figure as published in one of its ways, with its interval."""
+    return with_interval(
+        {
+            "value": found["published"][way].get(name),
+            "interval": found["published_intervals"][way].get(name),
+        }
+    )
 
 
 def _rrsisd_rows(report: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
     lines = []
     for name, value in report["strict"].items():
-        published = [percent(found[name]) for found in report["published"].values()]
+        published = [_as_published(report, size, name) for size in report["published"]]
         reason = report["reasons"]["P@t" if name.startswith("P@") else name]
         lines.append([name, *published, with_interval(value), reason])
-    header = ["figure", *(f"published, {size}" for size in report["published"]), "strict (95 %)", "why they differ"]
+    sizes = (f"published, {size} (95 %)" for size in report["published"])
+    header = ["figure", *sizes, "strict (95 %)", "why they differ"]
     counts = f"{report['without_mask']} without a mask, {report['several_masks']} with several"
     return f"{report['expressions']} expressions, {counts}", header, lines
 
@@ -83,14 +98,19 @@ def html(report: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
     title = f"{report.get('dataset', report['task'])}: {report['images']} images"
     parts = [f"<h1>{escape(title)}</h1>"]
     if report["partial"]:
-        parts.append('<p class="n">Not every image has a prediction: no figure here is one of the whole split.</p>')
-    parts += [f'<p class="n">{one["count"]} of {escape(one["what"])}</p>' for one in report["exclusions"]]
+        parts.append(note("Not every image has a prediction: no figure here is one of the whole split."))
+    parts += [note(f"{one['count']} of {one['what']}") for one in report["exclusions"]]
     parts += [f"<h2>{escape(name)}</h2>{table(header, lines)}" for name, header, lines in rows(report)]
     parts += _charts(report)
-    parts += [_group(kind, groups) for kind, groups in report["groups"].items()]
+    parts += [_group(kind, groups, report.get("similarity")) for kind, groups in report["groups"].items()]
     parts += [figure(picture) for picture in pictures]
     facts = [[name, str(value)] for name, value in report.items() if isinstance(value, (str, int, float))]
     return page(title, [*parts, "<h2>Settings</h2>", table(["", ""], facts)])
+
+
+def note(text: str) -> str:
+    """A line that is to be seen."""
+    return f'<p class="n">{escape(text)}</p>'
 
 
 def page(title: str, parts: Iterable[str]) -> str:
@@ -118,20 +138,22 @@ def _charts(report: Mapping[str, Any]) -> list[str]:
         points = [(at / 100, value) for at, value in enumerate(report["curve"])]
         found.append(curve(points, "recall", "precision at IoU 0.5, strict"))
     figure = "recall" if report["task"] == "rsgcg" else "P@0.5"
+    label = labelled(figure, report.get("similarity"))
     sizes = [(name, float(one[figure]), int(one["count"])) for name, one in report["groups"]["size"].items()]
     return [
         *found,
-        bars([(name.replace(" px", ""), value, count) for name, value, count in sizes], f"{figure} by size"),
+        bars([(name.replace(" px", ""), value, count) for name, value, count in sizes], f"{label} by size"),
     ]
 
 
-def _group(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _group(kind: str, groups: Mapping[str, Mapping[str, Any]], similarity: str | None) -> str:
     names = list(next(iter(groups.values()), {}))
     lines = [
         [group or "none", *(str(one[name]) if name == "count" else percent(one[name]) for name in names)]
         for group, one in groups.items()
     ]
-    return f"<h2>By {escape(kind)}, strict</h2>{table([kind, *names], lines)}"
+    header = [kind, *(labelled(name, similarity) for name in names)]
+    return f"<h2>By {escape(kind)}, strict</h2>{table(header, lines)}"
 
 
 def figure(picture: Picture) -> str:

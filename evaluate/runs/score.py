@@ -95,6 +95,15 @@ def score_geopixeld(
     """GeoPixelD's report; `rasters` are how its truth is drawn, the last one for the strict figures."""
     missing = [image for one in data.exclusions for image in one.images]
     images = predictions.check([one.image_id for one in data.items], missing, partial)
+    by_raster, told = judge(data, predictions, images, rasters)
+    short = len(images) - len(missing) < len(data.items)
+    return _rsgcg(by_raster, predictions, measures, [*data.exclusions, *told], short)
+
+
+def judge(
+    data: GeoPixelD, predictions: Predictions, images: Sequence[str], rasters: Sequence[str]
+) -> tuple[dict[str, list[Judged]], list[Exclusion]]:
+    """Each image beside its truth by raster, and what could not be drawn; no prediction is an empty one."""
     by_raster: dict[str, list[Judged]] = {raster: [] for raster in rasters}
     undrawn = []
     for image in images:
@@ -103,8 +112,7 @@ def score_geopixeld(
             by_raster[raster].append(Judged(image, truth, predictions.by_image.get(image, EMPTY)))
             undrawn += [image] * bool(lost)
     told = Exclusion("parts of one or two points, which pycocotools cannot draw, left out of its truth", tuple(undrawn))
-    excluded = [*data.exclusions, *([told] if undrawn else [])]
-    return _rsgcg(by_raster, predictions, measures, excluded, len(images) - len(missing) < len(data.items))
+    return by_raster, [told] if undrawn else []
 
 
 def score_coco_truth(folder: Path, split: str, predictions: Predictions, measures: Measures, partial: bool) -> Report:
@@ -117,7 +125,9 @@ def score_coco_truth(folder: Path, split: str, predictions: Predictions, measure
         for image, (wanted, areas) in truth.items()
         if str(image) in images
     ]
-    return _rsgcg({"as given": judged}, predictions, measures, [], len(judged) < len(truth))
+    unlike = tuple(str(one.image_id) for one in judged if len(one.truth.phrases) != len(one.truth.masks))
+    told = [Exclusion("truth with another number of labels than of masks, kept as it is", unlike)] if unlike else []
+    return _rsgcg({"as given": judged}, predictions, measures, told, len(judged) < len(truth))
 
 
 def _rsgcg(
@@ -134,14 +144,31 @@ def _rsgcg(
 
 
 def _head(predictions: Predictions, images: int, partial: bool, excluded: Sequence[Exclusion]) -> Report:
-    told = [{"what": one.what, "count": len(one.images), "images": list(one.images)} for one in excluded]
+    told = as_told(excluded)
     return {"report": 1, **predictions.origin, "images": images, "partial": partial, "exclusions": told}
+
+
+def as_told(excluded: Sequence[Exclusion]) -> list[Report]:
+    """As reports hold them."""
+    return [{"what": one.what, "count": len(one.images), "images": list(one.images)} for one in excluded]
 
 
 def score_rrsisd(data: RrsisD, predictions: Predictions, partial: bool) -> Report:
     """RRSIS-D's report; masks of another size than their truth are resized to it and counted."""
     missing = [image for one in data.exclusions for image in one.images]
     images = predictions.check([one.image_id for one in data.items], missing, partial)
+    found, told = express(data, predictions, images)
+    short = len(images) - len(missing) < len(data.items)
+    return {**_head(predictions, len(images), short, [*data.exclusions, *told]), **rrsisd.score(found)}
+
+
+def express(
+    data: RrsisD, predictions: Predictions, images: Sequence[str]
+) -> tuple[list[rrsisd.Expressed], list[Exclusion]]:
+    """Each expression beside its truth, and what was resized; an image without a prediction is answered with nothing.
+
+    RunError where an image was asked other expressions.
+    """
     found, unlike = [], []
     for image in images:
         _, expressions = data.by_image[image]
@@ -156,9 +183,7 @@ def score_rrsisd(data: RrsisD, predictions: Predictions, partial: bool) -> Repor
             fitted = tuple(resized(mask, *size) for mask in shown)
             found.append(rrsisd.Expressed(image, one.key, one.class_name, fitted, parts))
     told = Exclusion("image of another size than its truth: masks resized to the truth", tuple(dict.fromkeys(unlike)))
-    excluded = [*data.exclusions, *([told] if unlike else [])]
-    head = _head(predictions, len(images), len(images) - len(missing) < len(data.items), excluded)
-    return {**head, **rrsisd.score(found)}
+    return found, [told] if unlike else []
 
 
 def check_same_data(data: GeoPixelD | RrsisD, runs: Sequence[Run]) -> None:

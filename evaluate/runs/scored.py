@@ -24,9 +24,18 @@ from . import gallery
 from .asking import ask
 from .ledger import RUN, Run
 from .pictures import Picture
-from .report import figure, page, percent, rows, with_interval, write_report
+from .report import figure, labelled, note, page, percent, rows, with_interval, write_report
 from .report import table as html_table
-from .score import Measures, Predictions, Report, check_same_data, score_coco_truth, score_geopixeld, score_rrsisd
+from .score import (
+    Measures,
+    Predictions,
+    Report,
+    as_told,
+    check_same_data,
+    score_coco_truth,
+    score_geopixeld,
+    score_rrsisd,
+)
 
 
 @contextmanager
@@ -117,19 +126,30 @@ def compare(args: argparse.Namespace) -> int:
         one.engine, one.data, one.out, one.shard = engine, data_root, args.out / name, "1/1"
         ask(one)
         runs.append(Run.open(one.out))
-    changes = comparing.changes(*runs)
+    comparing.check_same_questions(*runs)
     one = copy.copy(args)
     one.split = None
     one.data = data_root
     data = data_of(one, runs[:1])
     check_same_data(data, runs)
-    with measures(args.similarity, False) as found:
-        reports = [scored(data, Predictions.of_runs([run]), found, True, "fill")[0] for run in runs]
-    figures = {"agreement": comparing.agreement(changes), "figures": comparing.paired_figures(*reports)}
+    both = [Predictions.of_runs([run]) for run in runs]
+    images, left_out = comparing.answered_by_both(data, both)
+    with measures(args.similarity, not args.no_java) as found:
+        figures, told = comparing.figures(data, both, images, found)
+        similarity = {"similarity": found.similarity.name} if isinstance(data, GeoPixelD) else {}
+    changes = comparing.changes(*runs, images)
+    report = {
+        "comparison": 1,
+        "images": len(images),
+        "exclusions": as_told([*left_out, *told]),
+        **similarity,
+        "agreement": comparing.agreement(changes),
+        "figures": figures,
+    }
     origin = {name: dict(run.key) for name, run in zip(("first", "second"), runs, strict=True)}
     paths = {item.image_id: item.path for item in data.items}
     pictures = comparing.most_changed(runs[0], runs[1], changes, paths)
-    _write_comparison(args.out, {"comparison": 1, **origin, **figures}, pictures)
+    _write_comparison(args.out, {**report, **origin}, pictures)
     return 0
 
 
@@ -138,13 +158,17 @@ def _write_comparison(out: Path, report: Report, pictures: Sequence[Picture]) ->
     lines = [["questions", str(agreed["questions"])]]
     lines += [[name.replace("_", " "), percent(agreed[name])] for name in ("same_text", "same_masks")]
     lines += [[f"mean {name}", with_interval(agreed[name])] for name in ("edit", "mask IoU")]
-    header = ["strict", "first", "second", "second - first (95 %)", "better", "worse"]
+    header = ["figure", "first", "second", "second - first (95 %)", "images better", "worse"]
     paired = []
     for name, one in report["figures"].items():
         means = [percent(one["first"]), percent(one["second"]), with_interval(one["difference"])]
-        paired.append([name, *means, str(one["better"]), str(one["worse"])])
+        moved = ["-" if one[which] is None else str(one[which]) for which in ("better", "worse")]
+        paired.append([labelled(name, report.get("similarity")), *means, *moved])
+    counted = [f"{one['count']} of {one['what']}" for one in report["exclusions"]]
+    print(f"{report['images']} images", *counted, sep="\n")
     print(table(["agreement", "value"], lines), table(header, paired), sep="\n\n")
-    parts = [html_table(["agreement", "value"], lines), html_table(header, paired), *map(figure, pictures)]
+    parts = [f"<h1>{report['images']} images</h1>", *map(note, counted)]
+    parts += [html_table(["agreement", "value"], lines), html_table(header, paired), *map(figure, pictures)]
     write_json(out / "comparison.json", report, indent=1)
     write_bytes(out / "comparison.html", page("Two engines", parts).encode("utf-8", "replace"))
     print(out / "comparison.html")

@@ -12,6 +12,7 @@ from geopixel_edge.masks import Mask
 
 from ..data.rle import covered_once, resized, union
 from ..metrics import bootstrap, rrsis
+from ..metrics.bootstrap import Evidence, Ratio
 from ..metrics.grounding import Floats
 from . import groups
 
@@ -21,6 +22,7 @@ REASONS = {
     "mIoU": "as P@t and oIoU; strict always at the size of the truth",
 }
 SIDE_PX = 480  # to which the published evaluation of others resizes image and truth
+SIDES = {"native": None, str(SIDE_PX): SIDE_PX}
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,19 @@ class Expressed:
 def score(expressions: Sequence[Expressed]) -> dict[str, Any]:
     """Figures, groups and each expression's IoU."""
     strict = [one.strict() for one in expressions]
-    sizes = {"native": None, str(SIDE_PX): SIDE_PX}
-    published = {
-        name: rrsis.figures([one.published(side) for one in expressions], empty=0.0) for name, side in sizes.items()
-    }
+    published = {name: [one.published(side) for one in expressions] for name, side in SIDES.items()}
     values = rrsis.ious(strict, empty=1.0)
     several = sum(len(one.shown) > 1 for one in expressions)
     return {
         "expressions": len(expressions),
         "several_masks": several,
         "without_mask": sum(not one.shown for one in expressions),
-        "published": published,
-        "strict": _with_intervals(expressions, strict, values),
+        "published": {name: rrsis.figures(ones, empty=0.0) for name, ones in published.items()},
+        "published_intervals": {
+            name: {figure: bootstrap.interval(one.draws()) for figure, one in _evidence(expressions, ones, 0.0).items()}
+            for name, ones in published.items()
+        },
+        "strict": {name: bootstrap.told(one) for name, one in _evidence(expressions, strict, 1.0).items()},
         "reasons": REASONS,
         "groups": _groups(expressions, strict, values),
         "per_expression": {
@@ -73,27 +76,25 @@ def score(expressions: Sequence[Expressed]) -> dict[str, Any]:
     }
 
 
-def _with_intervals(
-    expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap], values: Floats
-) -> dict[str, Any]:
+def evidence(expressions: Sequence[Expressed]) -> dict[str, Evidence]:
+    """Every figure, those as published named by the size at which they are scored."""
+    found: dict[str, Evidence] = dict(_evidence(expressions, [one.strict() for one in expressions], 1.0))
+    for size, side in SIDES.items():
+        ones = _evidence(expressions, [one.published(side) for one in expressions], 0.0)
+        found.update({f"{name}, published, {size}": one for name, one in ones.items()})
+    return found
+
+
+def _evidence(expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap], empty: float) -> dict[str, Ratio]:
     """Images are drawn, all expressions of one together."""
-    images = {image: at for at, image in enumerate(dict.fromkeys(one.image_id for one in expressions))}
-    of_image = np.array([images[one.image_id] for one in expressions], np.int64)
-
-    def summed(what: Floats) -> Floats:
-        return np.bincount(of_image, what, len(images)).astype(np.float64)
-
-    count = summed(np.ones(len(expressions)))
-    parts = {f"P@{least}": summed((values >= least).astype(np.float64)) for least in rrsis.THRESHOLDS}
-    parts["mIoU"] = summed(values)
-    ratios = {name: (above, count) for name, above in parts.items()}
-    common, either = (
-        summed(np.array([getattr(one, part) for one in overlaps], np.float64)) for part in ("common", "union")
-    )
-    ratios["oIoU"] = common, either
+    images, values = [one.image_id for one in expressions], rrsis.ious(overlaps, empty)
+    ones = np.ones(len(values))
+    parts = {f"P@{least}": (values >= least).astype(np.float64) for least in rrsis.THRESHOLDS}
+    common, either = (np.array([getattr(one, part) for one in overlaps], np.float64) for part in ("common", "union"))
     return {
-        name: {"value": value, "interval": bootstrap.ratio_interval(*ratios[name])}
-        for name, value in rrsis.figures(overlaps, empty=1.0).items()
+        **{name: Ratio.by_image(images, above, ones) for name, above in parts.items()},
+        "oIoU": Ratio.by_image(images, common, either),
+        "mIoU": Ratio.by_image(images, values, ones),
     }
 
 
@@ -104,6 +105,7 @@ def _groups(expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap],
         {
             "class": lambda one: one[0].class_name,
             "size": lambda one: groups.size_of(union(one[0].parts, *one[0].size).area_px),
+            "things per phrase": lambda one: groups.objects_of(groups.parts_of(union(one[0].parts, *one[0].size))),
             "quarter": lambda one: groups.quarter_of(union(one[0].parts, *one[0].size)),
         },
         lambda chosen: dict(rrsis.figures([one[1] for one in chosen], empty=1.0)),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import bootstrap, published, strict
+from ..metrics import bootstrap, published, ranking, strict
+from ..metrics.bootstrap import Evidence, Ratio, Sampled
 from ..metrics.coco import coco_stats
 from ..metrics.grounding import Judged
 from ..metrics.similarity import Similarity
@@ -48,7 +49,16 @@ def score(by_raster: ByRaster, similarity: Similarity, own_scores: bool) -> Figu
         parts[part] = {
             "images": len(chosen),
             "published": {raster: _published(ones, similarity) for raster, ones in those.items()},
-            "strict": _strict(chosen, [known[one.image_id] for one in chosen], own_scores),
+            "published_intervals": {
+                raster: {
+                    name: bootstrap.interval(one.draws()) for name, one in published_evidence(ones, similarity).items()
+                }
+                for raster, ones in those.items()
+            },
+            "strict": {
+                name: bootstrap.told(one)
+                for name, one in strict_evidence(chosen, [known[one.image_id] for one in chosen], own_scores).items()
+            },
         }
     return {
         "similarity": similarity.name,
@@ -79,7 +89,7 @@ def _published(judged: Sequence[Judged], similarity: Similarity) -> Figures:
         ap50 = None
     mious = published.miou(judged)
     return {
-        "AP50": ap50,
+        "AP50": None if ap50 == -1 else ap50,  # COCO's word for "nothing is wanted"
         "mIoU": float(np.mean(mious)) if mious else None,
         "recall": found / wanted if wanted else None,
         "stopped_by_phrase": sum(one.stopped == "phrase" for one in recalls),
@@ -87,29 +97,46 @@ def _published(judged: Sequence[Judged], similarity: Similarity) -> Figures:
     }
 
 
-def _strict(judged: Sequence[Judged], images: Sequence[strict.StrictImage], own_scores: bool) -> Figures:
-    """Each figure with its interval."""
+def strict_evidence(
+    judged: Sequence[Judged], images: Sequence[strict.StrictImage], own_scores: bool
+) -> dict[str, Evidence]:
+    """Strict figure -> its evidence."""
     found = np.array([len(one.found) for one in images], np.float64)
     wanted, shown = (np.array([getattr(one, part) for one in images], np.float64) for part in ("wanted", "shown"))
-    mious = np.array([one.miou for one in images], np.float64)
-    alike = strict.ranked(judged, False)
-    own = strict.ranked(judged, True) if own_scores else alike
-    ratios = {"recall": (found, wanted), "precision": (found, shown), "F1": (2 * found, wanted + shown)}
+    alike = ranking.ranked(judged, False)
     return {
-        "AP50": _with_interval(strict.average_precision(own), bootstrap.interval_of(own, strict.average_precision)),
-        "mIoU": _with_interval(float(mious.mean()) if len(mious) else None, bootstrap.mean_interval(mious)),
-        **{
-            name: _with_interval(
-                float(above.sum() / below.sum()) if below.sum() else None, bootstrap.ratio_interval(above, below)
-            )
-            for name, (above, below) in ratios.items()
-        },
-        "AP50, all scores 1": _with_interval(strict.average_precision(alike), None),
+        "AP50": Sampled(ranking.ranked(judged, own_scores), ranking.average_precision),
+        "mIoU": Ratio.mean(np.array([one.miou for one in images], np.float64)),
+        "recall": Ratio(found, wanted),
+        "precision": Ratio(found, shown),
+        "F1": Ratio(2 * found, wanted + shown),
+        "AP50, all scores 1": Sampled(alike, ranking.average_precision),
     }
 
 
-def _with_interval(value: float | None, interval: list[float] | None) -> Figures:
-    return {"value": value, "interval": interval}
+def published_evidence(judged: Sequence[Judged], similarity: Similarity) -> dict[str, Evidence]:
+    """Published figure -> its evidence."""
+    recalls = [published.image_recall(one, similarity) for one in judged]
+    wanted, found = ([one.wanted for one in recalls], [len(one.pairs) for one in recalls])
+    return {
+        "AP50": Sampled(ranking.ranked_as_published(judged), ranking.published_average_precision),
+        "mIoU": Ratio.mean(np.array(published.miou(judged), np.float64)),
+        "recall": Ratio(np.array(found, np.float64), np.array(wanted, np.float64)),
+    }
+
+
+def evidence(by_raster: ByRaster, similarity: Similarity, own_scores: bool) -> dict[str, Evidence]:
+    """Every figure of all images, those as published named by their raster."""
+    *_, judged = by_raster.values()
+    images = [strict.judge(one, similarity) for one in judged]
+    return {
+        **strict_evidence(judged, images, own_scores),
+        **{
+            f"{name}, published, {raster}": one
+            for raster, ones in by_raster.items()
+            for name, one in published_evidence(ones, similarity).items()
+        },
+    }
 
 
 def _groups(judged: Sequence[Judged], images: Sequence[strict.StrictImage]) -> Figures:
@@ -136,7 +163,7 @@ def _groups(judged: Sequence[Judged], images: Sequence[strict.StrictImage]) -> F
 
 
 def _curve(judged: Sequence[Judged], own_scores: bool) -> list[float] | None:
-    curve = strict.precision_at_recall(strict.ranked(judged, own_scores))
+    curve = ranking.precision_at_recall(ranking.ranked(judged, own_scores))
     return None if curve is None else curve.tolist()
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..metrics import bootstrap
+from ..metrics.bootstrap import Evidence, Ratio, Whole, told
 from ..metrics.captions import cider, simple_tokens
 from ..metrics.java import Java
 
 
 def score(references: Sequence[str], captions: Sequence[str], java: Java | str) -> dict[str, Any]:
-    """Figure -> value (tables print a hundred times that) and interval, or why it was not computed.
+    """Figure -> value (tables print a hundred times that) and interval, or why it was not computed."""
+    found: dict[str, Any] = {name: told(one) for name, one in evidence(references, captions, java).items()}
+    if isinstance(java, str):
+        found["METEOR"] = {"value": None, "interval": None, "missing": f"not computed: {java}"}
+    return found
 
-    The interval of CIDEr keeps the split's own weights of n-grams.
-    """
+
+def evidence(references: Sequence[str], captions: Sequence[str], java: Java | str) -> dict[str, Evidence]:
+    """Figure -> its evidence. That of CIDEr keeps the split's own weights of n-grams in every draw."""
     if isinstance(java, str):
         tokens = [[simple_tokens(text) for text in texts] for texts in (references, captions)]
     else:
         tokens = [java.tokenise(texts) for texts in (references, captions)]
     each = cider([[text] for text in tokens[0]], tokens[1])
     name = "CIDEr (simple tokeniser)" if isinstance(java, str) else "CIDEr"
-    found: dict[str, Any] = {name: {"value": float(each.mean()), "interval": bootstrap.mean_interval(each)}}
-    if isinstance(java, str):
-        return {**found, "METEOR": {"value": None, "interval": None, "missing": f"not computed: {java}"}}
-    whole, _ = java.meteor([[text] for text in tokens[0]], tokens[1])
-    return {**found, "METEOR": {"value": whole, "interval": None}}
+    found: dict[str, Evidence] = {name: Ratio.mean(each)}
+    if not isinstance(java, str):
+        found["METEOR"] = Whole(java.meteor([[text] for text in tokens[0]], tokens[1])[0])
+    return found
