@@ -33,7 +33,8 @@ def answers_on_ray(items: Sequence[Item], settings: Settings, address: str | Non
     answers = ask_rows(rows, settings.engine, address=address, workers=workers, threads=settings.threads, **asking)
     for row in answers:
         if row["error"]:
-            raise EvaluationError(f"image {row['id']!r} was not answered by {row['worker']} ({row['error']})")
+            by = f" by {row['worker']}" if row["worker"] else ""
+            raise EvaluationError(f"image {row['id']!r} was not answered{by} ({row['error']})")
         item = by_id[row["id"]]
         answered = found.setdefault(row["id"], [])
         answered.append(row)

@@ -10,6 +10,7 @@ import io
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ from .cluster import joined, share_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# How often a row is asked again whose worker died over it.
+_TRIES = 3
 
 
 def schema() -> pa.Schema:
@@ -70,8 +74,8 @@ class Asker:
         return pa.Table.from_pylist(rows, schema=schema())
 
     def _answers(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        queries = row.get("queries") or [row.get("query")]
-        head = {"id": str(row.get("id") or row.get("image") or ""), "worker": self._worker}
+        queries = _queries(row)
+        head = {"id": _id(row), "worker": self._worker}
         try:
             opened = self._pipe.open(_image(row), hd_num=self._hd_num)
         except GeoPixelError as error:
@@ -125,8 +129,9 @@ def ask_rows(
     """Answers to rows as soon as they are known, in no order: one task for each row, `workers` engines.
 
     `address` is a Ray cluster's, None starts one on this machine and ends it. An engine whose process dies is started
-    again and asked what it had not answered. `threads` per engine, by default its share of the cores; `gpus` per
-    engine, by default one where `device` takes it and the cluster has one for each; `asking` as of `Asker`.
+    again and asked what it had not answered; a row over which it dies again and again comes last, with `error`.
+    `threads` per engine, by default its share of the cores; `gpus` per engine, by default one where `device` takes it
+    and the cluster has one for each; `asking` as of `Asker`.
     RuntimeUnavailableError without Ray or where the cluster cannot be reached.
     """
     listed = [dict(row) for row in rows]
@@ -134,16 +139,41 @@ def ask_rows(
         return
     with joined(address) as ray:
         share = share_of(ray, workers, threads, gpus, device)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        ray.data.DataContext.get_current().enable_progress_bars = False
         asked = ray.data.from_items(listed, override_num_blocks=len(listed)).map_batches(
             Asker,
             batch_size=None,
             batch_format="pyarrow",
             fn_constructor_args=(None if engine_dir is None else str(engine_dir),),
             fn_constructor_kwargs={"threads": share.threads, "device": device, **asking},
-            compute=ray.data.ActorPoolStrategy(size=share.workers),
+            # One row at a time: those that wait behind one that ends its worker would use up their own tries.
+            compute=ray.data.ActorPoolStrategy(size=share.workers, max_tasks_in_flight_per_actor=1),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
+            max_task_retries=_TRIES,
         )
-        yield from asked.iter_rows()
+        asked.context.max_errored_blocks = -1
+        seen = Counter[str]()
+        for answer in asked.iter_rows():
+            seen[answer["id"]] += 1
+            yield answer
+        yield from _unanswered(listed, seen)
+
+
+def _unanswered(rows: Iterable[Mapping[str, Any]], seen: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Answers with `error` for the questions of `rows` of which none was seen."""
+    for row in rows:
+        queries = _queries(row)
+        if seen[_id(row)] >= len(queries):
+            seen[_id(row)] -= len(queries)
+            continue
+        told = f"its worker ended {_TRIES + 1} times over it, or failed as Ray's log says; look at the machine's memory"
+        yield from ({**dict.fromkeys(schema().names), "id": _id(row), "query": one, "error": told} for one in queries)
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    return str(row.get("id") or row.get("image") or "")
+
+
+def _queries(row: Mapping[str, Any]) -> list[Any]:
+    return row.get("queries") or [row.get("query")]

@@ -6,6 +6,8 @@ import io
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from evaluate.runs import on_ray
 from evaluate.runs.ask import Settings, answers_here, keep, waiting
 from evaluate.runs.ledger import Run
 from geopixel_edge import Pipeline
+from geopixel_edge.batch import ray as ray_batch
 from geopixel_edge.batch.ray import Asker, ask_rows
 from geopixel_edge.errors import RuntimeUnavailableError
 
@@ -92,6 +95,45 @@ def test_the_command_asks_what_is_left_there(
     for path in (asked / "predictions").iterdir():
         assert (tmp_path / "run" / "predictions" / path.name).read_bytes() == path.read_bytes()
     assert first not in given
+
+
+class Deadly(Asker):
+    """Its process ends over one picture, whoever asks it."""
+
+    def __call__(self, batch: Any) -> Any:
+        if batch.to_pylist()[0]["id"] == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(batch)
+
+
+@pytest.mark.long
+def test_a_picture_that_ends_every_worker_is_named_and_the_others_are_answered(
+    geopixeld: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(ray_batch, "Asker", Deadly)
+    path = str(GeoPixelD(geopixeld).items[0].path)
+    rows = [{"id": name, "image": path, "queries": ["What?", "Where?"]} for name in ("a", "b", "deadly", "c", "d")]
+    found = list(ask_rows(rows, workers=2, threads=1, options={"max_new_tokens": 4}))
+    assert Counter(one["id"] for one in found) == Counter([*"abcd", "deadly"] * 2)
+    for one in found:
+        assert (one["error"] is None) == (one["id"] != "deadly")
+    assert [one["query"] for one in found[-2:]] == ["What?", "Where?"]
+    assert "its worker ended 4 times over it" in found[-1]["error"]
+
+
+@pytest.mark.long
+def test_the_command_runs_on_a_cluster_of_its_own(geopixeld: Path, asked: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "evaluate", "rsgcg", "bundled", "--data", str(geopixeld), "--out", str(out)]
+    done = subprocess.run([*command, "--max-new-tokens", "60", "--ray", "--workers", "2"], cwd=ROOT, timeout=600)
+    assert done.returncode == 0
+    assert main(["score", str(out), "--no-java"]) == 0
+    for name in ("predictions", "answers"):
+        assert len(list((out / name).iterdir())) == 3
+    for path in (asked / "predictions").iterdir():
+        assert (out / "predictions" / path.name).read_bytes() == path.read_bytes()
+    assert (out / "report.json").read_bytes() == (asked / "report.json").read_bytes()
 
 
 @pytest.mark.long
