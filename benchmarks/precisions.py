@@ -1,16 +1,20 @@
 """`python -m benchmarks.precisions CHECKPOINT OUT`: what each precision costs in the tables' own figures.
 
-The checkpoint is exported at every precision; these engines and the bundled one are asked about generated data sets in
+The checkpoint is exported at the precisions people choose from, with `--all` at every variant of them, too; these
+engines and the bundled one are asked about generated data sets in
 GeoPixelD's and RRSIS-D's layouts, all of it is scored as published and strictly, and each is compared with float32
-answer by answer. A run that was ended goes on. No times are taken.
+answer by answer. A run that was ended goes on, and takes in precisions that are new. No times are taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from evaluate.cli import main as evaluate
 from evaluate.data.glamm import load_json
@@ -22,44 +26,55 @@ from export.publish import export_engine
 from geopixel_edge.cli.command import run_command
 from geopixel_edge.cli.terminal import table
 from geopixel_edge.engine import BUNDLED
+from geopixel_edge.engine.precision import PRECISIONS
 
 BASE = "fp32"
-PRECISIONS = (BASE, "fp16", "int8", "int4")
+CHOICES = (BASE, "fp16", "int8", "int4")
 TASKS = {"geopixeld": ("rsgcg", "test"), "rrsisd": ("rrsisd", "train val test")}
 
 
-def measure(checkpoint: Path, out: Path, images: int, side_px: int) -> dict[str, Any]:
+def every_precision() -> list[str]:
+    """CHOICES, then each further variant; of two names for one precision, as int4 and int4:128 are, the first."""
+    known: dict[str, str] = {}
+    for name in (*CHOICES, *PRECISIONS):
+        known.setdefault(repr(replace(PRECISIONS[name], name="")), name)
+    return list(known.values())
+
+
+def measure(
+    checkpoint: Path, out: Path, images: int, side_px: int, precisions: Sequence[str], *java: str
+) -> dict[str, Any]:
     """Precision -> layout -> figures; EvaluationError where a step fails."""
     for layout in LAYOUTS:
         if not (out / layout).exists():
             write_miniature(out / layout, layout, images, side_px=side_px)
     found: dict[str, Any] = {}
-    for precision in (*PRECISIONS, "bundled"):
+    for precision in (*precisions, "bundled"):
         engine = BUNDLED if precision == "bundled" else out / f"engine-{precision}"
         if not engine.exists():
             export_engine(checkpoint, engine, precision)
         found[precision] = {
-            layout: _figures(layout, engine, out / f"run-{layout}-{precision}", out) for layout in LAYOUTS
+            layout: _figures(layout, engine, out / f"run-{layout}-{precision}", out, *java) for layout in LAYOUTS
         }
         for layout in LAYOUTS if precision != BASE else ():
-            found[precision][layout]["against"] = _against(layout, precision, out)
+            found[precision][layout]["against"] = _against(layout, precision, out, *java)
     return found
 
 
-def _against(layout: str, precision: str, out: Path) -> dict[str, Any]:
-    """What changed from float32: how alike texts and masks are, and paired differences of the strict figures."""
+def _against(layout: str, precision: str, out: Path, *java: str) -> dict[str, Any]:
+    """What changed from float32: how alike texts and masks are, and paired differences of all figures."""
     runs = [str(out / f"run-{layout}-{one}") for one in (BASE, precision)]
     folder = out / f"compared-{layout}-{precision}"
-    _evaluate("compare", *runs, "--data", str(out / layout), "--out", str(folder), "--no-java")
+    _evaluate("compare", *runs, "--data", str(out / layout), "--out", str(folder), *java)
     report = load_json(folder / "comparison.json")
     return {name: report[name] for name in ("agreement", "figures")}
 
 
-def _figures(layout: str, engine: Path, run: Path, out: Path) -> dict[str, Any]:
+def _figures(layout: str, engine: Path, run: Path, out: Path, *java: str) -> dict[str, Any]:
     task, splits = TASKS[layout]
     asked = ["--question", "guide"] if task == "rsgcg" else []  # the one of these that the small model was trained on
     _evaluate(task, str(engine), "--data", str(out / layout), "--out", str(run), "--split", *splits.split(), *asked)
-    _evaluate("score", str(run), "--no-java")
+    _evaluate("score", str(run), *java)
     report = load_json(run / "report.json")
     if task == "rrsisd":
         return {name: report[name] for name in ("expressions", "without_mask", "published", "strict")}
@@ -88,8 +103,11 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument("out", type=Path, help="folder for data, engines and runs")
     parser.add_argument("--images", type=int, default=40, help="of each layout (default: 40)")
     parser.add_argument("--size", type=int, default=512, help="their side in pixels (default: 512)")
+    parser.add_argument("--all", action="store_true", help="every variant of a precision that exports")
+    parser.add_argument("--no-java", action="store_true", help="no METEOR, and a simple tokeniser for CIDEr")
     args = parser.parse_args(argv)
-    found = measure(args.checkpoint, args.out, args.images, args.size)
+    java, precisions = ["--no-java"] * args.no_java, every_precision() if args.all else CHOICES
+    found = measure(args.checkpoint, args.out, args.images, args.size, precisions, *java)
     settings = {"images": args.images, "side_px": args.size, "checkpoint": args.checkpoint.name}
     write_json(args.out / "precisions.json", {"precisions": 1, **settings, "figures": found}, indent=1)
     header = ["strict", "RS-GCG recall", "mIoU", "AP50", "RRSIS-D P@0.5", "mIoU", "mask IoU to fp32", "and RRSIS-D"]

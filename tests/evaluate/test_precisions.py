@@ -7,14 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.precisions import main
+from benchmarks.precisions import every_precision, main
+from geopixel_edge.engine.precision import PRECISIONS
 
 ROOT = Path(__file__).parents[2]
 
 
+def test_every_precision_is_there_once() -> None:
+    found = every_precision()
+    assert found[:4] == ["fp32", "fp16", "int8", "int4"]
+    # Two names each for one precision.
+    assert set(PRECISIONS) - set(found) == {"int4:128", "int4-exact", "int4-fp16"}
+    assert len(found) == len(set(found)) == len(PRECISIONS) - 3
+
+
 @pytest.mark.long
 def test_every_precision_is_measured(tmp_path: Path) -> None:
-    command = [str(ROOT / "training" / "checkpoint"), str(tmp_path), "--images", "3", "--size", "128"]
+    command = [str(ROOT / "training" / "checkpoint"), str(tmp_path), "--images", "3", "--size", "128", "--no-java"]
     assert main(command) == 0
     found = json.loads((tmp_path / "precisions.json").read_text())["figures"]
     assert set(found) == {"fp32", "fp16", "int8", "int4", "bundled"}

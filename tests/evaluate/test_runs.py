@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +14,6 @@ from evaluate.data.geopixeld import GeoPixelD
 from evaluate.runs.compare import edit_distance
 from evaluate.runs.ledger import Run
 
-ROOT = Path(__file__).parents[2]
 SHORT = ["--max-new-tokens", "60"]
 
 
@@ -51,8 +44,9 @@ def test_a_report_has_every_figure_and_fetches_nothing(asked: Path, referred: Pa
     assert 0 < told["strict"]["P@0.5"]["value"] <= 1
     for run in (asked, referred):
         page = (run / "report.html").read_text(encoding="utf-8")
-        assert page.count("<svg") >= 1
-        assert page.count("<figure>") >= 3
+        assert page.count("<svg") == (2 if run == asked else 1)  # precision and recall, sizes
+        values = found["per_image"] if run == asked else told["per_expression"]
+        assert page.count("<figure>") == min(12, len(values)) >= 3
         assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
@@ -144,34 +138,3 @@ def test_a_comparison_finds_what_changed_and_nothing_between_equals(
 )
 def test_edit_distance(first: str, second: str, steps: int) -> None:
     assert edit_distance(first, second) == edit_distance(second, first) == steps
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("task", ["rsgcg", "rrsisd"])
-def test_killed_at_ten_points_the_report_is_the_same(
-    task: str, geopixeld: Path, rrsisd: Path, asked: Path, referred: Path, tmp_path: Path
-) -> None:
-    data, whole = (geopixeld, asked) if task == "rsgcg" else (rrsisd, referred)
-    more = SHORT if task == "rsgcg" else ["--split", "train", "val", "test"]
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluate", task, "bundled", "--data", str(data), "--out", str(out), *more]
-    rng, start = random.Random(3), time.monotonic()
-    subprocess.run([*command[: -len(more)], *more, "--limit", "1"], cwd=ROOT, check=True)
-    took = time.monotonic() - start
-    shutil.rmtree(out)
-    killed = 0
-    for _ in range(10):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.3, 1.2) * took)
-        killed += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        # As if the disk had kept half of a file.
-        if (files := sorted((out / "predictions").glob("*.json"))) and rng.random() < 0.3:
-            os.truncate(files[-1], files[-1].stat().st_size // 2)
-    assert killed > 2
-    assert subprocess.run(command, cwd=ROOT).returncode == 0
-    assert list(out.rglob("*.partial")) == []
-    assert score(out) == 0
-    assert report_of(out) == report_of(whole)
-    assert (out / "report.html").read_bytes() == (whole / "report.html").read_bytes()
