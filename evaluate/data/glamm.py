@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import DataError, RunError
 from ..metrics.grounding import Grounding, ImageId, Judged
@@ -105,7 +105,7 @@ def check_unique(ids: Iterable[object], where: str) -> None:
         seen.add(str(one))
 
 
-def _is_id(value: object) -> bool:
+def _is_id(value: object) -> TypeGuard[ImageId]:
     return isinstance(value, (int, str))
 
 

@@ -122,9 +122,9 @@ def evidence_of(
         return rrsisd.evidence(expressed), told
     by_raster, told = judge(data, predictions, images, RASTERS)
     *_, judged = by_raster.values()
-    captions = [[one.truth.caption for one in judged], [one.predicted.caption for one in judged]]
+    wanted, said = [one.truth.caption for one in judged], [one.predicted.caption for one in judged]
     found = rsgcg.evidence(by_raster, measures.similarity, predictions.own_scores)
-    return {**texts.evidence(*captions, measures.java), **found}, told
+    return {**texts.evidence(wanted, said, measures.java), **found}, told
 
 
 def figures(

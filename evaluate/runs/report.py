@@ -147,12 +147,13 @@ def _charts(report: Mapping[str, Any]) -> list[str]:
 
 
 def _group(kind: str, groups: Mapping[str, Mapping[str, Any]], similarity: str | None) -> str:
-    names = list(next(iter(groups.values()), {}))
+    names = [name for name in next(iter(groups.values()), {}) if name not in ("count", "intervals")]
     lines = [
-        [group or "none", *(str(one[name]) if name == "count" else percent(one[name]) for name in names)]
+        [group or "none", str(one["count"])]
+        + [with_interval({"value": one[name], "interval": one["intervals"][name]}) for name in names]
         for group, one in groups.items()
     ]
-    header = [kind, *(labelled(name, similarity) for name in names)]
+    header = [kind, "count", *(labelled(name, similarity) for name in names)]
     return f"<h2>By {escape(kind)}, strict</h2>{table(header, lines)}"
 
 

@@ -10,6 +10,8 @@ from typing import TypeVar
 from geopixel_edge.masks import Mask
 from synthetic.scenes import CLASS_NAMES
 
+from ..metrics import bootstrap
+from ..metrics.bootstrap import Evidence
 from ..metrics.similarity import words_of
 
 # iSAID's fifteen classes as GeoPixelD's descriptions say them.
@@ -55,8 +57,16 @@ def parts_of(mask: Mask) -> int:
     return len(mask.polygons())
 
 
+def figures(evidence: Mapping[str, Evidence]) -> dict[str, object]:
+    """Each figure's value, and their intervals beside."""
+    intervals = {name: bootstrap.interval(one.draws()) for name, one in evidence.items()}
+    return {**{name: one.value() for name, one in evidence.items()}, "intervals": intervals}
+
+
 def grouped(
-    ones: Iterable[One], keys: Mapping[str, Callable[[One], str]], figures: Callable[[list[One]], dict[str, object]]
+    ones: Iterable[One],
+    keys: Mapping[str, Callable[[One], str]],
+    evidence: Callable[[list[One]], Mapping[str, Evidence]],
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Kind of group -> group -> its count and figures, groups in order of their names."""
     found: dict[str, dict[str, list[One]]] = {kind: defaultdict(list) for kind in keys}
@@ -64,6 +74,6 @@ def grouped(
         for kind, key in keys.items():
             found[kind][key(one)].append(one)
     return {
-        kind: {name: {"count": len(members), **figures(members)} for name, members in sorted(groups.items())}
+        kind: {name: {"count": len(members), **figures(evidence(members))} for name, members in sorted(groups.items())}
         for kind, groups in found.items()
     }

@@ -13,7 +13,6 @@ from geopixel_edge.masks import Mask
 from ..data.rle import covered_once, resized, union
 from ..metrics import bootstrap, rrsis
 from ..metrics.bootstrap import Evidence, Ratio
-from ..metrics.grounding import Floats
 from . import groups
 
 REASONS = {
@@ -69,7 +68,7 @@ def score(expressions: Sequence[Expressed]) -> dict[str, Any]:
         },
         "strict": {name: bootstrap.told(one) for name, one in _evidence(expressions, strict, 1.0).items()},
         "reasons": REASONS,
-        "groups": _groups(expressions, strict, values),
+        "groups": _groups(expressions, strict),
         "per_expression": {
             f"{one.image_id}/{one.key}": value for one, value in zip(expressions, values.tolist(), strict=True)
         },
@@ -98,8 +97,8 @@ def _evidence(expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap
     }
 
 
-def _groups(expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap], values: Floats) -> dict[str, Any]:
-    ones = list(zip(expressions, overlaps, values.tolist(), strict=True))
+def _groups(expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap]) -> dict[str, Any]:
+    ones = list(zip(expressions, overlaps, strict=True))
     return groups.grouped(
         ones,
         {
@@ -108,5 +107,5 @@ def _groups(expressions: Sequence[Expressed], overlaps: Sequence[rrsis.Overlap],
             "things per phrase": lambda one: groups.objects_of(groups.parts_of(union(one[0].parts, *one[0].size))),
             "quarter": lambda one: groups.quarter_of(union(one[0].parts, *one[0].size)),
         },
-        lambda chosen: dict(rrsis.figures([one[1] for one in chosen], empty=1.0)),
+        lambda chosen: _evidence([one[0] for one in chosen], [one[1] for one in chosen], 1.0),
     )

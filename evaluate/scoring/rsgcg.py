@@ -146,7 +146,7 @@ def _groups(judged: Sequence[Judged], images: Sequence[strict.StrictImage]) -> F
         for at, mask in enumerate(one.truth.masks):
             phrase = one.truth.phrases[at] if at < len(one.truth.phrases) else ""
             count = one.truth.objects[at] if one.truth.objects else groups.parts_of(mask)
-            truths.append((phrase, mask, count, image.truth_iou[at], image.truth_found[at]))
+            truths.append((phrase, mask, count, image.truth_iou[at], image.truth_found[at], str(one.image_id)))
     return groups.grouped(
         truths,
         {
@@ -156,8 +156,10 @@ def _groups(judged: Sequence[Judged], images: Sequence[strict.StrictImage]) -> F
             "quarter": lambda one: groups.quarter_of(one[1]),
         },
         lambda ones: {
-            "recall": float(np.mean([one[4] for one in ones])),
-            "mean IoU": float(np.mean([one[3] for one in ones])),
+            name: Ratio.by_image(
+                [one[5] for one in ones], np.array([one[at] for one in ones], float), np.ones(len(ones))
+            )
+            for name, at in (("recall", 4), ("mean IoU", 3))
         },
     )
 

@@ -122,6 +122,10 @@ def test_every_figure_that_counts_by_similarity_names_it_and_has_an_interval(ask
         assert f"<td>{name}</td>" not in page
     assert page.count("<th>recall (words)</th>") == len(report["groups"]) == 4
     assert ">recall (words) by size<" in page
+    for groups in report["groups"].values():
+        for one in groups.values():
+            low, high = one["intervals"]["recall"]
+            assert low <= one["recall"] <= high
     for part in report["parts"].values():
         for raster, figures in part["published"].items():
             for name in ("AP50", "mIoU", "recall"):

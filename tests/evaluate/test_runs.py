@@ -99,6 +99,29 @@ def test_predictions_and_truth_in_the_originals_files_give_the_same_published_fi
     assert theirs["captions"] == ours["captions"]
 
 
+def test_our_files_go_through_the_originals_own_scorer(geopixeld: Path, asked: Path, tmp_path: Path) -> None:
+    """As groundingLMM's script reads both folders: COCO, loadRes and COCOeval of pycocotools, every score 1."""
+    tools = [pytest.importorskip(f"pycocotools.{name}") for name in ("coco", "cocoeval")]
+    assert main(["truth", "--data", str(geopixeld), "--out", str(tmp_path)]) == 0
+    truth = tools[0].COCO(str(tmp_path / "test_gcg_coco_mask_gt.json"))
+    captions = tools[0].COCO(str(tmp_path / "test_gcg_coco_caption_gt.json"))
+    found = []
+    for image in truth.getImgIds():
+        record = json.loads((asked / "predictions" / f"{image}.json").read_text())
+        assert set(record) == {"image_id", "caption", "phrases", "pred_masks"}
+        masks = [{"image_id": image, "category_id": 1, "segmentation": rle} for rle in record["pred_masks"]]
+        found += [{**one, "score": 1.0} for one in masks]
+        (caption,) = captions.imgToAnns[image]
+        assert len(caption["labels"]) == len(truth.imgToAnns[image])
+    judge = tools[1].COCOeval(truth, truth.loadRes(found), "segm")
+    judge.params.catIds = [1]
+    for step in (judge.evaluate, judge.accumulate, judge.summarize):
+        step()
+    ours = json.loads(report_of(asked))["parts"]["overall"]["published"]["fill"]["AP50"]
+    assert 0 < judge.stats[1] < 1
+    assert judge.stats[1] == pytest.approx(ours, abs=1e-12)
+
+
 def test_answers_that_are_the_truth_score_one(geopixeld: Path, tmp_path: Path) -> None:
     data = GeoPixelD(geopixeld)
     (tmp_path / "perfect").mkdir()
