@@ -137,7 +137,7 @@ def compare(args: argparse.Namespace) -> int:
     with measures(args.similarity, not args.no_java) as found:
         figures, told = comparing.figures(data, both, images, found)
         similarity = {"similarity": found.similarity.name} if isinstance(data, GeoPixelD) else {}
-    changes = comparing.changes(*runs, images)
+    changes = comparing.changes(runs[0], runs[1], images)
     report = {
         "comparison": 1,
         "images": len(images),

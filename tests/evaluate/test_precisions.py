@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.precisions import every_precision, main
+from benchmarks.precisions import every_precision, exported_as, main
+from export.precision import parse_precision
 from geopixel_edge.engine.precision import PRECISIONS
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,10 @@ def test_every_precision_is_there_once() -> None:
     # Two names each for one precision.
     assert set(PRECISIONS) - set(found) == {"int4:128", "int4-exact", "int4-fp16"}
     assert len(found) == len(set(found)) == len(PRECISIONS) - 3
+    for name in found:
+        records = parse_precision(exported_as(name))
+        assert records["language_model"].name.removesuffix("-widened") == name.removesuffix("-widened")
+        assert records["language_model"].parts.get("head") == ("int8" if name.startswith("int4") else None)
 
 
 @pytest.mark.long
