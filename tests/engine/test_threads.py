@@ -39,7 +39,7 @@ def test_questions_wait_for_a_batch_about_their_image(monkeypatch: pytest.Monkey
     questions = ("Describe this image with interleaved segmentation masks.", "What is a pier?", "Is there a river?")
     with pipe.open(PIXELS, hd_num=1) as image:
         one_by_one = [image.ask(question, max_new_tokens=30).token_ids for question in questions]
-    step, asked, waited, answered = pipe.model.step, list[threading.Thread](), list[bool](), list[tuple[int, ...]]()
+    step, asked, waited, answered = pipe.model.step, list[threading.Thread](), list[bool](), list[list[int]]()
     with pipe.open(PIXELS, hd_num=1) as image:
 
         def step_amid(ids: list[int], *rest: object) -> object:
