@@ -38,8 +38,8 @@ def test_operators_add_up_to_a_run() -> None:
     side = model.manifest.sizes.tile_px
     feeds = {spec.inputs[0].name: np.zeros((1, 3, side, side), np.float32)}
     found = seconds_by_operator(model.engine.path(spec.files[0]), spec, "vision_encoder", feeds, 1)
-    assert "Softmax" in found
+    assert "MatMul" in found  # the small ones, as Softmax, may be among the others
     assert list(found)[-1] == "others"
     named = list(found.values())[:-1]
-    assert named == sorted(named, reverse=True)
+    assert (len(named), named) == (8, sorted(named, reverse=True))
     assert 0 < sum(found.values()) < 5
