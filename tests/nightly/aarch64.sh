@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole package on the Jetson's architecture: a Debian 12 root for arm64, run by QEMU, in which the source
 # distribution is built and installed, `doctor` is green and the bundled engine answers as it does here.
-# Needs root, mmdebstrap, qemu-user-static and 3 GB; takes some 10 minutes. `make nightly-aarch64`.
+# Needs root, mmdebstrap, qemu-user-static and 3 GB; takes ten minutes, and an hour more for the answer. `make nightly-aarch64`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
