@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,15 @@ def referred(rrsisd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["rrsisd", "bundled", "--data", str(rrsisd), "--out", str(out), *splits]) == 0
     assert main(["score", str(out)]) == 0
     return out
+
+
+@pytest.fixture
+def copy(geopixeld: Path, tmp_path: Path) -> Path:
+    """`geopixeld`, to be changed."""
+    return shutil.copytree(geopixeld, tmp_path / "data")
+
+
+@pytest.fixture
+def refer_copy(rrsisd: Path, tmp_path: Path) -> Path:
+    """`rrsisd`, to be changed."""
+    return shutil.copytree(rrsisd, tmp_path / "data")

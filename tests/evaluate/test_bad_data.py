@@ -19,23 +19,7 @@ from evaluate.data.rrsisd import ANNOTATIONS, IMAGES, REFERENCES, RrsisD
 from evaluate.errors import DataError
 from geopixel_edge.masks import Mask
 
-
-def edited(path: Path, change: Callable[[Any], object]) -> None:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    change(record)
-    path.write_text(json.dumps(record), encoding="utf-8")
-
-
-@pytest.fixture
-def copy(geopixeld: Path, tmp_path: Path) -> Path:
-    shutil.copytree(geopixeld, tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def refer_copy(rrsisd: Path, tmp_path: Path) -> Path:
-    shutil.copytree(rrsisd, tmp_path / "data")
-    return tmp_path / "data"
+from ..support.edited import edited
 
 
 def first(root: Path) -> Path:

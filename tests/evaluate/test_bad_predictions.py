@@ -21,13 +21,9 @@ from evaluate.errors import DataError, RunError
 from evaluate.runs.ledger import Run
 from geopixel_edge.errors import OutputError
 
+from ..support.edited import edited
+
 ROOT = Path(__file__).parents[2]
-
-
-def edited(path: Path, change: Callable[[Any], object]) -> None:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    change(record)
-    path.write_text(json.dumps(record), encoding="utf-8")
 
 
 def test_a_folder_of_another_run_is_refused(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,26 +16,9 @@ from evaluate.data.miniature import write_miniature
 from evaluate.data.rrsisd import ANNOTATIONS, REFERENCES, RrsisD
 from evaluate.errors import DataError
 
+from ..support.edited import Change, edited
+
 SPLITS = ("train", "val", "test")
-Change = Callable[[Any], object]
-
-
-def edited(path: Path, change: Change) -> None:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    change(record)
-    path.write_text(json.dumps(record), encoding="utf-8")
-
-
-@pytest.fixture
-def copy(geopixeld: Path, tmp_path: Path) -> Path:
-    shutil.copytree(geopixeld, tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def refer_copy(rrsisd: Path, tmp_path: Path) -> Path:
-    shutil.copytree(rrsisd, tmp_path / "data")
-    return tmp_path / "data"
 
 
 def test_an_image_larger_than_its_name_says_is_named(copy: Path) -> None:

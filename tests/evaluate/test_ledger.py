@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,13 +11,7 @@ from evaluate.cli import main
 from evaluate.errors import RunError
 from evaluate.runs.ledger import Run
 
-Change = Callable[[Any], object]
-
-
-def edited(path: Path, change: Change) -> None:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    change(record)
-    path.write_text(json.dumps(record), encoding="utf-8")
+from ..support.edited import Change, edited
 
 
 @pytest.fixture
