@@ -54,7 +54,11 @@ def prepare(
         draft = model.drafts.about(phrase, kind, lambda text: tokenizer.encode(text, bos=False))
     place = images[0].place if len(images) == 1 else None
     assembler, notes = AnswerAssembler(tokenizer, place), notes + said
-    turn = Turn(query, options, assembler, watch, tokens.eos, tokens.seg, grounded, draft, notes)
+
+    def points(token: int) -> bool:
+        return family.points(token, tokens)
+
+    turn = Turn(query, options, assembler, watch, tokens.eos, points, grounded, draft, notes)
     return Asked(turn, prompt, grids, plan)
 
 

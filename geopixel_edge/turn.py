@@ -22,14 +22,14 @@ from .text.sampling import Sampler
 
 @dataclass
 class Turn:
-    """State of one question. `grounded`: whether a `[SEG]` (`seg`) gets a mask; `draft`: what is likely to be said."""
+    """State of one question. `points`: whether a token asks for a mask; `draft`: what is likely to be said."""
 
     query: str
     options: AskOptions
     assembler: AnswerAssembler
     watch: Watch
     eos: int
-    seg: int
+    points: Callable[[int], bool]
     grounded: bool
     draft: Draft | None = None
     notes: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Turn:
         if token == self.eos:
             self.finish_reason, self.ended = "eos", True
             return []
-        self.wants_mask = self.grounded and token == self.seg
+        self.wants_mask = self.grounded and self.points(token)
         self.ended = self.is_full and (not self.wants_mask or self.options.compat)
         if self.is_full and not self.ended:
             self.notes.append("the last allowed token is [SEG]: one more step was run for its mask")

@@ -118,6 +118,15 @@ def test_seg_as_the_last_allowed_token_still_gets_its_mask(pipeline: Pipeline) -
     assert not any("one more step" in note for note in longer.notes)
 
 
+def test_the_family_says_which_token_points(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pipeline.open(SQUARE, hd_num=1) as image:
+        whole = image.ask(DESCRIBE, max_new_tokens=24)
+        monkeypatch.setattr(type(pipeline.model.family), "points", lambda *_: False)
+        none = image.ask(DESCRIBE, max_new_tokens=24)
+    assert none.token_ids == whole.token_ids
+    assert (len(whole.masks) > 0, len(none.masks)) == (True, 0)
+
+
 def test_segment_gives_regions_that_carry_the_phrase(pipeline: Pipeline) -> None:
     with pipeline.open(SQUARE, hd_num=1) as image:
         regions = image.segment("the red car at bottom right", max_new_tokens=4)
