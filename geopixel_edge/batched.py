@@ -78,7 +78,8 @@ def _same(one: object, other: object) -> bool:
 
 
 def _alone(question: Question) -> Answer:
-    return question.image.running(question.asked).answer
+    with question.image.lock:  # from the beginning on: else it would end what another thread is asking
+        return question.image.running(question.asked).answer
 
 
 def _let_go(answered: list[Question], left: list[Question]) -> None:

@@ -58,3 +58,26 @@ def test_questions_wait_for_a_batch_about_their_image(monkeypatch: pytest.Monkey
         again = image.ask(questions[2], max_new_tokens=30)
     assert (together, answered, again.token_ids) == (one_by_one, one_by_one[:1], one_by_one[2])
     assert waited == [True] * 3
+
+
+def test_a_batch_of_one_waits_for_the_question_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = Pipeline(device="cpu", threads=2)
+    step, others, found = pipe.model.step, list[threading.Thread](), list[list[int]]()
+    with pipe.open(PIXELS, hd_num=1) as image:
+        alone = image.ask(QUESTIONS[2], draft=False, max_new_tokens=TOKENS).token_ids
+
+        def other() -> None:
+            batch = pipe.batch([(image, QUESTIONS[2])], max_new_tokens=TOKENS)
+            found.extend(answer.token_ids for answer in batch)
+
+        def step_amid(*given: object) -> object:
+            if not others:
+                others.append(threading.Thread(target=other))
+                others[0].start()
+                others[0].join(0.5)
+            return step(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(pipe.model, "step", step_amid)
+        asked = image.ask(QUESTIONS[2], draft=False, max_new_tokens=TOKENS).token_ids
+        others[0].join(LIMIT_S)
+    assert (asked, found) == (alone, [alone])
