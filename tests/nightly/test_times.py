@@ -32,6 +32,13 @@ def test_a_follow_up_is_faster(engine_fp32: Path, capsys: pytest.CaptureFixture[
     assert answer["follow_up_speedup"] > 1
 
 
+def test_a_token_spends_a_tenth_of_a_millisecond_outside_the_runtime(capsys: pytest.CaptureFixture[str]) -> None:
+    assert latency.main(["--max-new-tokens", "128", "--repeat", "2", "--device", "cpu", "--json"]) == 0
+    decode = json.loads(capsys.readouterr().out)["decode"]
+    assert 0 < decode["outside_runtime_s"] <= 0.1e-3
+    assert decode["outside_runtime_s"] < 1 / decode["tokens_per_s"]
+
+
 def test_a_scene_takes_a_fraction_of_a_second() -> None:
     make_scene(0, 640)
     start_s = time.process_time()
