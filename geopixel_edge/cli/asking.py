@@ -23,8 +23,12 @@ def check_text(args: argparse.Namespace, text: str, kind: str) -> None:
         )
 
 
-def answer(args: argparse.Namespace, images: list[str], question: str, options: AskOptions, phrase: str | None) -> int:
-    """Ask, and print what comes; with a `phrase` only the regions, each called by it unless the model has a name."""
+def answer(
+    args: argparse.Namespace, images: list[str], question: str | None, options: AskOptions, phrase: str | None
+) -> int:
+    """Ask, and print what comes; with a `phrase`, asked for as the engine's family does where there is no question,
+    only the regions, each called by it unless the model has a name.
+    """
     from ..images import open_images
     from ..pipeline import Pipeline
     from ..writers.files import check_place
@@ -41,7 +45,7 @@ def answer(args: argparse.Namespace, images: list[str], question: str, options: 
     wide = any(image.reading is not None for image in loaded)
     place = opening(args) if wide else {}
     with pipeline.open((images if wide else loaded) or None, hd_num=args.hd_num, **place) as opened:
-        stream = opened.stream(question, options)
+        stream = opened.stream(question or pipeline.model.family.segment_query(phrase or ""), options)
         if prose and sys.stdout.isatty():
             write_stream(stream, sys.stdout, painter)
         found = stream.answer if phrase is None else stream.answer.with_phrase(phrase)

@@ -21,9 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask for the mask and print the regions; returns the exit code."""
-    from ..families.geopixel import GeoPixel
     from ..options import AskOptions
     from .asking import answer
 
     options = AskOptions(max_new_tokens=args.max_new_tokens, deadline_s=args.deadline_s)
-    return answer(args, [args.image], GeoPixel().segment_query(args.phrase), options, args.phrase)
+    return answer(args, [args.image], None, options, args.phrase)

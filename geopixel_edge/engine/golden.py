@@ -16,12 +16,11 @@ import numpy as np
 
 from .. import limits
 from ..arrays import F32, Array, Floats
-from ..blocks.divider import plan_grid
 from ..blocks.kv_cache import KVCache
 from ..blocks.language_model import Outputs
 from ..checks import check_integer
 from ..errors import EngineCorruptError, EngineMismatchError, ImageError, OptionError, QueryError
-from ..families.prompt import Prompt, build_prompt
+from ..families.prompt import Prompt
 from ..images import LoadedImage, load_image
 from ..memory.capacity import cache_capacity
 from ..runtimes import Tensor
@@ -122,13 +121,13 @@ def measure(model: Model) -> tuple[list[Check], Array]:
 def compare(model: Model, arrays: dict[str, F32]) -> dict[str, float]:
     """The distance of each quantity to other values for the engine's own golden picture and question."""
     facts, _, image_path = read_golden(model.engine)
-    prompt = build_prompt(facts.query, (), 1, model.tokenizer, model.manifest.tokens)
+    prompt = model.family.prompt(facts.query, (), 1, model.tokenizer, model.manifest.tokens)
     found = _outputs(model, image_path, facts, prompt)
     return {name: _distance(found[name], arrays[name]) for name in ARRAYS}
 
 
 def _compare(model: Model, facts: Golden, golden: dict[str, F32], image_path: Path) -> tuple[list[Check], Array]:
-    prompt = build_prompt(facts.query, (), 1, model.tokenizer, model.manifest.tokens)
+    prompt = model.family.prompt(facts.query, (), 1, model.tokenizer, model.manifest.tokens)
     if prompt.parts != facts.text_parts:
         raise EngineMismatchError(f"the tokenizer gives {prompt.parts} for the golden question, not {facts.text_parts}")
     found = _outputs(model, image_path, facts, prompt)
@@ -168,7 +167,8 @@ def _drifts(model: Model, views: Array, record: dict[str, F32]) -> dict[str, flo
 def _read(model: Model, image: LoadedImage, facts: Golden, prompt: Prompt) -> _Read:
     """See and read the golden question, into a cache with room for its answer."""
     check_integer("hd_num", facts.hd_num, 1, limits.MAX_HD_NUM)
-    grid, _ = plan_grid(image.width_px, image.height_px, facts.hd_num, model.manifest.sizes.tile_px)
+    asked = (facts.hd_num, prompt.text_tokens, len(facts.token_ids), model.manifest.sizes)
+    ((grid,), _) = model.family.layout([image], *asked, compat=False)
     views = model.divide(image, grid)
     tokens = model.see(views, grid)
     rows = model.rows(prompt, [tokens])

@@ -12,7 +12,7 @@ from geopixel_edge.engine.directory import Engine
 from geopixel_edge.images import load_image
 from geopixel_edge.model import Model
 from geopixel_edge.options import AskOptions
-from geopixel_edge.pipeline import Pipeline
+from geopixel_edge.pipeline import Pipeline, _with_model
 from geopixel_edge.runtimes.host import HostDevice
 from geopixel_edge.session import OpenedImage
 
@@ -68,6 +68,30 @@ def test_a_decoded_token_brings_one_row_of_logits_up_and_nothing_else(model: Mod
     # Down: the embedding, position, slot and mask of a step, small all of them; the prompt once.
     largest = max(int(np.prod(shape)) for shape in device.up[-4 * steps :])
     assert largest <= max(sizes.hidden, sizes.max_prompt_tokens)
+
+
+def test_a_first_question_brings_no_feature_map_and_no_cache_up(model: Model, device: FakeCuda) -> None:
+    """The one that sees, grounds and reads: what comes up is still rows of logits, and masks with their scores."""
+    sizes = model.manifest.sizes
+    device.down.clear()
+    with OpenedImage(model, [load_image(SQUARE)], 1) as image:
+        answer = ask(model, image, 24)
+    blocks = answer.timings.blocks
+    assert {"vision_encoder", "grounding_encoder", "language_model.prefill"} <= blocks.keys()
+    logits, masks, regions = (1, sizes.vocabulary), (1, sizes.mask_px, sizes.mask_px), len(answer.regions)
+    found = {shape: device.down.count(shape) for shape in set(device.down)}
+    assert found == {logits: 1 + blocks["language_model.decode"].runs, masks: regions, (1,): regions}
+    assert regions >= 1
+
+
+def test_a_batch_brings_rows_of_logits_up_and_masks(model: Model, device: FakeCuda) -> None:
+    sizes, pixels = model.manifest.sizes, np.random.default_rng(8).integers(0, 255, (2, 60, 80, 3), np.uint8)
+    pipe = _with_model(model, "auto", 1, None)
+    device.down.clear()
+    answers = list(pipe.batch([(one, DESCRIBE) for one in pixels], hd_num=1, max_new_tokens=12))
+    allowed = {(1, sizes.vocabulary), (2, sizes.vocabulary), (1, sizes.mask_px, sizes.mask_px), (1,)}
+    assert set(device.down) <= allowed
+    assert device.down.count((2, sizes.vocabulary)) == answers[0].timings.blocks["language_model.decode"].runs > 1
 
 
 def test_a_bound_step_is_bound_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
