@@ -26,60 +26,64 @@ class PictureHost:
         return f"https://localhost:{self.port}{path}"
 
 
+class _Handler(BaseHTTPRequestHandler):
+    host: PictureHost  # of the class that a server is given
+
+    def do_GET(self) -> None:
+        self.host.asked.append(self.path)
+        with contextlib.suppress(OSError):
+            {"/slow": self.slow, "/endless": self.endless}.get(self.path, self.plain)()
+
+    def plain(self) -> None:
+        leads = {
+            "/to-itself": "/a.png",
+            "/to-an-address": f"https://127.0.0.1:{self.host.port}/a.png",
+            "/to-http": f"http://localhost:{self.host.port}/a.png",
+            "/to-a-file": "file:///etc/passwd",
+            "/round": "/round",
+        }
+        if self.path in leads:
+            self.head(302, Location=leads[self.path], **{"Content-Length": "0"})
+        elif self.path in ("/a.png", "/a.png?size=1"):
+            self.head(200, **{"Content-Length": str(len(self.host.picture))})
+            self.wfile.write(self.host.picture)
+        elif self.path == "/large":
+            self.head(200, **{"Content-Length": "100000000000"})
+        else:
+            self.head(404, **{"Content-Length": "0"})
+
+    def slow(self) -> None:
+        self.head(200)
+        for _ in range(300):
+            self.wfile.write(b"x")
+            time.sleep(0.1)
+
+    def endless(self) -> None:
+        self.head(200)
+        while True:
+            self.wfile.write(bytes(1 << 16))
+
+    def head(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *given: object) -> None:
+        """Nothing."""
+
+
 @contextlib.contextmanager
 def picture_host(picture: bytes) -> Iterator[PictureHost]:
     """A host in threads of this process. Whoever asks it must trust `TLS / "certificate.pem"`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            host.asked.append(self.path)
-            with contextlib.suppress(OSError):
-                {"/slow": self.slow, "/endless": self.endless}.get(self.path, self.plain)()
-
-        def plain(self) -> None:
-            leads = {
-                "/to-itself": "/a.png",
-                "/to-an-address": f"https://127.0.0.1:{host.port}/a.png",
-                "/to-http": f"http://localhost:{host.port}/a.png",
-                "/to-a-file": "file:///etc/passwd",
-                "/round": "/round",
-            }
-            if self.path in leads:
-                self.head(302, Location=leads[self.path], **{"Content-Length": "0"})
-            elif self.path in ("/a.png", "/a.png?size=1"):
-                self.head(200, **{"Content-Length": str(len(host.picture))})
-                self.wfile.write(host.picture)
-            elif self.path == "/large":
-                self.head(200, **{"Content-Length": "100000000000"})
-            else:
-                self.head(404, **{"Content-Length": "0"})
-
-        def slow(self) -> None:
-            self.head(200)
-            for _ in range(300):
-                self.wfile.write(b"x")
-                time.sleep(0.1)
-
-        def endless(self) -> None:
-            self.head(200)
-            while True:
-                self.wfile.write(bytes(1 << 16))
-
-        def head(self, status: int, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, format: str, *given: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    host = PictureHost(0, picture)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"host": host}))
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "localhost.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    host = PictureHost(server.server_address[1], picture)
+    host.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield host
