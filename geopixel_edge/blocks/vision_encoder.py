@@ -30,7 +30,8 @@ class VisionEncoder:
             before_run()
             some = views[start : start + views_per_run]
             place = tokens.view(len(some), side, side, hidden, offset=start * side * side * hidden)
-            outputs = self.runner.run({"views": self.device.put(some)}, {"tokens": place})
+            more_follow = start + views_per_run < len(views)
+            outputs = self.runner.run({"views": self.device.put(some)}, {"tokens": place}, more_follow)
         return self._stitched(tokens, outputs["separators"], grid)
 
     def _stitched(self, tokens: Tensor, separators: Tensor, grid: Grid) -> Tensor:

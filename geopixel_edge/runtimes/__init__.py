@@ -126,11 +126,14 @@ class Runner(Protocol):
     spec: BlockSpec
     device: Device
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
         """Queue one run and return its outputs.
 
         Outputs that `into` does not name are made in the declared shapes. A tensor that stands in `feeds` and in
-        `into` is written in place: a cache. InferenceError names block, runtime and reason.
+        `into` is written in place: a cache. Where `more_follow`, other runs of these sizes or less come at once, and
+        what this one took is kept for them. InferenceError names block, runtime and reason.
         """
         ...
 

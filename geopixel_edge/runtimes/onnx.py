@@ -140,10 +140,12 @@ class OnnxRunner:
                 "engine was put together from different exports"
             )
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
-        """Run once; several threads may. The host's memory that a large run took is given back."""
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
+        """Run once; several threads may. What a large one took of the host is given back unless `more_follow`."""
         step = self.bind(feeds, into)
-        if self.device.memory == "cpu" and is_large(self.spec, sides_of(self.spec, feeds)):
+        if self.device.memory == "cpu" and not more_follow and is_large(self.spec, sides_of(self.spec, feeds)):
             step.run(giving_back())
             return_heap()
         else:

@@ -88,7 +88,9 @@ class TensorRtRunner:
             )
         return engine
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
         """Queue one run; several threads may."""
         outputs = {**made(self.spec, self.device, feeds, into), **into}
         profile = self.profile_of(feeds)

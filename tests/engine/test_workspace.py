@@ -6,12 +6,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnxruntime as ort
 import pytest
 
+from geopixel_edge.arrays import Floats
+from geopixel_edge.blocks.divider import plan_grid
+from geopixel_edge.blocks.vision_encoder import VisionEncoder
 from geopixel_edge.engine import BUNDLED
 from geopixel_edge.engine.directory import Engine
 from geopixel_edge.engine.manifest import Footprint, Term
 from geopixel_edge.resources import return_heap
+from geopixel_edge.runtimes import onnx
 from geopixel_edge.runtimes.host import HostDevice
 from geopixel_edge.runtimes.onnx import OnnxRunner
 from geopixel_edge.runtimes.workspace import LARGE_RUN_BYTES, is_large, kept_bytes
@@ -25,15 +30,23 @@ def resident_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def run(bytes_a_view: float) -> tuple[np.ndarray, int]:
-    """The vision encoder's tokens of random views, with such a footprint, and what stays resident of the run."""
-    engine, device = Engine(BUNDLED), HostDevice()
+def encoder(bytes_a_view: float) -> OnnxRunner:
+    """The vision encoder, with such a footprint."""
+    engine = Engine(BUNDLED)
     footprint = Footprint(weights_bytes=1, workspace=(Term(bytes=bytes_a_view, dims=("n",)),))
     spec = msgspec.structs.replace(engine.manifest.blocks["vision_encoder"], footprint=footprint)
-    runner = OnnxRunner(engine.path(spec.files[0]), spec, "vision_encoder", device, 2)
-    side = engine.manifest.sizes.tile_px
-    views = device.put(np.random.default_rng(5).standard_normal((VIEWS, 3, side, side), np.float32))
-    runner.run({"views": device.put(views.numpy()[:1])})
+    return OnnxRunner(engine.path(spec.files[0]), spec, "vision_encoder", HostDevice(), 2)
+
+
+def random_views() -> Floats:
+    side = Engine(BUNDLED).manifest.sizes.tile_px
+    return np.random.default_rng(5).standard_normal((VIEWS, 3, side, side), np.float32)
+
+
+def run(bytes_a_view: float) -> tuple[np.ndarray, int]:
+    """Its tokens of random views, and what stays resident of the run."""
+    runner, views = encoder(bytes_a_view), HostDevice().put(random_views())
+    runner.run({"views": runner.device.put(views.numpy()[:1])})
     return_heap(collecting=True)
     before = resident_bytes()
     tokens = runner.run({"views": views})["tokens"].numpy()
@@ -48,6 +61,25 @@ def test_a_large_run_gives_its_memory_back_and_gives_the_same_numbers() -> None:
     assert np.array_equal(small, large)
     assert kept > 20e6
     assert left < 0.5 * kept
+
+
+@pytest.mark.parametrize(("views_per_run", "runs"), [(1, 8), (3, 3), (8, 1)])
+def test_an_image_gives_it_back_once(views_per_run: int, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its last views: the runs before leave what they took to the next one."""
+    started, given_back = list[None](), list[int]()
+    options = onnx.giving_back()
+
+    def giving_back() -> ort.RunOptions:
+        given_back.append(len(started))
+        return options
+
+    monkeypatch.setattr(onnx, "giving_back", giving_back)
+    grid = plan_grid(7 * 560, 560, VIEWS - 1, 560)[0]
+    VisionEncoder(encoder(2.0 * LARGE_RUN_BYTES)).encode(
+        random_views(), grid, views_per_run, lambda: started.append(None)
+    )
+    assert len(started) == runs
+    assert given_back == [runs]
 
 
 def test_what_was_not_measured_is_not_large() -> None:

@@ -36,9 +36,11 @@ class Recorder:
     def device(self) -> Device:
         return self.runner.device
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
         self.feeds.append(_copies(feeds))
-        outputs = self.runner.run(feeds, into)
+        outputs = self.runner.run(feeds, into, more_follow)
         self.outputs.append(_copies(outputs))
         return outputs
 
