@@ -35,11 +35,12 @@ def report(found: dict[str, Any]) -> str:
         f"whole answer    {facts['new_tokens']} tokens and {facts['regions']} masks; the follow-up takes "
         f"1/{facts['follow_up_speedup']:.1f} of the time and says {'the same' if facts['same_response'] else 'OTHER'}",
     ]
-    lines.append(f"energy          {_energy(facts['energy'])}")
+    lines.append(f"energy          {energy_text(facts['energy'])}")
     return "\n".join(lines)
 
 
-def _energy(found: dict[str, Any]) -> str:
+def energy_text(found: dict[str, Any]) -> str:
+    """Joules an image, and who says so, in a line."""
     if found.get("joules_per_image") is None:
         return found["source"] if found["source"] == "not measured" else f"{found['source']} gave no sample in time"
     state = ", throttled" if found["throttled"] else ""

@@ -74,11 +74,11 @@ def export_engine(
     _check_memory(checkpoint)
     pictures = calibration.check(calibrate, precisions) if calibrate else []
     with aside(target) as root:
-        _check_room(root, checkpoint, precisions)
+        check_room(root, checkpoint, precisions)
         if pictures:
             checkpoint.loudness = calibration.loudness(checkpoint, read_tokens(source), pictures)
         steps = (
-            partial(_write_all, checkpoint, root, precisions, form),
+            partial(write_all, checkpoint, root, precisions, form),
             partial(check_rounding, checkpoint, root),
             partial(_measure, root, usage or Usage()),
             partial(_record, root, found := list[Check]()),
@@ -93,7 +93,7 @@ def export_engine(
 
 def _record(root: Path, found: list[Check]) -> None:
     """Check the engine, and write each block's largest distance to torch into the manifest."""
-    found += _check(root)
+    found += check_engine(root)
     distances: dict[str, float] = {}
     for check in found:
         distances[check.block] = max(distances.get(check.block, 0.0), check.distance)
@@ -118,7 +118,8 @@ def _measure(root: Path, usage: Usage) -> None:
     write_manifest(root, with_footprints(read_manifest(root), footprints))
 
 
-def _check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> None:
+def check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Precision]) -> None:
+    """ExportError where the disk of `root` has too little left for the engine."""
     needed = sum(
         int(np.prod(checkpoint.shape(key))) * precisions[block].bytes_per_number
         for block, names in checkpoint.claims.items()
@@ -130,7 +131,8 @@ def _check_room(root: Path, checkpoint: Checkpoint, precisions: Mapping[str, Pre
         raise ExportError(f"{root.parent} has {free} bytes free, the engine needs about {int(needed)}; make room first")
 
 
-def _write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision], form: Form) -> Manifest:
+def write_all(checkpoint: Checkpoint, root: Path, precisions: Mapping[str, Precision], form: Form) -> Manifest:
+    """Write every file of the engine, the manifest last."""
     with tqdm(total=steps_of(checkpoint) + 3, disable=None, unit="step") as bar:
         bar.set_description("tokenizer")
         tokens = write_tokenizer(checkpoint.root, root)
@@ -164,7 +166,7 @@ def _write_table(checkpoint: Checkpoint, path: Path, stored: Dtype) -> None:
             stream.write(table_of(rows, stored, name).data)
 
 
-def _check(root: Path) -> list[Check]:
+def check_engine(root: Path) -> list[Check]:
     """Load the engine as a user would, compare every block with torch, and record what each gives."""
     try:
         model = open_for_check(root)

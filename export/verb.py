@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     signals: list[int] = []
     try:
         with _interrupted_by(signals):
-            checks, usage = _export(args, signals)
+            checks, usage = run_export(args, signals)
     except (KeyboardInterrupt, GeoPixelError) as error:
         # A library below may make an error of its own out of an interruption.
         if isinstance(error, GeoPixelError) and not signals:
@@ -135,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _export(args: argparse.Namespace, signals: list[int]) -> tuple[list[Check], Usage]:
+def run_export(args: argparse.Namespace, signals: list[int]) -> tuple[list[Check], Usage]:
+    """Export as asked for; one of the `signals` that came meanwhile ends it between two steps."""
     load()  # the last check of an export runs the engine; whether it can is known now, not hours later
     for name in _NEEDED:
         if importlib.util.find_spec(name) is None:

@@ -190,10 +190,10 @@ class Pipeline:
         return f"<Pipeline {manifest.family} {manifest.precision}, {kind}, {len(manifest.blocks)} blocks, {size}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _with_model, (self.model, self.device, self.threads, self.memory)
+        return with_model, (self.model, self.device, self.threads, self.memory)
 
 
-def _with_model(model: Model, device: str, threads: int | None, memory: int | str | None) -> Pipeline:
+def with_model(model: Model, device: str, threads: int | None, memory: int | str | None) -> Pipeline:
     """A Pipeline on a model that is loaded already."""
     pipeline = Pipeline.__new__(Pipeline)
     pipeline.model, pipeline.device, pipeline.threads, pipeline.memory = model, device, threads, memory

@@ -9,7 +9,7 @@ from geopixel_edge.cli.terminal import table
 
 def text(found: dict[str, Any]) -> str:
     """Blocks, language model, whole answers."""
-    lines = [_environment(found["environment"]), ""]
+    lines = [environment_text(found["environment"]), ""]
     lines.append(table(("block", "ms", "TFLOP/s", "of the matrix rate"), _blocks(found)))
     if found["fidelity"]:
         lines += ["", table(("block", "cosine to float32", "equal tokens", "mask IoU"), _fidelity(found["fidelity"]))]
@@ -17,11 +17,12 @@ def text(found: dict[str, Any]) -> str:
     lines.append(
         table(("whole answer", "s", "first token, s", "tokens/s", "times ours"), _whole(found["whole_answer"]))
     )
-    lines.append(f"power: {_power(found['whole_answer']['ours']['power'])}")
+    lines.append(f"power: {power_text(found['whole_answer']['ours']['power'])}")
     return "\n".join(lines)
 
 
-def _environment(facts: dict[str, Any]) -> str:
+def environment_text(facts: dict[str, Any]) -> str:
+    """Where it was measured, in a line."""
     board = facts["board"]
     named = {
         **facts,
@@ -32,7 +33,8 @@ def _environment(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in named.items() if value)
 
 
-def _power(found: dict[str, Any]) -> str:
+def power_text(found: dict[str, Any]) -> str:
+    """Joules an image, clocks and heat, in a line."""
     if found.get("joules_per_image") is None:
         return "not measured"
     state = "throttled" if found["throttled"] else "not throttled"

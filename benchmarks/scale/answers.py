@@ -19,7 +19,7 @@ from geopixel_edge.memory.preview import preview
 from . import memory, resident
 
 SQUARE, WIDE = ((1680, 1680), 9), ((3840, 2160), 24)
-_BUDGETS = {SQUARE: "6GB", WIDE: "8GB"}  # of all 32 layers; of a slice, a part of what is planned without one
+BUDGETS = {SQUARE: "6GB", WIDE: "8GB"}  # of all 32 layers; of a slice, a part of what is planned without one
 _PART = 0.8
 
 
@@ -54,11 +54,12 @@ def measured(engine: Path, is_whole: bool) -> dict[str, Any]:
     }
     if is_whole:
         found["wide"] = _pair(engine, folder, "wide", *WIDE, is_whole)
-        found["verify"] = kept(folder / "verify.json", lambda: _verified(engine))
+        found["verify"] = kept(folder / "verify.json", lambda: verified_engine(engine))
     return found
 
 
-def _verified(engine: Path) -> dict[str, Any]:
+def verified_engine(engine: Path) -> dict[str, Any]:
+    """What `geopixel-edge verify` says of an engine, in a process of its own."""
     command = [sys.executable, "-m", "geopixel_edge", "verify", str(engine), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     return {"exit_code": done.returncode, **json.loads(done.stdout or "{}")}
@@ -68,7 +69,7 @@ def _pair(engine: Path, folder: Path, name: str, size: tuple[int, int], hd_num: 
     """An image answered without and with a budget, each in a process of its own."""
     free = kept(folder / f"{name}-unlimited.json", lambda: _one(engine, size, hd_num, None))
     part = f"{int(free['planned_bytes'] * _PART / 1e6)}MB"
-    budget = _BUDGETS[size, hd_num] if is_whole else part
+    budget = BUDGETS[size, hd_num] if is_whole else part
     tight = kept(folder / f"{name}-limited.json", lambda: _one(engine, size, hd_num, budget))
     return {"size": list(size), "hd_num": hd_num, "unlimited": free, "limited": tight}
 

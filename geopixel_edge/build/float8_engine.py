@@ -51,7 +51,7 @@ def build_float8(
     with aside(target) as root:
         check_room(engine, target, root)
         progress("measuring how loud rows are", 0, 1)
-        loudest = _loudest(source, blocks)
+        loudest = loudest_of(source, blocks)
         copy_others(engine, root, blocks, progress)
         written = dict(engine.manifest.blocks)
         for index, name in enumerate(blocks):
@@ -119,7 +119,7 @@ def _measure(root: Path, blocks: Sequence[str]) -> None:
     write_manifest(root, msgspec.structs.replace(manifest, blocks=specs, distance=distance))
 
 
-def _loudest(source: Path, blocks: Sequence[str]) -> dict[str, dict[str, float]]:
+def loudest_of(source: Path, blocks: Sequence[str]) -> dict[str, dict[str, float]]:
     """The largest number in the rows of every product, by block, while the golden picture is answered."""
 
     class Recording(Residency):
@@ -158,7 +158,9 @@ class _Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
         """Keep the feeds, and run."""
         self._kept.append({name: tensor.numpy().copy() for name, tensor in feeds.items()})
-        return self._runner.run(feeds, into)
+        return self._runner.run(feeds, into, more_follow)

@@ -69,7 +69,7 @@ def build(request: Request) -> Outcome:
         network, kept = _parsed(trt, log, request)
         layers = [network.get_layer(index) for index in range(network.num_layers)]
         outcome.layers = dict(Counter(layer.type.name for layer in layers))
-        _check(network, layers, request)
+        check_network(network, layers, request)
         _make_decomposable(trt, layers)
         _write(kept[0], network, _config(trt, kept[0], network, request), request, log)
         outcome.seconds = time.perf_counter() - start
@@ -106,7 +106,7 @@ def _parsed(trt: Any, log: Any, request: Request) -> tuple[Any, tuple[Any, ...]]
     return network, (builder, parser)
 
 
-def _check(network: Any, layers: list[Any], request: Request) -> None:
+def check_network(network: Any, layers: list[Any], request: Request) -> None:
     """The network reads every input, takes and gives what the manifest says, and holds no plugin.
 
     A parser drops what it does not know of an operator's inputs with no more than a warning; a plugin's code would be

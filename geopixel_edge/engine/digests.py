@@ -82,11 +82,12 @@ def checked_bytes(path: Path, spec: FileSpec) -> Iterator[mmap.mmap]:
             raise EngineCorruptError(f"{path} is empty; copy the engine again, or build it again")
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             with memoryview(data) as view:
-                _on_threads(partial(_check_part, view), pieces([(path, spec)]))
+                _on_threads(partial(check_part, view), pieces([(path, spec)]))
             yield data
 
 
-def _check_part(view: memoryview, piece: Piece) -> None:
+def check_part(view: memoryview, piece: Piece) -> None:
+    """EngineCorruptError where a chunk of a file is not what its digest says."""
     path, spec, offset, wanted = piece
     with view[offset : offset + (CHUNK_BYTES if spec.chunks else spec.bytes)] as part:
         if hashlib.sha256(part).hexdigest() != wanted:

@@ -20,7 +20,7 @@ from .cuda_pinned import PINNED_BYTES, Pinned, address_of
 from .host import HostDevice
 
 log = logging.getLogger(__name__)
-_current = threading.local()  # `index` of the device that was made current in this thread
+current_device = threading.local()  # `index` of the device that was made current in this thread
 MOST_STAGED = PINNED_BYTES // 4
 _REMEDY = "check the driver (nvidia-smi), `pip install 'cuda-core[cu13]'`, or give device='cpu'"
 
@@ -65,9 +65,9 @@ class CudaDevice:
 
     def _make_current(self, device: Any) -> None:
         """CUDA's calls, and TensorRT's, are for the device that is current in the thread that makes them."""
-        if getattr(_current, "index", None) != self.index:
+        if getattr(current_device, "index", None) != self.index:
             device.set_current()
-            _current.index = self.index
+            current_device.index = self.index
 
     def zeros(self, dtype: str, shape: Sequence[int]) -> Tensor:
         """New memory, all zero."""

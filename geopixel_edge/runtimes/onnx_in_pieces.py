@@ -57,13 +57,15 @@ class PieceRunner:
         except (ValueError, StopIteration, IndexError) as error:
             raise EngineMismatchError(f"block {block!r} is no ONNX file ({error}); export the engine again") from None
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
         """Run all pieces in order, each fed by those before it."""
         values = {name: tensor.numpy() for name, tensor in feeds.items()}
         last_use = {name: index for index, piece in enumerate(self.cut.pieces) for name in piece.inputs}
         made: dict[str, Tensor] = {}
         for index, piece in enumerate(self.cut.pieces):
-            found = self._run_piece(piece, values)
+            found = self.run_piece(piece, values)
             values |= found
             for one in self.spec.outputs:
                 if one.name in found:
@@ -79,7 +81,8 @@ class PieceRunner:
         place.write(value)
         return place
 
-    def _run_piece(self, piece: Piece, values: Mapping[str, Array]) -> dict[str, Array]:
+    def run_piece(self, piece: Piece, values: Mapping[str, Array]) -> dict[str, Array]:
+        """What one piece makes of the values that it reads, by name."""
         doing = f"block {self.block!r} failed in ONNX Runtime {ort.__version__}"
         try:
             session = self.session(piece, values)
@@ -140,7 +143,9 @@ class FirstPiece(PieceRunner):
             outputs=tuple(one for one in spec.outputs if one.name in self._first.outputs),
         )
 
-    def run(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> dict[str, Tensor]:
+    def run(
+        self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE, more_follow: bool = False
+    ) -> dict[str, Tensor]:
         """Run the piece, its part of the cache in place; what it hands to the next is dropped."""
         binding = self._session.io_binding()
         for name in self._first.inputs:

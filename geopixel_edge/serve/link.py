@@ -80,7 +80,7 @@ class Link:
         assert process.stdout is not None
         tasks: list[asyncio.Task[None]] = []
         try:
-            await self._send(self.setup)
+            await self.send(self.setup)
             match await _receive(process.stdout):
                 case jobs.Hello() as hello:
                     self.hello, self.broken = hello, None
@@ -145,11 +145,11 @@ class Link:
 
         def cancel() -> None:
             if self.current is ticket:
-                self._cancelling = loop.create_task(self._send(jobs.Cancel(number)))
+                self._cancelling = loop.create_task(self.send(jobs.Cancel(number)))
 
         job = ticket.started()
         ticket.on_cancel = cancel
-        await self._send(jobs.numbered(job, number))
+        await self.send(jobs.numbered(job, number))
         if ticket.cancelled:
             cancel()
 
@@ -167,7 +167,7 @@ class Link:
                 self._on_done(event.cost)
         ticket.events.put_nowait(event)
 
-    async def _send(self, record: jobs.Setup | jobs.ToWorker) -> None:
+    async def send(self, record: jobs.Setup | jobs.ToWorker) -> None:
         """Send a frame; a worker that is gone is told of by the end of its output."""
         process = self._process
         if process is None or process.stdin is None:

@@ -50,9 +50,9 @@ def instant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         shutil.copytree(make_engine(tmp_path / f"noise-{time.monotonic_ns()}", seed=2), root, dirs_exist_ok=True)
         return read_manifest(root)
 
-    monkeypatch.setattr(publish, "_write_all", write_all)
+    monkeypatch.setattr(publish, "write_all", write_all)
     monkeypatch.setattr(publish, "measure_all", lambda root: {})
-    monkeypatch.setattr(publish, "_check", lambda root: [])
+    monkeypatch.setattr(publish, "check_engine", lambda root: [])
 
 
 def refused(place: Path, target: Path, *fragments: str, overwrite: bool = False) -> None:
@@ -160,7 +160,7 @@ def test_a_target_that_appears_meanwhile_is_not_replaced(
         make_engine(place)
         return []
 
-    monkeypatch.setattr(publish, "_check", check)
+    monkeypatch.setattr(publish, "check_engine", check)
     with pytest.raises(ExportError, match="exists"):
         export_engine(SOURCE, place / "engine")
     assert read_manifest(place / "engine").provenance.source_name == "noise"
@@ -177,7 +177,9 @@ def test_an_unknown_precision(instant: None, place: Path, precision: Any) -> Non
 
 
 @pytest.mark.parametrize("existing", [False, True])
-@pytest.mark.parametrize("step", ["_check_room", "_write_all", "measure_all", "_check", "write_manifest", "publish"])
+@pytest.mark.parametrize(
+    "step", ["check_room", "write_all", "measure_all", "check_engine", "write_manifest", "publish"]
+)
 @pytest.mark.parametrize("fault", [NO_SPACE, MemoryError(), RuntimeError("odd\nsizes"), KeyboardInterrupt()])
 def test_a_step_that_fails(
     instant: None,

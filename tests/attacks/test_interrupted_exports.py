@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000))
-    monkeypatch.setattr(publish, "_write_all", lambda *_: pytest.fail("something was written"))
+    monkeypatch.setattr(publish, "write_all", lambda *_: pytest.fail("something was written"))
     with pytest.raises(ExportError, match="1000 bytes free"):
         export_engine(SOURCE, tmp_path / "engine")
     assert list(tmp_path.iterdir()) == []
@@ -142,7 +142,7 @@ def test_an_engine_moved_aside_by_a_killed_export_is_put_back(tmp_path: Path, ca
 
 def test_too_little_memory_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostDevice, "free_bytes", lambda self: 300_000_000)
-    monkeypatch.setattr(publish, "_write_all", lambda *_: pytest.fail("something was written"))
+    monkeypatch.setattr(publish, "write_all", lambda *_: pytest.fail("something was written"))
     with pytest.raises(ExportError, match=r"0\.3 GB of memory are free, the export needs about 0\.7 GB"):
         export_engine(SOURCE, tmp_path / "engine")
     assert list(tmp_path.iterdir()) == []
@@ -180,7 +180,7 @@ def test_blocks_that_differ_from_torch_are_not_published(
         sign(root)
         return read_manifest(root)
 
-    monkeypatch.setattr(publish, "_write_all", write_all)
+    monkeypatch.setattr(publish, "write_all", write_all)
     with pytest.raises(ExportError) as caught:
         export_engine(SOURCE, tmp_path / "engine")
     assert "nothing was published" in str(caught.value)

@@ -12,7 +12,7 @@ from geopixel_edge.engine.directory import Engine
 from geopixel_edge.images import load_image
 from geopixel_edge.model import Model
 from geopixel_edge.options import AskOptions
-from geopixel_edge.pipeline import Pipeline, _with_model
+from geopixel_edge.pipeline import Pipeline, with_model
 from geopixel_edge.runtimes.host import HostDevice
 from geopixel_edge.session import OpenedImage
 
@@ -86,7 +86,7 @@ def test_a_first_question_brings_no_feature_map_and_no_cache_up(model: Model, de
 
 def test_a_batch_brings_rows_of_logits_up_and_masks(model: Model, device: FakeCuda) -> None:
     sizes, pixels = model.manifest.sizes, np.random.default_rng(8).integers(0, 255, (2, 60, 80, 3), np.uint8)
-    pipe = _with_model(model, "auto", 1, None)
+    pipe = with_model(model, "auto", 1, None)
     device.down.clear()
     answers = list(pipe.batch([(one, DESCRIBE) for one in pixels], hd_num=1, max_new_tokens=12))
     allowed = {(1, sizes.vocabulary), (2, sizes.vocabulary), (1, sizes.mask_px, sizes.mask_px), (1,)}

@@ -117,7 +117,7 @@ def test_the_handler_of_sigterm_is_put_back(monkeypatch: pytest.MonkeyPatch, tmp
     def terminate(args: argparse.Namespace, signals: list[int]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(verb, "_export", terminate)
+    monkeypatch.setattr(verb, "run_export", terminate)
     before = signal.getsignal(signal.SIGTERM)
     assert verb.run(arguments(str(CHECKPOINT), str(tmp_path / "engine"))) == 130
     assert capsys.readouterr().err == "interrupted: nothing was published\n"

@@ -104,13 +104,13 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
 @pytest.mark.long
 def test_too_far_from_torch_is_not_published(portable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows measured a thousand times too quiet are cut."""
-    measured = float8_engine._loudest
+    measured = float8_engine.loudest_of
 
     def quiet(source: Path, blocks: tuple[str, ...]) -> dict[str, dict[str, float]]:
         found = measured(source, blocks)
         return {block: {row: 1e-3 * value for row, value in rows.items()} for block, rows in found.items()}
 
-    monkeypatch.setattr(float8_engine, "_loudest", quiet)
+    monkeypatch.setattr(float8_engine, "loudest_of", quiet)
     with pytest.raises(ExportError, match=r"nothing was published: .* leave that block at float16"):
         build_float8(portable, tmp_path / "engine", BLOCKS)
     assert list(tmp_path.iterdir()) == []

@@ -73,14 +73,14 @@ def test_a_fault_in_a_late_piece_is_found(engine_fp32: Path, cut_small: None, mo
     whole, cut = Model.open(engine_fp32, "cpu"), SparingModel.open(engine_fp32, "cpu")
     exact = probe(whole)
     assert max(drift(value, exact[name]) for name, value in probe(cut).items()) < 1e-5
-    real = PieceRunner._run_piece
+    real = PieceRunner.run_piece
 
     def damaged(runner: PieceRunner, piece: Piece, values: Mapping[str, Array]) -> dict[str, Array]:
         found = real(runner, piece, values)
         factor = np.float32(1.01 if piece is runner.cut.pieces[-1] else 1)
         return {name: value * factor if value.dtype == np.float32 else value for name, value in found.items()}
 
-    monkeypatch.setattr(PieceRunner, "_run_piece", damaged)
+    monkeypatch.setattr(PieceRunner, "run_piece", damaged)
     assert max(drift(value, exact[name]) for name, value in probe(cut).items()) > 1e-4
 
 

@@ -40,8 +40,8 @@ def foreign(engines: dict[str, Path], tmp_path: Path) -> Path:
 
 def planted(patch: pytest.MonkeyPatch) -> None:
     """Views arrive as zeros."""
-    read = Context._read
-    patch.setattr(Context, "_read", lambda self, name: read(self, name) * (name != "views"))
+    read = Context.read
+    patch.setattr(Context, "read", lambda self, name: read(self, name) * (name != "views"))
 
 
 def test_the_first_load_verifies_and_says_so(

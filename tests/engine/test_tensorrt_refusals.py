@@ -115,14 +115,14 @@ def test_what_is_hashed_is_what_is_read(
     root = linked(engines[NEW], tmp_path)
     path, other = root / "vision_encoder.plan", tmp_path / "other"
     other.write_bytes(b"no plan")
-    check = digests._check_part
+    check = digests.check_part
 
     def replaced(*given: Any) -> None:
         check(*given)
         if given[1][0] == path:
             other.replace(path)
 
-    monkeypatch.setattr(digests, "_check_part", replaced)
+    monkeypatch.setattr(digests, "check_part", replaced)
     vision(root, trt)
     assert path.read_bytes() == b"no plan"
 

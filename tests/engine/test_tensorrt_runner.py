@@ -44,8 +44,8 @@ def test_an_engine_built_for_this_gpu_is_verified(engines: dict[str, Path]) -> N
 def test_wrong_numbers_are_not_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "stash").mkdir()
     patched(monkeypatch, NEW, tmp_path / "stash")
-    read = Context._read
-    monkeypatch.setattr(Context, "_read", lambda self, name: read(self, name) * (name != "views"))
+    read = Context.read
+    monkeypatch.setattr(Context, "read", lambda self, name: read(self, name) * (name != "views"))
     with pytest.raises(ExportError, match=r"nothing was published: vision_encoder image_tokens, .* differ"):
         build_tensorrt(BUNDLED, tmp_path / "out", Wanted("tensorrt"))
     assert not (tmp_path / "out").exists()

@@ -77,7 +77,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakePackages:
             compute_capability=SimpleNamespace(major=8, minor=7),
         )
 
-    monkeypatch.setattr(cuda, "_current", threading.local())
+    monkeypatch.setattr(cuda, "current_device", threading.local())
     runtime = SimpleNamespace(
         cudaMemcpyKind=SimpleNamespace(cudaMemcpyDefault=4),
         cudaError_t=SimpleNamespace(cudaSuccess="ok"),

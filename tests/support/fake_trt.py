@@ -150,13 +150,13 @@ class Context:
         self._trt.counts["executed"] += 1
         for name, address in self._addresses.items():
             assert self._trt.gpu.holds(address), f"{name} was freed while it is bound"
-        feeds = {name: self._read(name) for name in self._engine.inputs}
+        feeds = {name: self.read(name) for name in self._engine.inputs}
         for name, value in zip(
             self._engine.outputs, self._engine.session.run(self._engine.outputs, feeds), strict=True
         ):
             ctypes.memmove(self._addresses[name], np.ascontiguousarray(value).ctypes.data, value.nbytes)
 
-    def _read(self, name: str) -> Array:
+    def read(self, name: str) -> Array:
         shape, dtype = self._shapes[name], np.dtype(DTYPES[self._engine.inputs[name].type])
         size = int(np.prod(shape)) * dtype.itemsize
         return np.frombuffer(ctypes.string_at(self._addresses[name], size), dtype).reshape(shape)

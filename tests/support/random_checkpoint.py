@@ -117,7 +117,7 @@ def shards(shapes: Mapping[str, tuple[int, ...]], limit_bytes: int = SHARD_BYTES
     return found
 
 
-def _fill(stream: BinaryIO, key: str, shape: tuple[int, ...], bar: tqdm[Any]) -> None:
+def fill(stream: BinaryIO, key: str, shape: tuple[int, ...], bar: tqdm[Any]) -> None:
     for part in parts(key, shape):
         stream.write(part.view(torch.uint8).numpy().data)
         bar.update(part.numel() * _BYTES_PER_NUMBER)
@@ -135,7 +135,7 @@ def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], bar: tq
     with path.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for key, shape in shapes.items():
-            _fill(stream, key, shape, bar)
+            fill(stream, key, shape, bar)
 
 
 def write_bin(path: Path, shapes: Mapping[str, tuple[int, ...]], bar: tqdm[Any]) -> None:
@@ -149,7 +149,7 @@ def write_bin(path: Path, shapes: Mapping[str, tuple[int, ...]], bar: tqdm[Any])
     with path.open("r+b") as stream:
         for key, shape in shapes.items():
             stream.seek(placed[key].untyped_storage()._checkpoint_offset)
-            _fill(stream, key, shape, bar)
+            fill(stream, key, shape, bar)
 
 
 def write_tokenizer(root: Path, rows: int) -> None:

@@ -32,6 +32,27 @@ def long_functions(code: str) -> list[tuple[str, int]]:
     return [(name, length) for name, length in lengths if length > MAX_FUNCTION_LINES]
 
 
+def private_names(code: str) -> list[str]:
+    """Single-underscore names that are imported, or set on something by their text."""
+    found = list[str]()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            found += [one.name for one in node.names]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            found += [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return [name for name in found if name.startswith("_") and not name.startswith("__") and name != "_native"]
+
+
+@pytest.mark.parametrize("source", [source for source in SOURCES if source.startswith("tests/")])
+def test_tests_take_and_replace_nothing_private(source: str) -> None:
+    assert private_names("\n".join(lines(source))) == []
+
+
+def test_private_names_are_seen() -> None:
+    code = "from a import _b, c, _native\nmonkeypatch.setattr(a, '_d', 1)\npatch.setattr(a, 'e', '')"
+    assert private_names(code) == ["_b", "_d"]
+
+
 def test_every_room_is_looked_at() -> None:
     assert {source.partition("/")[0] for source in SOURCES} >= {*ROOMS, "tests"}
     assert len(SOURCES) > 200

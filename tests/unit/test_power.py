@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import machine
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu.report import _environment, _power
+from benchmarks.gpu.report import environment_text, power_text
 from benchmarks.jetson_power import Ina3221, Sample
-from benchmarks.latency_report import _energy
+from benchmarks.latency_report import energy_text
 from benchmarks.power import Energy, find_reader
 from geopixel_edge.engine import BUNDLED
 from geopixel_edge.engine.directory import read_manifest
@@ -86,7 +86,7 @@ def test_a_machine_without_monitors_is_not_measured(tmp_path: Path, monkeypatch:
     assert energy.summary() == {"source": "not measured"}
     each = energy.each(3, 60)
     assert each == {"source": "not measured", "joules_per_image": None, "joules_per_token": None}
-    assert (_energy(each), _power(each)) == ("not measured", "not measured")
+    assert (energy_text(each), power_text(each)) == ("not measured", "not measured")
 
 
 def test_joules_are_watts_over_time() -> None:
@@ -104,8 +104,8 @@ def test_joules_are_watts_over_time() -> None:
     each = energy.each(2, 10)
     assert energy.joules is not None
     assert (each["joules_per_image"], each["joules_per_token"]) == (energy.joules / 2, energy.joules / 10)
-    assert "5.0 W by steady" in _energy(each)
-    assert "1000 MHz, at most 40 degrees Celsius, not throttled" in _power(each)
+    assert "5.0 W by steady" in energy_text(each)
+    assert "1000 MHz, at most 40 degrees Celsius, not throttled" in power_text(each)
     assert energy.each(0, 0)["joules_per_image"] is None
 
 
@@ -147,5 +147,7 @@ def test_a_benchmark_says_what_it_ran_on() -> None:
     assert found.keys() == {"driver", "cuda", "gpus", "board"}
     orin = {"name": "Orin", "sm": 87, "total_bytes": 1, "integrated": True}
     board = {"model": "AGX Orin", "l4t": "36.4.3", "jetpack": "6.2", "power_mode": "30W (2)"}
-    told = _environment({"device": "cuda: it was asked for", **found, "cuda": [12, 6], "gpus": [orin], "board": board})
+    told = environment_text(
+        {"device": "cuda: it was asked for", **found, "cuda": [12, 6], "gpus": [orin], "board": board}
+    )
     assert told.endswith("cuda 12.6, gpus Orin, board AGX Orin, power mode 30W (2)")

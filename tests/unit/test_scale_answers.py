@@ -46,8 +46,8 @@ def test_a_refused_budget_is_a_result_and_the_rest_goes_on(tmp_path: Path, monke
 
     monkeypatch.setattr(memory, "measured", answered)
     monkeypatch.setattr(resident, "measured", lambda _: {})
-    monkeypatch.setattr(answers, "_verified", lambda _: {"exit_code": 0})
-    monkeypatch.setattr(answers, "_BUDGETS", {answers.SQUARE: "6GB", answers.WIDE: "5MB"})
+    monkeypatch.setattr(answers, "verified_engine", lambda _: {"exit_code": 0})
+    monkeypatch.setattr(answers, "BUDGETS", {answers.SQUARE: "6GB", answers.WIDE: "5MB"})
     found = answers.measured(engine, is_whole=True)
     assert asked == [None, "6GB", None]
     assert (found["run_limited_peak_bytes"], found["follow_up_ratio"]) == (2 * 10**8, 0.025)

@@ -155,7 +155,7 @@ def test_what_cannot_be_sent_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None
         async def send(record: object) -> None:
             jobs.frame(record)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(link, "_send", send)
+        monkeypatch.setattr(link, "send", send)
         giving = asyncio.create_task(link._give())
         queue.put(bad)
         failed = await asyncio.wait_for(bad.events.get(), 1)

@@ -76,6 +76,6 @@ def test_a_plugin_that_was_parsed_is_refused(kind: str) -> None:
     def layer(of: str) -> Any:
         return SimpleNamespace(type=SimpleNamespace(name=of), num_inputs=1, get_input=lambda i: x)
 
-    tensorrt_block._check(network, [layer("ACTIVATION")], request)
+    tensorrt_block.check_network(network, [layer("ACTIVATION")], request)
     with pytest.raises(Refused, match=rf"layers of kind \['{kind}'\]; a plan must not carry code"):
-        tensorrt_block._check(network, [layer("ACTIVATION"), layer(kind)], request)
+        tensorrt_block.check_network(network, [layer("ACTIVATION"), layer(kind)], request)
