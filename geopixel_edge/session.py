@@ -28,8 +28,8 @@ class OpenedImage:
 
     The tiles, the image tokens, the KV prefix (BOS and the image) and SAM 2's features are computed when first needed
     and reused by every later question. The grid depends on the question only where image and text together would
-    exceed the prompt limit. Threads take turns: a question waits until the one before it is answered; a stream is ended
-    by what is asked after it.
+    exceed the prompt limit. Threads take turns: a question waits until the one before it is answered, and a batch holds
+    `lock` on its images until these are; a stream is ended by what is asked after it.
     """
 
     def __init__(self, model: Model, images: Sequence[LoadedImage], hd_num: int) -> None:

@@ -124,6 +124,7 @@ TABLE = {
     },
     "python -m benchmarks.batch": bench("times, at most 2.5", after=PEERS),
     "python -m benchmarks.stretch --scenes 24": bench("as drawn"),
+    "python -m benchmarks.tokenization": bench("ids and texts equal", after=PEERS),
     "python -m benchmarks.scenes": bench(r"merging 1\d+ views"),
     "python -m benchmarks.scene_quality --variant dateline --scale 0.5 --single 4": bench("single scenes"),
     "python -m benchmarks.kernels --sizes 800x800": bench("polygons"),
@@ -132,6 +133,9 @@ TABLE = {
     "python -m benchmarks.accuracy --scenes 20": bench("referring.p50"),
     "python -m benchmarks.latency engine --image scene.png --repeat 9 --threads 1 --json": bench('"phases"'),
     "python -m benchmarks.latency engine --json": bench('"phases"'),
+    "python -m benchmarks.latency engine --device cpu --threads 2 --repeat 5 --max-new-tokens 64 --json": bench(
+        '"phases"'
+    ),
     "python -m benchmarks.latency --max-new-tokens 128 --repeat 9 --json": bench('"phases"'),
     "python -m training.write data --scenes 1000 --seed 0": bench("data/train.json", "data/train.json"),
     "python -m benchmarks.accuracy --scenes 500 --json": scores(BENCH),
