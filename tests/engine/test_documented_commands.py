@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -23,6 +24,9 @@ PAGES = [
 def type_in(place: Place, command: str) -> str:
     """Type a command of the table, after those it needs, and return what it printed; once in each place."""
     how = TABLE[command]
+    for program in how.programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed; the page that shows the command says how")
     for before in how.after:
         type_in(place, before)
     if command not in place.done:

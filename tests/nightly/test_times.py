@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -56,6 +57,11 @@ def test_eight_tiles_in_one_request_take_no_longer_than_eight_single_ones(capsys
 
 
 def test_a_step_of_eight_sequences_costs_at_most_two_and_a_half_of_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert batch.main(["--layers", "1", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["seconds"]["1"] < found["seconds"]["8"] <= found["at_most"] * found["seconds"]["1"], found
+    """The median of three runs: a step of one waits for memory, which others use too; one of eight does not."""
+    ratios = []
+    for _ in range(3):
+        assert batch.main(["--layers", "1", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        ratios.append(found["ratio"])
+        assert found["seconds"]["1"] < found["seconds"]["8"], found
+    assert statistics.median(ratios) <= found["at_most"], ratios

@@ -199,7 +199,12 @@ TABLE = {
         "developer", until=r"::test_\w+", long=True, after=(MAKE_TEST,), why="it is what runs this; it is seen to begin"
     ),
     "make nightly-aarch64": How(
-        "developer", until="a Debian 12 root", long=True, after=(MAKE_TEST,), why="it takes root; it is seen to begin"
+        "developer",
+        until="a Debian 12 root",
+        long=True,
+        after=(MAKE_TEST,),
+        why="it takes root; it is seen to begin",
+        programs=("mmdebstrap", "qemu-aarch64-static"),
     ),
     ". .venv/bin/activate": develop(),
     "pytest -q tests/unit/test_divider.py": develop(r"\d+ passed"),
@@ -219,11 +224,13 @@ TABLE = {
     "CMAKE_ARGS=-DGEOPIXEL_EDGE_WERROR=ON pip install --no-build-isolation -e .": develop(after=(MAKE_TEST, TOOLS)),
     "cmake -S . -B build/fuzz -DGEOPIXEL_EDGE_PYTHON=OFF -DGEOPIXEL_EDGE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ "
     "-DGEOPIXEL_EDGE_SANITIZE=address,undefined && cmake --build build/fuzz && build/fuzz/fuzz_rle -max_len=400 "
-    "-max_total_time=60": develop(r"DONE|Done \d+ runs"),
+    "-max_total_time=60": develop(r"DONE|Done \d+ runs", programs=("clang++",)),
     "cmake -S . -B build/x86 -DGEOPIXEL_EDGE_PYTHON=OFF -DGEOPIXEL_EDGE_DIGEST=ON && cmake --build build/x86 && "
     "build/x86/digest": develop("[0-9a-f]{16}"),
-    ARM: develop("", "build/arm/digest"),
-    "qemu-aarch64 -L /usr/aarch64-linux-gnu build/arm/digest": develop("[0-9a-f]{16}", after=(MAKE_TEST, ARM)),
+    ARM: develop("", "build/arm/digest", programs=("aarch64-linux-gnu-g++",)),
+    "qemu-aarch64 -L /usr/aarch64-linux-gnu build/arm/digest": develop(
+        "[0-9a-f]{16}", after=(MAKE_TEST, ARM), programs=("qemu-aarch64",)
+    ),
     ASAN_BUILD: develop(after=(MAKE_TEST, TOOLS)),
     # From here on the clone's kernels need the sanitizers' libraries, so nothing else of the place comes after.
     ASAN: develop(after=(ASAN_BUILD,)),

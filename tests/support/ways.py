@@ -20,7 +20,8 @@ class How:
 
     `shows`: a regular expression that the output matches; `writes`: files or folders there afterwards; `after`:
     commands typed before, once each; `until`: the command is interrupted once its output matches, for the reason in
-    `why`. `long`: in `make nightly` alone, as everything is that needs a second environment.
+    `why`. `long`: in `make nightly` alone, as everything is that needs a second environment. `programs`: of the system,
+    which a page tells the reader to install; where one is missing the command is skipped.
     """
 
     place: str
@@ -32,6 +33,7 @@ class How:
     until: str = ""
     why: str = ""
     long: bool = False
+    programs: tuple[str, ...] = ()
 
 
 def user(shows: str = "", *writes: str) -> How:
@@ -72,6 +74,8 @@ def scores(after: str, prepare: Callable[[Place], None] = nothing) -> How:
     )
 
 
-def develop(shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,)) -> How:
+def develop(
+    shows: str = "", *writes: str, after: tuple[str, ...] = (MAKE_TEST,), programs: tuple[str, ...] = ()
+) -> How:
     """A command of the environment that `make test` makes."""
-    return How("developer", shows, writes, after=after, long=True)
+    return How("developer", shows, writes, after=after, long=True, programs=programs)
