@@ -26,12 +26,16 @@ class VisionEncoder:
         assert isinstance(side, int)
         assert isinstance(hidden, int)
         tokens = self.device.empty("float32", (len(views), side, side, hidden))
-        for start in range(0, len(views), views_per_run):
-            before_run()
-            some = views[start : start + views_per_run]
-            place = tokens.view(len(some), side, side, hidden, offset=start * side * side * hidden)
-            more_follow = start + views_per_run < len(views)
-            outputs = self.runner.run({"views": self.device.put(some)}, {"tokens": place}, more_follow)
+        try:
+            for start in range(0, len(views), views_per_run):
+                before_run()
+                some = views[start : start + views_per_run]
+                place = tokens.view(len(some), side, side, hidden, offset=start * side * side * hidden)
+                more_follow = start + views_per_run < len(views)
+                outputs = self.runner.run({"views": self.device.put(some)}, {"tokens": place}, more_follow)
+        except BaseException:  # the last run, which gives back what all took, does not come
+            self.runner.give_back({"views": self.device.put(views[:1])})
+            raise
         return self._stitched(tokens, outputs["separators"], grid)
 
     def _stitched(self, tokens: Tensor, separators: Tensor, grid: Grid) -> Tensor:

@@ -137,6 +137,10 @@ class Runner(Protocol):
         """
         ...
 
+    def give_back(self, feeds: Mapping[str, Tensor]) -> None:
+        """What runs kept for others that did not come, without running; `feeds` are any that it could run with."""
+        ...
+
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> Step:
         """The same run to be repeated: one saved binding, on a GPU one captured graph."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -13,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from ..engine.manifest import BlockSpec, TensorSpec
-from ..errors import EngineMismatchError, InferenceError, RuntimeUnavailableError
+from ..errors import EngineMismatchError, GeoPixelError, InferenceError, RuntimeUnavailableError
 from ..processes import Owner, keep_in_children, refuse_pickle
 from ..resources import return_heap, shortage
 from ..timings import book
@@ -151,6 +152,15 @@ class OnnxRunner:
         else:
             step.run()
         return dict(step.outputs)
+
+    def give_back(self, feeds: Mapping[str, Tensor]) -> None:
+        """The host's memory that runs kept: a run that ends before its first operator shrinks the arena, too."""
+        if self.device.memory == "cpu" and "session" in self.__dict__:
+            options = giving_back()
+            options.terminate = True
+            with suppress(GeoPixelError):  # it ends by one, and what gave up has its own
+                self.bind(feeds).run(options)
+            return_heap()
 
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> OnnxStep:
         """A saved binding to these addresses."""

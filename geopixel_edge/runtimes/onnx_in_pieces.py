@@ -96,6 +96,9 @@ class PieceRunner:
         model = self._change(self.cut.model(piece, given))
         return ort.InferenceSession(model, self._settings, providers=["CPUExecutionProvider"])
 
+    def give_back(self, feeds: Mapping[str, Tensor]) -> None:
+        """Nothing: each piece is freed once it has run."""
+
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> PieceStep:
         """The same run to be repeated."""
         return PieceStep(self, feeds, into)

@@ -99,6 +99,9 @@ class TensorRtRunner:
             TensorRtStep(self, context, feeds, outputs).run()
         return outputs
 
+    def give_back(self, feeds: Mapping[str, Tensor]) -> None:
+        """Nothing: a context's memory is its own."""
+
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> TensorRtStep:
         """A context of its own with these addresses; its second run is captured, and replayed from then on."""
         outputs = {**made(self.spec, self.device, feeds, into), **into}

@@ -82,6 +82,27 @@ def test_an_image_gives_it_back_once(views_per_run: int, runs: int, monkeypatch:
     assert given_back == [runs]
 
 
+@pytest.mark.skipif(not STATUS.is_file(), reason="the system does not say what is resident")
+def test_an_image_that_is_given_up_gives_it_back() -> None:
+    runner, views = encoder(2.0 * LARGE_RUN_BYTES), random_views()
+    runner.run({"views": runner.device.put(views[:1])})
+    return_heap(collecting=True)
+    before = resident_bytes()
+    runner.run({"views": runner.device.put(views[:4])}, more_follow=True)
+    return_heap(collecting=True)
+    kept, runs = resident_bytes() - before, iter((None, StopIteration))
+
+    def give_up() -> None:
+        if next(runs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        VisionEncoder(runner).encode(views, plan_grid(7 * 560, 560, VIEWS - 1, 560)[0], 4, give_up)
+    return_heap(collecting=True)
+    assert kept > 5e6
+    assert resident_bytes() - before < 0.5 * kept
+
+
 def test_what_was_not_measured_is_not_large() -> None:
     spec = Engine(BUNDLED).manifest.blocks["vision_encoder"]
     large = msgspec.structs.replace(

@@ -44,6 +44,9 @@ class Recorder:
         self.outputs.append(_copies(outputs))
         return outputs
 
+    def give_back(self, feeds: Mapping[str, Tensor]) -> None:
+        self.runner.give_back(feeds)
+
     def bind(self, feeds: Mapping[str, Tensor], into: Mapping[str, Tensor] = NONE) -> Step:
         return RecordedStep(self, self.runner.bind(feeds, into))
 
