@@ -90,7 +90,7 @@ def test_an_image_that_is_given_up_gives_it_back() -> None:
     before = resident_bytes()
     runner.run({"views": runner.device.put(views[:4])}, more_follow=True)
     return_heap(collecting=True)
-    kept, runs = resident_bytes() - before, iter((None, StopIteration))
+    kept, runs = resident_bytes() - before, iter((False, True))
 
     def give_up() -> None:
         if next(runs):
